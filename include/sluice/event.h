@@ -1,0 +1,41 @@
+/*
+ * event.h: a decision as a worker reports it. Workers write events by value into an rte_ring
+ * (rte_ring_elem); control turns them into JSON lines.
+ */
+#ifndef SLUICE_EVENT_H
+#define SLUICE_EVENT_H
+
+#include "sluice/addr.h"
+#include "sluice/hostname.h"
+#include "sluice/reason.h"
+
+#define SL_SANDBOX_NAME_MAX 128 /* bytes of a sandbox's name */
+
+enum sl_via {
+	SL_VIA_NONE = 0,
+	SL_VIA_TLS,
+	SL_VIA_QUIC,
+	SL_VIA_DNS,
+};
+
+struct sl_event {
+	uint64_t time_us;    /* since the Unix epoch, by the worker's clock */
+	uint64_t generation; /* 0: none was published yet */
+	uint16_t vlan;       /* 0: unknown */
+	uint16_t sport;      /* host order; an ICMP flow's id */
+	uint16_t dport;
+	uint8_t reason; /* enum sl_reason; the verdict follows from it */
+	uint8_t via;    /* enum sl_via */
+	int16_t proto;  /* IP protocol; -1: not IP */
+	uint8_t has_ports;
+	uint8_t name_len;   /* 0: no name */
+	struct sl_addr src; /* the sandbox's side; family NONE: unknown */
+	struct sl_addr dst;
+	uint32_t pad;
+	char name[SL_NAME_MAX + 3];            /* canonical; not terminated */
+	char sandbox[SL_SANDBOX_NAME_MAX + 4]; /* NUL-terminated; empty: none */
+};
+
+_Static_assert(sizeof(struct sl_event) % 4 == 0, "rte_ring elements are multiples of 4 bytes");
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * generation.h: the one place where the two halls meet. A generation is an immutable compiled state
+ * of all policies; control builds it and publishes it by one pointer store, workers read that
+ * pointer once a burst and report quiescence (rte_rcu_qsbr) once a turn.
+ *
+ * Everything that a generation points to stays valid and unchanged until every worker has reported
+ * quiescence after a later generation was published.
+ */
+#ifndef SLUICE_GENERATION_H
+#define SLUICE_GENERATION_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "sluice/addr.h"
+#include "sluice/settings.h"
+
+struct rte_fib;
+struct rte_fib6;
+struct rte_rcu_qsbr;
+struct hs_scratch;
+struct hs_database;
+
+enum sl_mode {
+	SL_MODE_DENY_ALL = 0,
+	SL_MODE_CUSTOM,
+	SL_MODE_ALLOW_ALL,
+};
+
+/*
+ * Address classes. The prefixes of all policies, of `internal` and of `protected` form one union;
+ * a lookup in its table gives the class, the id of the most specific prefix of the union that holds
+ * the address (class 0: none does). What a policy says of a class is found by walking from the
+ * class up through the prefixes that enclose it.
+ */
+#define SL_CLASS_NONE 0u
+
+enum sl_space {
+	SL_SPACE_PUBLIC = 0,
+	SL_SPACE_INTERNAL,
+	SL_SPACE_PROTECTED, /* wins over internal */
+};
+
+struct sl_class {
+	uint32_t parent; /* the class of the next larger prefix of the union, or SL_CLASS_NONE */
+	uint8_t space;   /* enum sl_space of this prefix: the strictest of itself and its parents */
+};
+
+/* What one policy's own prefixes say; SL_SUBNET_NONE for a prefix that is not the policy's. */
+enum sl_subnet {
+	SL_SUBNET_NONE = 0,
+	SL_SUBNET_ALLOW,
+	SL_SUBNET_DENY,
+};
+
+/* The prefixes of one policy: open addressing, class -> enum sl_subnet, at most half full. */
+struct sl_subnets {
+	uint32_t mask; /* slots - 1 */
+	uint32_t count;
+	uint32_t *slots; /* class << 2 | enum sl_subnet; 0: empty */
+};
+
+static inline uint32_t sl_subnets_hash(uint32_t class)
+{
+	return (uint32_t)(((uint64_t) class * 0x9e3779b97f4a7c15u) >> 32);
+}
+
+/* What this policy says of exactly this prefix of the union. */
+static inline enum sl_subnet sl_subnets_own(const struct sl_subnets *subnets, uint32_t class)
+{
+	uint32_t i = sl_subnets_hash(class);
+
+	for (;; i++) {
+		uint32_t slot = subnets->slots[i & subnets->mask];
+
+		if (slot == 0)
+			return SL_SUBNET_NONE;
+		if (slot >> 2 == class)
+			return (enum sl_subnet)(slot & 3);
+	}
+}
+
+/* What this policy says of an address of this class: deny beats allow, whatever the lengths. */
+static inline enum sl_subnet sl_subnets_judge(const struct sl_subnets *subnets,
+                                              const struct sl_class *classes, uint32_t class)
+{
+	enum sl_subnet found = SL_SUBNET_NONE;
+
+	for (; class != SL_CLASS_NONE; class = classes[class].parent) {
+		enum sl_subnet own = sl_subnets_own(subnets, class);
+
+		if (own == SL_SUBNET_DENY)
+			return own;
+		if (own == SL_SUBNET_ALLOW)
+			found = own;
+	}
+	return found;
+}
+
+/*
+ * One distinct list of patterns, compiled; shared by content. Names are matched reversed between
+ * two sentinels (see sl_names_match).
+ */
+struct sl_names {
+	struct hs_database *literals; /* exact names and leading `*`; NULL if there are none */
+	struct hs_database *regexes;  /* patterns with a `*` further in; NULL if there are none */
+	bool any;                     /* the list holds `*` */
+};
+
+#define SL_NAMES_BEGIN '\x01' /* stands before a reversed name */
+#define SL_NAMES_END   '\x02' /* stands behind it */
+
+/*
+ * True if a pattern of the list matches a canonical name (sl_hostname_normalise). scratch is the
+ * calling worker's own of the same generation. Implemented in the dataplane; control's slow paths
+ * (explain, tests) may call it with a scratch of their own.
+ */
+bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
+                    size_t len);
+
+/* What one sandbox may do. Immutable. */
+struct sl_sandbox {
+	uint16_t vlan;
+	enum sl_mode mode;
+	uint32_t epoch;       /* the last generation that changed the effective policy (never 0) */
+	uint32_t incarnation; /* changes when the VLAN is given to another sandbox: nothing is
+	                         inherited */
+	const struct sl_subnets *subnets; /* NULL: none */
+	const struct sl_names *names;     /* NULL: the policy has no patterns */
+	bool has_source;
+	uint16_t source_count;
+	const struct sl_net *sources; /* with has_source: the only addresses that are its own */
+	const char *name;             /* NULL: none */
+};
+
+struct sl_generation {
+	uint64_t number;      /* from 1 */
+	struct rte_fib *fib4; /* address (host order) -> class */
+	struct rte_fib6 *fib6;
+	const struct sl_class *classes;
+	const struct sl_sandbox *sandboxes[SL_VLAN_COUNT]; /* by VLAN; NULL: no sandbox */
+	struct hs_scratch *scratch[SL_WORKERS_MAX];        /* by worker; NULL: no names to match */
+};
+
+/* The meeting point: one pointer, and who has seen it. */
+struct sl_publication {
+	_Atomic(const struct sl_generation *) current; /* NULL before the first policy */
+	struct rte_rcu_qsbr *qsbr; /* thread ids are worker ids; NULL in tests */
+};
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * parse.h: the four answers of a parser that reads streams. Every caller handles all four; none
+ * but SL_PARSE_DONE may ever lead to a packet being let out.
+ */
+#ifndef SLUICE_PARSE_H
+#define SLUICE_PARSE_H
+
+enum sl_parse {
+	SL_PARSE_BAD = 0,  /* breaks the format */
+	SL_PARSE_MORE,     /* well-formed so far, not complete */
+	SL_PARSE_NOT_MINE, /* something else than this parser's protocol */
+	SL_PARSE_DONE,     /* complete, the result is filled in */
+};
+
+#endif

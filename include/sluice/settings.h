@@ -1,0 +1,59 @@
+/*
+ * settings.h: what the workers need of the gateway's own config. Filled in by control before the
+ * workers exist and never changed while they run.
+ */
+#ifndef SLUICE_SETTINGS_H
+#define SLUICE_SETTINGS_H
+
+#include "sluice/addr.h"
+
+#define SL_WORKERS_MAX   64
+#define SL_RESOLVERS_MAX 16
+
+enum sl_pinning {
+	SL_PINNING_ENFORCE = 0,
+	SL_PINNING_LOG,
+	SL_PINNING_OFF,
+};
+
+struct sl_settings {
+	/* dns */
+	struct sl_addr resolvers[SL_RESOLVERS_MAX];
+	unsigned resolver_count;
+	bool resolver_any; /* `resolvers: any` */
+	enum sl_pinning pinning;
+	uint32_t pin_grace_s;
+	bool refuse_nxdomain; /* `refuse: nxdomain` instead of REFUSED */
+	bool strip_ech;
+	bool dns_rewrite; /* draw id and case; off in replay, where the answers are captured */
+
+	/* inspect */
+	bool ech_deny;
+	uint32_t hello_max_bytes;
+	uint32_t hello_timeout_ms;
+
+	/* limits; `flows`, `held_bytes` and `pins` are shared out evenly among the workers */
+	uint32_t flows;
+	uint32_t flows_per_sandbox;
+	uint64_t held_bytes;
+	uint64_t held_bytes_per_sandbox;
+	uint32_t pins;
+	uint32_t pins_per_sandbox;
+
+	/* timeouts */
+	uint32_t tcp_established_ms;
+	uint32_t tcp_opening_ms;
+	uint32_t tcp_closing_ms;
+	uint32_t udp_ms;
+	uint32_t dns_ms;
+	uint32_t icmp_ms;
+
+	bool source_rule; /* sandboxes without `source` may use private ranges only; off in replay
+	                   */
+	bool checksums_ignore;   /* replay --checksums ignore */
+	bool checksums_partial;  /* a checksum equal to the bare pseudo-header sum is good (replay)
+	                          */
+	uint16_t native_vlan[2]; /* by enum sl_port_id; 0: none */
+};
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * stats.h: the counters of one worker. One writer (the worker); readers see each counter whole but
+ * not all of them at one moment.
+ *
+ * At any quiet moment: rx[0] + rx[1] == sum of all reasons + held, where the allow reasons count
+ * what was handed to tx and the deny reasons what was dropped.
+ */
+#ifndef SLUICE_STATS_H
+#define SLUICE_STATS_H
+
+#include "sluice/addr.h"
+#include "sluice/reason.h"
+
+enum sl_port_id {
+	SL_PORT_SANDBOX = 0,
+	SL_PORT_UPLINK = 1,
+	SL_PORT_COUNT = 2,
+};
+
+struct sl_sandbox_stats {
+	uint64_t reason[SL_REASON_COUNT]; /* packets; both directions */
+};
+
+struct sl_stats {
+	uint64_t rx[SL_PORT_COUNT]; /* frames that this worker judged (not those it handed over) */
+	uint64_t tx[SL_PORT_COUNT]; /* frames that left by this port, those made here included */
+	uint64_t held;              /* packets on hold now */
+	uint64_t made[SL_PORT_COUNT]; /* frames that the gateway made itself (resets, refusals) */
+	uint64_t made_dropped; /* such frames that the port did not take or memory lacked for */
+	uint64_t answers_suppressed; /* refusals not answered because of the rate limit */
+	uint64_t events;             /* events written */
+	uint64_t events_suppressed;  /* events left out: rate limit or full ring */
+	uint64_t handed_over;        /* frames given to the worker that owns their sandbox */
+	uint64_t handover_lost; /* frames that the other worker's ring had no room for (tx-full) */
+	uint64_t flows;         /* open now */
+	uint64_t flows_opened;
+	uint64_t flows_cut;                             /* by a policy change */
+	uint64_t pins;                                  /* live now */
+	uint64_t hold_bytes;                            /* memory of holds in use now */
+	struct sl_sandbox_stats sandbox[SL_VLAN_COUNT]; /* by VLAN; 0: frames of no sandbox */
+};
+
+/* Sum of one reason over all sandboxes of a worker. */
+static inline uint64_t sl_stats_reason(const struct sl_stats *stats, enum sl_reason reason)
+{
+	uint64_t sum = 0;
+
+	for (unsigned vlan = 0; vlan < SL_VLAN_COUNT; vlan++)
+		sum += stats->sandbox[vlan].reason[reason];
+	return sum;
+}
+
+#endif
