@@ -1,0 +1,99 @@
+/*
+ * policy.h: a policy document, read, checked and normalised.
+ *
+ * Decides nothing about packets: it says what the operator wrote, in the form that is compiled.
+ * A document is either wholly good or refused with every error; there is no half-read one.
+ */
+#ifndef SLUICE_CONTROL_POLICY_H
+#define SLUICE_CONTROL_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "diag.h"
+#include "pattern.h"
+#include "prefix.h"
+
+#define SL_POLICY_VLAN_MAX 4094
+#define SL_POLICY_NAME_MAX 128        /* bytes of a sandbox's or a policy's name */
+#define SL_POLICY_FILE_MAX (64 << 20) /* bytes of a document */
+
+struct sl_pool;
+struct sl_yaml_doc;
+
+enum sl_policy_kind {
+	SL_POLICY_DENY_ALL = 0, /* also `{}`, empty lists, and only subnets.deny */
+	SL_POLICY_CUSTOM,
+	SL_POLICY_ALLOW_ALL,
+};
+
+/*
+ * What one sandbox may reach. Only SL_POLICY_CUSTOM has lists, and then patterns or allow is not
+ * empty. All three are sorted (sl_pattern_compare, sl_prefix_compare) without repetitions.
+ */
+struct sl_policy {
+	enum sl_policy_kind kind;
+	const struct sl_pattern *patterns;
+	size_t n_patterns;
+	const struct sl_prefix *allow; /* subnets.allow */
+	size_t n_allow;
+	const struct sl_prefix *deny; /* subnets.deny */
+	size_t n_deny;
+	const char *name; /* its key in `policies`, NULL if it stands in a sandbox's entry */
+	uint32_t line;    /* of the policy value; 0 for the implied allow-all */
+	uint32_t column;
+};
+
+/*
+ * One sandbox. With has_source, only sources are its addresses, and a family of which the list has
+ * none has no address at all; `source: []` thus leaves it without any. Without, the default rule
+ * for sources holds.
+ */
+struct sl_policy_entry {
+	uint16_t vlan;    /* 1..SL_POLICY_VLAN_MAX */
+	const char *name; /* NULL without one; UTF-8 without control characters */
+	bool has_source;
+	const struct sl_prefix *sources; /* sorted, no repetitions */
+	size_t n_sources;
+	const struct sl_policy *policy; /* never NULL; shared by those that name the same one */
+	uint32_t line;
+	uint32_t column;
+};
+
+/* Owns all that it points to. Nobody writes to it after it was read: any thread may read it. */
+struct sl_policy_doc {
+	const char *file;                      /* as it stands in messages */
+	const struct sl_policy_entry *entries; /* sorted by vlan, which is unique */
+	size_t n_entries;
+	const struct sl_policy *named; /* all of `policies`, sorted by name, used or not */
+	size_t n_named;
+	size_t n_patterns; /* in all policies that a sandbox has, each policy once */
+	size_t n_prefixes; /* likewise, allow and deny */
+	uint32_t
+	        pattern_line; /* where the first policy with patterns stands that is in use; or 0 */
+	uint32_t pattern_column;
+	struct sl_pool *pool;
+};
+
+/*
+ * Reads a document from a file, or from len bytes that stand in messages as name. Returns 0 and the
+ * document in *out (the caller frees it with sl_policy_doc_free()), or -errno with at least one
+ * error in diag: -EINVAL for a bad document, -EFBIG for one beyond SL_POLICY_FILE_MAX, -ENOMEM, or
+ * what open() and read() say. Warnings may come with either. Control thread; reading blocks.
+ */
+int sl_policy_doc_read_file(const char *path, struct sl_diag *diag, struct sl_policy_doc **out);
+int sl_policy_doc_read_buffer(const char *name, const char *bytes, size_t len, struct sl_diag *diag,
+                              struct sl_policy_doc **out);
+
+/* The same from a tree, which it does not keep. */
+int sl_policy_doc_read_yaml(const struct sl_yaml_doc *yaml, struct sl_diag *diag,
+                            struct sl_policy_doc **out);
+
+/* Frees the document and all that it points to. NULL is fine. */
+void sl_policy_doc_free(struct sl_policy_doc *doc);
+
+/* The entry of that VLAN, or NULL. */
+const struct sl_policy_entry *sl_policy_doc_find(const struct sl_policy_doc *doc, uint16_t vlan);
+
+#endif
