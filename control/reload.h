@@ -1,0 +1,87 @@
+/*
+ * reload.h: the way of a policy: read, check, compile, publish, wait until every worker enforces
+ * it, reclaim. Whoever holds a struct sl_reload is the one writer of the publication's pointer.
+ *
+ * Threads: everything here belongs to the control thread. The workers see only the publication.
+ */
+#ifndef SLUICE_CONTROL_RELOAD_H
+#define SLUICE_CONTROL_RELOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/generation.h"
+
+struct sl_config;
+struct sl_diag;
+struct sl_policy_doc;
+struct sl_reload;
+
+/* Sizes of the address tables, of each of the two sides; 0: the default. */
+struct sl_reload_tables {
+	uint32_t prefixes; /* distinct prefixes in the union of all policies */
+	uint32_t tbl8_4;   /* second-level tables for IPv4: one for each /24 that holds longer
+	                      prefixes */
+	uint32_t tbl8_6;   /* the same for IPv6: one for each 8 bits below /24, 1 KiB each */
+};
+
+struct sl_reload_params {
+	const struct sl_config *config; /* `internal`, `protected`, checks of a policy against it;
+	                                   outlives the reload. NULL: none of these (tests) */
+	struct sl_publication *publication; /* outlives the reload; its qsbr may be set later, but
+	                                       before the first worker runs. NULL there: one
+	                                       thread does everything, nobody to wait for */
+	unsigned workers;                   /* 1 .. SL_WORKERS_MAX: scratches of a generation */
+	struct sl_reload_tables tables;
+	uint32_t patience_ms;    /* how long workers may take to acknowledge; 0: 2000 */
+	void (*idle)(void *ctx); /* called every now and then while waiting; or NULL */
+	void *idle_ctx;
+};
+
+/* What became of a push. Times in microseconds of the monotonic clock. */
+struct sl_push {
+	uint64_t generation;        /* the number that is in force now */
+	bool changed;               /* false: nothing to do, the number stayed */
+	unsigned sandboxes;         /* sandboxes in force now */
+	unsigned sandboxes_changed; /* whose effective policy changed, new and removed ones included
+	                             */
+	uint64_t check_us;          /* read (sl_reload_push_file) and check */
+	uint64_t compile_us;        /* names, address tables, index of the new generation */
+	uint64_t wait_us;           /* from the pointer store until every worker enforces it */
+	uint64_t reclaim_us;        /* freeing the old one, bringing the other side up to date */
+	uint64_t total_us;
+};
+
+/*
+ * Makes both sides of the address tables and the arenas; publishes nothing. The EAL must be up.
+ * Returns NULL and a message in diag if memory is short.
+ */
+struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct sl_diag *diag);
+
+/*
+ * Takes a document into force as one generation. Returns 0 when every worker enforces it, or
+ * - -EINVAL: the document breaks a rule (diag says which): nothing changed;
+ * - -ENOSPC: the address tables have no room for it (diag has the figures): nothing changed;
+ * - -ENOMEM: nothing changed;
+ * - -ETIMEDOUT: published, but a worker has not acknowledged it (diag says which); the next push
+ *   waits for that worker first, and is refused with the same error (nothing changed) if it still
+ *   does not.
+ * out may be NULL; it is filled in for 0 and -ETIMEDOUT. The document is not kept.
+ */
+int sl_reload_push(struct sl_reload *reload, const struct sl_policy_doc *doc, struct sl_diag *diag,
+                   struct sl_push *out);
+
+/* Reads a policy file and pushes it; -EINVAL with every error in diag if it cannot be read. */
+int sl_reload_push_file(struct sl_reload *reload, const char *path, struct sl_diag *diag,
+                        struct sl_push *out);
+
+/* The number in force; 0 before the first push. */
+uint64_t sl_reload_number(const struct sl_reload *reload);
+
+/*
+ * Takes the published pointer back and frees everything. No worker may run any more. NULL is fine.
+ */
+void sl_reload_free(struct sl_reload *reload);
+
+#endif
