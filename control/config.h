@@ -1,0 +1,160 @@
+/*
+ * config.h: the gateway's own configuration.
+ *
+ * Decides the default of every key and what values a key takes. What a key means stands in
+ * config/sluice.yaml; nothing here acts on a value.
+ */
+#ifndef SLUICE_CONTROL_CONFIG_H
+#define SLUICE_CONTROL_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "diag.h"
+#include "policy.h"
+#include "prefix.h"
+
+#define SL_CONFIG_FILE_MAX (1 << 20) /* bytes of a config file */
+
+struct sl_pool;
+struct sl_yaml_doc;
+
+/* What a file is read for: `run` must have `ports` and `policy`, `replay` needs neither. */
+enum sl_config_use { SL_CONFIG_FOR_RUN = 0, SL_CONFIG_FOR_REPLAY };
+
+enum sl_config_pinning {
+	SL_CONFIG_PINNING_ENFORCE = 0,
+	SL_CONFIG_PINNING_LOG,
+	SL_CONFIG_PINNING_OFF,
+};
+
+enum sl_config_refuse { SL_CONFIG_REFUSE_REFUSED = 0, SL_CONFIG_REFUSE_NXDOMAIN };
+
+enum sl_config_ech { SL_CONFIG_ECH_ALLOW = 0, SL_CONFIG_ECH_DENY };
+
+enum sl_config_huge_pages {
+	SL_CONFIG_HUGE_PAGES_AUTO = 0, /* where there are enough free ones, else none */
+	SL_CONFIG_HUGE_PAGES_REQUIRE,  /* `true` */
+	SL_CONFIG_HUGE_PAGES_NONE,     /* `false` */
+};
+
+struct sl_config_port {
+	const char *dev;      /* PCI address or DPDK vdev string; NULL only for replay */
+	uint16_t native_vlan; /* 0: none */
+};
+
+struct sl_config_workers {
+	unsigned count;
+	const uint16_t *lcores; /* count of them, or NULL: the gateway chooses */
+};
+
+/*
+ * Lists are sorted without repetitions. Strings and lists belong to the config. Nobody writes to it
+ * once it is read.
+ */
+struct sl_config {
+	const char *file; /* as it stands in messages; NULL for sl_config_init_replay() */
+
+	struct sl_config_port sandbox;
+	struct sl_config_port uplink;
+	struct sl_config_workers workers;
+	const char *policy; /* path, the config's directory already before it; NULL without */
+
+	struct {
+		bool any;                          /* every address is a resolver */
+		const struct sl_prefix *resolvers; /* full-length prefixes; none if any */
+		size_t n_resolvers;
+		enum sl_config_pinning pinning;
+		uint32_t pin_grace_s;
+		enum sl_config_refuse refuse;
+		bool strip_ech;
+	} dns;
+
+	struct {
+		enum sl_config_ech ech;
+		uint32_t hello_max_bytes;
+		uint32_t hello_timeout_s;
+	} inspect;
+
+	bool source_rule; /* false: any source address is a sandbox's own, unless it has `source` */
+	const struct sl_prefix *internal;
+	size_t n_internal;
+	const struct sl_prefix *protected; /* the built-in list and what the file adds */
+	size_t n_protected;
+
+	struct {
+		uint32_t flows;
+		uint32_t flows_per_sandbox;
+		uint64_t held_bytes;
+		uint64_t held_bytes_per_sandbox;
+		uint64_t held_bytes_per_flow;
+		uint32_t pins;
+		uint32_t pins_per_sandbox;
+	} limits;
+
+	struct {
+		uint32_t tcp_established_s;
+		uint32_t tcp_opening_s;
+		uint32_t tcp_closing_s;
+		uint32_t udp_s;
+		uint32_t dns_s;
+		uint32_t icmp_s;
+	} timeouts;
+
+	const char *events; /* path, the config's directory already before it; "-"; NULL: none */
+
+	/* How the gateway sits on the machine. */
+	struct {
+		enum sl_config_huge_pages huge_pages;
+		uint32_t memory_mib; /* 0: what the limits need */
+		const char *const *eal_args;
+		size_t n_eal_args;
+		int control_lcore;      /* -1: the gateway chooses */
+		uint32_t idle_sleep_us; /* 0: never sleep */
+		uint16_t rx_descriptors;
+		uint16_t tx_descriptors;
+		uint16_t burst;
+		uint32_t mbufs; /* 0: what the limits and the queues need */
+		uint16_t mtu;   /* bytes of the largest IP packet */
+	} machine;
+
+	/* Where messages about `dns.resolvers` point to. */
+	uint32_t dns_line;
+	uint32_t dns_column;
+
+	struct sl_pool *pool;
+};
+
+/*
+ * Reads a config file, or len bytes that stand in messages as name (relative paths are then
+ * relative to name's directory). Fills *config; sl_config_fini() gives it back. Returns 0, or
+ * -errno with at least one error in diag, and then *config holds nothing. Warnings may come with
+ * either.
+ */
+int sl_config_read_file(const char *path, enum sl_config_use use, struct sl_diag *diag,
+                        struct sl_config *config);
+int sl_config_read_buffer(const char *name, const char *bytes, size_t len, enum sl_config_use use,
+                          struct sl_diag *diag, struct sl_config *config);
+
+/* The same from a tree, which it does not keep. */
+int sl_config_read_yaml(const struct sl_yaml_doc *yaml, enum sl_config_use use,
+                        struct sl_diag *diag, struct sl_config *config);
+
+/*
+ * What `replay` without --config uses: the defaults, but pinning off, any resolver, no internal or
+ * protected ranges, no source rule. Returns 0 or -ENOMEM.
+ */
+int sl_config_init_replay(struct sl_config *config);
+
+/* Frees what the config points to and zeroes it. A zeroed config is fine. */
+void sl_config_fini(struct sl_config *config);
+
+/*
+ * Checks what only both together show: a policy with patterns needs a config with resolvers.
+ * Returns 0, or -EINVAL with the errors in diag. Also to be called for every pushed policy.
+ */
+int sl_config_check_policy(const struct sl_config *config, const struct sl_policy_doc *doc,
+                           struct sl_diag *diag);
+
+#endif
