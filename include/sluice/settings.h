@@ -37,6 +37,7 @@ struct sl_settings {
 	uint32_t flows_per_sandbox;
 	uint64_t held_bytes;
 	uint64_t held_bytes_per_sandbox;
+	uint64_t held_bytes_per_flow;
 	uint32_t pins;
 	uint32_t pins_per_sandbox;
 

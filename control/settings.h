@@ -1,0 +1,22 @@
+/*
+ * settings.h: from the gateway's config to what the workers need of it.
+ */
+#ifndef SLUICE_CONTROL_SETTINGS_H
+#define SLUICE_CONTROL_SETTINGS_H
+
+#include <stdbool.h>
+
+#include "sluice/settings.h"
+
+struct sl_config;
+struct sl_diag;
+
+/*
+ * Fills in *settings from a config that was read; nothing in it points into the config. replay
+ * says that frames come from captures: DNS ids and case stay, partial checksums are good. Returns
+ * 0, or -EINVAL with errors in diag where the config asks for more than a worker can hold.
+ */
+int sl_settings_from_config(const struct sl_config *config, bool replay, struct sl_diag *diag,
+                            struct sl_settings *settings);
+
+#endif
