@@ -24,14 +24,15 @@ struct sl_event {
 	uint16_t vlan;       /* 0: unknown */
 	uint16_t sport;      /* host order; an ICMP flow's id */
 	uint16_t dport;
-	uint8_t reason; /* enum sl_reason; the verdict follows from it */
-	uint8_t via;    /* enum sl_via */
-	int16_t proto;  /* IP protocol; -1: not IP */
-	uint8_t has_ports;
+	uint8_t reason;     /* enum sl_reason */
+	uint8_t allow;      /* the verdict; under `pinning: log` it may stand with a deny reason */
+	uint8_t via;        /* enum sl_via */
+	int16_t proto;      /* IP protocol; -1: not IP */
+	uint8_t has_ports;  /* 0: neither port is known, 1: sport only (ICMP's id), 2: both */
 	uint8_t name_len;   /* 0: no name */
 	struct sl_addr src; /* the sandbox's side; family NONE: unknown */
 	struct sl_addr dst;
-	uint32_t pad;
+	uint8_t pad[3];
 	char name[SL_NAME_MAX + 3];            /* canonical; not terminated */
 	char sandbox[SL_SANDBOX_NAME_MAX + 4]; /* NUL-terminated; empty: none */
 };

@@ -1,0 +1,72 @@
+/*
+ * flow.h: what is remembered of a flow. One hot cache line that every packet reads, one cold line
+ * for what only decisions need.
+ */
+#ifndef DATAPLANE_FLOW_H
+#define DATAPLANE_FLOW_H
+
+#include "pkt.h"
+
+enum sl_flow_state {
+	SL_FLOW_FREE = 0,
+	SL_FLOW_SYN_SENT,    /* TCP: SYN from the sandbox */
+	SL_FLOW_SYN_RCVD,    /* TCP: SYN/ACK from the uplink */
+	SL_FLOW_ESTABLISHED, /* TCP; also every UDP, ICMP and other flow */
+	SL_FLOW_HALF_CLOSED, /* TCP: a FIN from one side */
+	SL_FLOW_CLOSING,     /* TCP: FIN from both, or a RST */
+	SL_FLOW_REFUSED,     /* TCP: denied or cut; what still comes is reset */
+	SL_FLOW_STATE_COUNT,
+};
+
+/* Flags. */
+#define SL_FLOW_HOLD       0x01 /* has a TCP hold: its packets go through hold_tcp.c */
+#define SL_FLOW_DNS        0x02 /* DNS over UDP: every packet goes through dns.c */
+#define SL_FLOW_QUIC       0x04 /* judged by a QUIC Initial: long headers are looked at */
+#define SL_FLOW_FIN_INSIDE 0x08
+#define SL_FLOW_FIN_REMOTE 0x10
+#define SL_FLOW_DNS_TCP    0x20 /* DNS over TCP: the stream goes through dns_tcp.c */
+#define SL_FLOW_FRAGMENTS  0x40 /* stands for fragments, which have no ports */
+
+struct sl_flow {
+	struct sl_key key;
+	/*
+	 * The sandbox's epoch if packets of this flow may pass with no more than a look at their
+	 * flags; 0 if each needs the slow walk. A sandbox's epoch is never 0.
+	 */
+	uint32_t fast_epoch;
+	uint32_t expires_ms; /* worker clock, wraps */
+	uint8_t state;       /* enum sl_flow_state */
+	uint8_t reason;      /* enum sl_reason: the verdict; NONE while on hold */
+	uint8_t flags;
+	uint8_t via; /* enum sl_via */
+	/*
+	 * The last acknowledgement seen from the sandbox [0] and from the uplink [1]: what the
+	 * other side's next byte is, and so the number that a reset must carry (RFC 5961).
+	 */
+	uint32_t ack[2];
+	uint32_t packets;
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct sl_flow) == 64, "a flow's hot state is one cache line");
+
+struct sl_flow_cold {
+	struct rte_ether_addr mac_inside; /* of the sandbox */
+	struct rte_ether_addr mac_remote; /* of the next hop on the uplink */
+	uint32_t epoch; /* of the sandbox, when the verdict was made or last judged again */
+	uint32_t name;  /* in the names table; 0: the flow proved none */
+	uint32_t hold;  /* TCP hold, QUIC hold or first DNS query; 0: none */
+	uint32_t next;  /* flows of the same sandbox, by index; 0: none */
+	uint32_t prev;
+	uint32_t bucket_next; /* free list and spare */
+	uint8_t reserved[24];
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct sl_flow_cold) == 64, "a flow's cold state is one cache line");
+
+/* Direction of a packet: index into sl_flow.ack. */
+static inline unsigned sl_flow_side(const struct sl_pkt *pkt)
+{
+	return pkt->in_port == SL_PORT_SANDBOX ? 0 : 1;
+}
+
+#endif

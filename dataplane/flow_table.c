@@ -1,0 +1,218 @@
+/*
+ * flow_table.c: finds flows. Must never decide anything about them.
+ */
+#include "flow_table.h"
+
+#include <rte_common.h>
+#include <rte_prefetch.h>
+#include <rte_random.h>
+#include <sys/random.h>
+
+#include <string.h>
+
+#define FLOWS_PER_BUCKET 4 /* mean at full capacity: 2 % of the buckets overflow then */
+
+bool sl_flow_table_create(struct sl_flow_table *table, uint32_t capacity)
+{
+	uint32_t buckets = rte_align32pow2(RTE_MAX(capacity / FLOWS_PER_BUCKET, 16u));
+
+	memset(table, 0, sizeof(*table));
+	table->capacity = capacity;
+	table->bucket_mask = buckets - 1;
+	table->fresh = 1;
+	table->buckets = sl_pool_reserve(buckets * sizeof(struct sl_bucket));
+	table->flows = sl_pool_reserve(((size_t)capacity + 1) * sizeof(struct sl_flow));
+	table->colds = sl_pool_reserve(((size_t)capacity + 1) * sizeof(struct sl_flow_cold));
+	/* Worst case: all flows but eight share one bucket. */
+	if (table->buckets == NULL || table->flows == NULL || table->colds == NULL ||
+	    !sl_pool_create(&table->overflow, sizeof(struct sl_bucket),
+	                    capacity / SL_BUCKET_SLOTS + 1))
+		return false;
+	return getrandom(table->secret, sizeof(table->secret), 0) == sizeof(table->secret);
+}
+
+void sl_flow_table_destroy(struct sl_flow_table *table)
+{
+	size_t flows = (size_t)table->capacity + 1;
+
+	sl_pool_release(table->buckets,
+	                ((size_t)table->bucket_mask + 1) * sizeof(struct sl_bucket));
+	sl_pool_release(table->flows, flows * sizeof(struct sl_flow));
+	sl_pool_release(table->colds, flows * sizeof(struct sl_flow_cold));
+	if (table->overflow.base != NULL)
+		sl_pool_destroy(&table->overflow);
+}
+
+/* The folded 128-bit product: every bit of the result depends on every bit of both sides. */
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint32_t sl_flow_table_hash(const struct sl_flow_table *table, const struct sl_key *key)
+{
+	uint64_t word[5], hash;
+
+	memcpy(word, key, sizeof(word));
+	hash = mix(word[0] ^ table->secret[0], word[1] ^ table->secret[1]);
+	if (key->family == SL_FAMILY_6) {
+		hash ^= mix(word[2] ^ table->secret[2], word[3] ^ table->secret[3]);
+		hash = mix(hash ^ table->secret[1], word[4] ^ table->secret[2]);
+	}
+	return (uint32_t)(hash ^ (hash >> 32));
+}
+
+static inline uint16_t signature_of(uint32_t hash)
+{
+	return (uint16_t)(hash >> 16) | 1; /* 0 marks a free slot */
+}
+
+static inline bool key_equal(const struct sl_key *a, const struct sl_key *b)
+{
+	uint64_t x[5], y[5];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	if (((x[0] ^ y[0]) | (x[1] ^ y[1])) != 0)
+		return false;
+	return a->family == SL_FAMILY_4 || ((x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+}
+
+struct sl_flow *sl_flow_table_find(struct sl_flow_table *table, const struct sl_key *key,
+                                   uint32_t hash)
+{
+	struct sl_bucket *bucket = &table->buckets[hash & table->bucket_mask];
+	uint16_t signature = signature_of(hash);
+
+	for (;;) {
+		for (unsigned i = 0; i < SL_BUCKET_SLOTS; i++)
+			if (bucket->signature[i] == signature) {
+				struct sl_flow *flow = &table->flows[bucket->flow[i]];
+
+				if (key_equal(&flow->key, key))
+					return flow;
+			}
+		if (bucket->next == 0)
+			return NULL;
+		bucket = sl_pool_at(&table->overflow, bucket->next);
+	}
+}
+
+void sl_flow_table_find_bulk(struct sl_flow_table *table, struct sl_pkt *pkts, const uint16_t *idx,
+                             unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct sl_pkt *pkt = &pkts[idx[i]];
+
+		pkt->hash = sl_flow_table_hash(table, &pkt->key);
+		rte_prefetch0(&table->buckets[pkt->hash & table->bucket_mask]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct sl_pkt *pkt = &pkts[idx[i]];
+		const struct sl_bucket *bucket = &table->buckets[pkt->hash & table->bucket_mask];
+		uint16_t signature = signature_of(pkt->hash);
+
+		for (unsigned k = 0; k < SL_BUCKET_SLOTS; k++)
+			if (bucket->signature[k] == signature)
+				rte_prefetch0(&table->flows[bucket->flow[k]]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct sl_pkt *pkt = &pkts[idx[i]];
+
+		pkt->flow = sl_flow_table_find(table, &pkt->key, pkt->hash);
+	}
+}
+
+/* A bucket of the chain with a free slot; makes one if there is none. */
+static struct sl_bucket *bucket_with_room(struct sl_flow_table *table, uint32_t hash,
+                                          unsigned *slot)
+{
+	struct sl_bucket *bucket = &table->buckets[hash & table->bucket_mask];
+
+	for (;;) {
+		for (unsigned i = 0; i < SL_BUCKET_SLOTS; i++)
+			if (bucket->signature[i] == 0) {
+				*slot = i;
+				return bucket;
+			}
+		if (bucket->next == 0) {
+			uint32_t index = sl_pool_get(&table->overflow);
+
+			if (index == 0)
+				return NULL;
+			memset(sl_pool_at(&table->overflow, index), 0, sizeof(struct sl_bucket));
+			bucket->next = index;
+		}
+		bucket = sl_pool_at(&table->overflow, bucket->next);
+	}
+}
+
+struct sl_flow *sl_flow_table_insert(struct sl_flow_table *table, const struct sl_key *key,
+                                     uint32_t hash)
+{
+	struct sl_bucket *bucket;
+	struct sl_flow *flow;
+	uint32_t index;
+	unsigned slot;
+
+	if (table->used == table->capacity)
+		return NULL;
+	bucket = bucket_with_room(table, hash, &slot);
+	if (bucket == NULL)
+		return NULL;
+	index = table->free;
+	if (index != 0)
+		table->free = table->colds[index].next;
+	else
+		index = table->fresh++;
+	table->used++;
+	bucket->signature[slot] = signature_of(hash);
+	bucket->flow[slot] = index;
+	flow = &table->flows[index];
+	memset(flow, 0, sizeof(*flow));
+	memset(&table->colds[index], 0, sizeof(table->colds[index]));
+	flow->key = *key;
+	return flow;
+}
+
+/* Takes an empty overflow bucket out of its chain, so that chains do not outlive their flows. */
+static void bucket_unlink_if_empty(struct sl_flow_table *table, struct sl_bucket *before,
+                                   struct sl_bucket *bucket)
+{
+	uint32_t index = before->next;
+
+	for (unsigned i = 0; i < SL_BUCKET_SLOTS; i++)
+		if (bucket->signature[i] != 0)
+			return;
+	before->next = bucket->next;
+	sl_pool_put(&table->overflow, index);
+}
+
+void sl_flow_table_remove(struct sl_flow_table *table, struct sl_flow *flow)
+{
+	uint32_t index = sl_flow_index(table, flow);
+	uint32_t hash = sl_flow_table_hash(table, &flow->key);
+	struct sl_bucket *bucket = &table->buckets[hash & table->bucket_mask], *before = NULL;
+	uint16_t signature = signature_of(hash);
+
+	for (;;) {
+		for (unsigned i = 0; i < SL_BUCKET_SLOTS; i++)
+			if (bucket->signature[i] == signature && bucket->flow[i] == index) {
+				bucket->signature[i] = 0;
+				if (before != NULL)
+					bucket_unlink_if_empty(table, before, bucket);
+				goto unlinked;
+			}
+		before = bucket;
+		bucket = sl_pool_at(&table->overflow, bucket->next);
+	}
+unlinked:
+	flow->state = SL_FLOW_FREE;
+	flow->fast_epoch = 0;
+	table->colds[index].next = table->free;
+	table->free = index;
+	table->used--;
+	table->changes++;
+}

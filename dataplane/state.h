@@ -1,0 +1,167 @@
+/*
+ * state.h: everything that one worker owns. Only the worker's own thread touches it.
+ */
+#ifndef DATAPLANE_STATE_H
+#define DATAPLANE_STATE_H
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include "flow_table.h"
+#include "pool.h"
+#include "sluice/worker.h"
+
+#define SL_TX_BUFFER     128
+#define SL_STREAM_CHUNK  1024 /* stream bytes in one chunk of a hold */
+#define SL_SCRATCH_BYTES (72 * 1024)
+#define SL_DENIALS_SEEN  65536 /* remembered (sandbox, reason, name) triples */
+
+/* Tokens that refill with time: `rate` a second, at most a second's worth. */
+struct sl_bucket_rate {
+	uint64_t filled_us; /* when a full bucket's first token was (or would have been) taken */
+};
+
+/* What a worker keeps of one sandbox it owns. */
+struct sl_vlan {
+	uint32_t incarnation;
+	uint32_t epoch; /* flows below it are (being) judged again */
+	uint32_t sweep; /* the next flow of the sandbox to judge again; 0: the sweep is through */
+	uint32_t flow_head; /* the sandbox's flows */
+	uint32_t flows;
+	uint32_t pin_oldest; /* the sandbox's pins by last use */
+	uint32_t pin_newest;
+	uint32_t pins;
+	uint64_t held_bytes;           /* memory of its holds */
+	struct sl_bucket_rate answers; /* refusals */
+	struct sl_bucket_rate events;
+	struct sl_bucket_rate neighbour[SL_PORT_COUNT];
+	struct sl_bucket_rate decrypts; /* QUIC Initials */
+	/* The last inbound fragment that was found to belong to a flow, for a second. */
+	struct sl_addr fragment_remote;
+	uint8_t fragment_proto;
+	uint32_t fragment_until_ms;
+};
+
+struct sl_tx_entry {
+	struct rte_mbuf *mbuf;
+	uint16_t vlan;   /* counters' slot */
+	uint16_t weight; /* packets that came in and leave with this frame (0: made here) */
+	uint8_t reason;  /* enum sl_reason they count under */
+};
+
+struct sl_tx {
+	unsigned count;
+	struct sl_tx_entry entry[SL_TX_BUFFER];
+};
+
+/* Holds with the same kind of deadline, oldest first. */
+struct sl_deadlines {
+	uint32_t head;
+	uint32_t tail;
+};
+
+struct sl_worker {
+	struct sl_worker_params params;
+	const struct sl_settings *settings;
+
+	/* this burst's */
+	const struct sl_generation *generation;
+	uint64_t now_us;
+	uint32_t now_ms;
+	unsigned pkt_count;
+	struct sl_pkt pkts[SL_BURST_MAX];
+
+	struct sl_flow_table table;
+	struct sl_vlan *vlans; /* SL_VLAN_COUNT */
+	uint32_t age_cursor;
+	uint64_t aged_us;
+
+	struct sl_pool names; /* of struct sl_name */
+	uint32_t *name_buckets;
+	uint32_t name_mask;
+
+	uint64_t held_limit;               /* this worker's share of `held-bytes` */
+	struct sl_pool chunks;             /* of struct sl_stream_chunk */
+	struct sl_pool holds;              /* of struct sl_hold */
+	struct sl_deadlines holds_opening; /* until the SYN/ACK */
+	struct sl_deadlines holds_hello;   /* until the hello is complete and acknowledged */
+
+	struct sl_pool queries; /* of struct sl_query */
+	struct sl_deadlines queries_open;
+
+	struct sl_pool quics; /* of struct sl_quic_hold */
+	struct sl_deadlines quics_open;
+	struct sl_quic_crypto *quic_crypto;
+
+	struct sl_pool dns_streams; /* of struct sl_dns_stream */
+
+	struct sl_pool pins; /* of struct sl_pin */
+	uint32_t *pin_buckets;
+	uint32_t pin_mask;
+
+	const struct sl_generation *swept; /* the generation whose sweep was set up last */
+	_Atomic uint64_t settled;          /* its number, once its sweep is through */
+	uint16_t sweep_vlan;               /* the next VLAN to look at */
+
+	uint64_t *denials_seen; /* SL_DENIALS_SEEN hashes */
+	uint8_t *scratch;       /* SL_SCRATCH_BYTES, valid inside one call */
+	uint8_t *scratch2;
+
+	struct sl_tx tx[SL_PORT_COUNT];
+	struct sl_stats *stats;
+};
+
+/*
+ * Takes one token of a bucket that holds `rate` and refills at `rate` a second. False if it is
+ * empty.
+ */
+static inline bool sl_rate_take(struct sl_bucket_rate *bucket, uint64_t now_us, uint32_t rate)
+{
+	uint64_t floor = now_us > 1000000 ? now_us - 1000000 : 0;
+	uint64_t start = bucket->filled_us > floor ? bucket->filled_us : floor;
+
+	if (start + 1000000 / rate > now_us)
+		return false;
+	bucket->filled_us = start + 1000000 / rate;
+	return true;
+}
+
+/* Counts memory of a hold against the sandbox and the gateway; false (and nothing) at a limit. */
+static inline bool sl_held_take(struct sl_worker *worker, uint16_t vlan, size_t bytes)
+{
+	struct sl_vlan *state = &worker->vlans[vlan];
+
+	if (worker->stats->hold_bytes + bytes > worker->held_limit ||
+	    state->held_bytes + bytes > worker->settings->held_bytes_per_sandbox)
+		return false;
+	worker->stats->hold_bytes += bytes;
+	state->held_bytes += bytes;
+	return true;
+}
+
+static inline void sl_held_give(struct sl_worker *worker, uint16_t vlan, size_t bytes)
+{
+	worker->stats->hold_bytes -= bytes;
+	worker->vlans[vlan].held_bytes -= bytes;
+}
+
+static inline void sl_count(struct sl_worker *worker, uint16_t vlan, enum sl_reason reason,
+                            uint64_t packets)
+{
+	worker->stats->sandbox[vlan].reason[reason] += packets;
+}
+
+/* Milliseconds on the worker's wrapping clock: true if a moment is reached. */
+static inline bool sl_due(const struct sl_worker *worker, uint32_t moment_ms)
+{
+	return (int32_t)(worker->now_ms - moment_ms) >= 0;
+}
+
+/* The sandbox that a VLAN is now; NULL: none, or no policy was published yet. */
+static inline const struct sl_sandbox *sl_worker_sandbox(const struct sl_worker *worker,
+                                                         uint16_t vlan)
+{
+	return worker->generation != NULL ? worker->generation->sandboxes[vlan] : NULL;
+}
+
+#endif
