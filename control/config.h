@@ -17,7 +17,7 @@
 
 #define SL_CONFIG_FILE_MAX (1 << 20) /* bytes of a config file */
 
-struct sl_pool;
+struct sl_docmem;
 struct sl_yaml_doc;
 
 /* What a file is read for: `run` must have `ports` and `policy`, `replay` needs neither. */
@@ -123,7 +123,7 @@ struct sl_config {
 	uint32_t dns_line;
 	uint32_t dns_column;
 
-	struct sl_pool *pool;
+	struct sl_docmem *mem;
 };
 
 /*

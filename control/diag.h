@@ -50,6 +50,16 @@ void sl_diag_warning(struct sl_diag *diag, const char *file, uint32_t line, uint
                      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /*
+ * A reader that has to begin again takes back what it said since the mark. Not across
+ * sl_diag_each() or sl_diag_print(), which sort.
+ */
+struct sl_diag_mark {
+	size_t errors, warnings, n, kept_errors, kept_warnings;
+};
+struct sl_diag_mark sl_diag_take_mark(const struct sl_diag *diag);
+void sl_diag_rewind(struct sl_diag *diag, const struct sl_diag_mark *mark);
+
+/*
  * Calls emit for each kept text of that severity, in the order of files, lines and columns (the
  * entries are sorted in place), and at the end for "and N more errors" if some were only counted.
  */

@@ -19,7 +19,7 @@
 #define SL_POLICY_NAME_MAX 128        /* bytes of a sandbox's or a policy's name */
 #define SL_POLICY_FILE_MAX (64 << 20) /* bytes of a document */
 
-struct sl_pool;
+struct sl_docmem;
 struct sl_yaml_doc;
 
 enum sl_policy_kind {
@@ -73,7 +73,7 @@ struct sl_policy_doc {
 	uint32_t
 	        pattern_line; /* where the first policy with patterns stands that is in use; or 0 */
 	uint32_t pattern_column;
-	struct sl_pool *pool;
+	struct sl_docmem *mem;
 };
 
 /*

@@ -1,8 +1,8 @@
 /*
- * pool.c: bump allocation in chunks. Decides nothing but where the next piece lies; a piece is
+ * docmem.c: bump allocation in chunks. Decides nothing but where the next piece lies; a piece is
  * never moved and never freed alone.
  */
-#include "pool.h"
+#include "docmem.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,26 +18,26 @@ struct chunk {
 	_Alignas(max_align_t) char bytes[];
 };
 
-struct sl_pool {
+struct sl_docmem {
 	struct chunk *chunks; /* the first one is being filled */
 };
 
-struct sl_pool *sl_pool_create(void)
+struct sl_docmem *sl_docmem_create(void)
 {
-	return calloc(1, sizeof(struct sl_pool));
+	return calloc(1, sizeof(struct sl_docmem));
 }
 
-void sl_pool_destroy(struct sl_pool *pool)
+void sl_docmem_destroy(struct sl_docmem *mem)
 {
-	if (pool == NULL)
+	if (mem == NULL)
 		return;
-	while (pool->chunks != NULL) {
-		struct chunk *next = pool->chunks->next;
+	while (mem->chunks != NULL) {
+		struct chunk *next = mem->chunks->next;
 
-		free(pool->chunks);
-		pool->chunks = next;
+		free(mem->chunks);
+		mem->chunks = next;
 	}
-	free(pool);
+	free(mem);
 }
 
 static struct chunk *new_chunk(size_t size)
@@ -56,9 +56,9 @@ static struct chunk *new_chunk(size_t size)
 }
 
 /* Room for that many bytes in the chunk that is being filled, or in a new one. */
-static void *take(struct sl_pool *pool, size_t bytes)
+static void *take(struct sl_docmem *mem, size_t bytes)
 {
-	struct chunk *chunk = pool->chunks;
+	struct chunk *chunk = mem->chunks;
 	void *piece;
 
 	if (chunk == NULL || chunk->size - chunk->used < bytes) {
@@ -73,7 +73,7 @@ static void *take(struct sl_pool *pool, size_t bytes)
 			chunk->next = fresh;
 		} else {
 			fresh->next = chunk;
-			pool->chunks = fresh;
+			mem->chunks = fresh;
 		}
 		chunk = fresh;
 	}
@@ -82,7 +82,7 @@ static void *take(struct sl_pool *pool, size_t bytes)
 	return piece;
 }
 
-void *sl_pool_alloc(struct sl_pool *pool, size_t n, size_t size)
+void *sl_docmem_alloc(struct sl_docmem *mem, size_t n, size_t size)
 {
 	size_t bytes;
 	void *piece;
@@ -90,13 +90,13 @@ void *sl_pool_alloc(struct sl_pool *pool, size_t n, size_t size)
 	if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX / 2)
 		return NULL;
 	bytes = bytes == 0 ? ALIGN : (bytes + ALIGN - 1) / ALIGN * ALIGN;
-	piece = take(pool, bytes);
+	piece = take(mem, bytes);
 	return piece == NULL ? NULL : memset(piece, 0, bytes);
 }
 
-char *sl_pool_copy(struct sl_pool *pool, const char *text, size_t len)
+char *sl_docmem_copy(struct sl_docmem *mem, const char *text, size_t len)
 {
-	char *copy = sl_pool_alloc(pool, len + 1, 1);
+	char *copy = sl_docmem_alloc(mem, len + 1, 1);
 
 	return copy == NULL ? NULL : memcpy(copy, text, len);
 }
