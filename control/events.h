@@ -1,0 +1,54 @@
+/*
+ * events.h: decisions as JSON lines (spec: one object a line, every key always there).
+ */
+#ifndef SLUICE_CONTROL_EVENTS_H
+#define SLUICE_CONTROL_EVENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sl_event;
+struct sl_events;
+
+/* Bytes of the longest line: every byte of both names may take six. */
+#define SL_EVENTS_LINE_MAX 4096
+
+/*
+ * Writes the line of an event to out, its newline last, not NUL-terminated. Returns its length.
+ * Pure.
+ */
+size_t sl_events_format(const struct sl_event *event, char out[SL_EVENTS_LINE_MAX]);
+
+enum sl_events_when_full {
+	SL_EVENTS_DROP = 0, /* a running gateway never waits for who reads its events */
+	SL_EVENTS_WAIT,     /* replay waits */
+};
+
+/*
+ * Opens a file to append to, or with "-" standard output. Returns NULL and errno. One thread; the
+ * caller ignores SIGPIPE if it must not die of a reader that went away.
+ */
+struct sl_events *sl_events_open(const char *path, enum sl_events_when_full when_full);
+
+/* Opens the path again, for a log rotation; keeps the old file if that fails, and returns -errno.
+ */
+int sl_events_reopen(struct sl_events *events);
+
+/* Takes an event. It is written when the buffer is full or sl_events_flush() is called. */
+void sl_events_add(struct sl_events *events, const struct sl_event *event);
+
+/*
+ * Writes what is buffered, whole lines at a time. Returns 0, also if a reader is merely slow
+ * (SL_EVENTS_DROP), or -errno of the write that failed; what was not written is kept for the next
+ * time while the buffer has room. Complains in the log once, until a write works again.
+ */
+int sl_events_flush(struct sl_events *events);
+
+/* Events that there was no room for. */
+uint64_t sl_events_lost(const struct sl_events *events);
+
+/* Flushes, gives a slow reader a second, and closes. Returns 0 or -errno. NULL is fine. */
+int sl_events_close(struct sl_events *events);
+
+#endif
