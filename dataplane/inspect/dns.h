@@ -152,7 +152,8 @@ struct sl_dns_answer {
 };
 
 /*
- * Reads an answer to the question `sent`, and calls `each` (may be NULL) for every A and AAAA
+ * Reads an answer to the question `sent` (from sl_dns_query_build, or a parsed query's own where it
+ * left unchanged), and calls `each` (may be NULL) for every A and AAAA
  * record and every ipv4hint and ipv6hint of an SVCB or HTTPS record in ServiceMode, if the record
  * stands in the answer section, is of class IN and belongs to the asked name or to a name that its
  * CNAMEs lead to, in any order, over at most SL_DNS_CHAIN_MAX links. Authority and additional

@@ -1,0 +1,192 @@
+/*
+ * fuzz_dns.c: DNS messages from bytes of anybody's choice.
+ *
+ * The first byte says how the rest is read: bit 0 as a TCP stream (in pieces of bits 1-7), else as
+ * one message, which is tried as a query and as an answer to the question that it carries itself,
+ * so that mutation gets behind the comparison. What must hold, whatever the bytes:
+ *
+ *  - a query that parses is rebuilt to one that parses to the same name and type, with nothing else
+ * of it left, and the gateway's reply to it is an answer to it;
+ *  - an answer with its question put back tells the same addresses, all of them bytes of the
+ * message;
+ *  - a stream gives the same messages however it is cut.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspect/dns.h"
+
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct told {
+	const uint8_t *msg;
+	size_t len;
+	uint32_t count;
+	uint64_t sum; /* of where the addresses stand and what they say */
+};
+
+static void tell(void *ctx, const struct sl_dns_address *address)
+{
+	struct told *told = ctx;
+
+	MUST(address->len == 4 || address->len == 16);
+	MUST(address->bytes > told->msg && address->bytes + address->len <= told->msg + told->len);
+	MUST(address->ttl <= INT32_MAX);
+	told->count++;
+	told->sum = told->sum * 31 + (uint64_t)(address->bytes - told->msg) + address->ttl;
+}
+
+/* Case bits that depend on the input, so that every run of it is the same. */
+static struct sl_dns_case noise(const uint8_t *msg, size_t len)
+{
+	struct sl_dns_case bits = {{len, ~len, 0x5a5a5a5a5a5a5a5a, 0xc33c}};
+
+	for (size_t i = 0; i < len; i++)
+		bits.bits[i % 4] = bits.bits[i % 4] * 0x100000001b3 ^ msg[i];
+	return bits;
+}
+
+static void check_reply(const struct sl_dns_query *query, enum sl_dns_rcode rcode)
+{
+	uint8_t out[SL_DNS_REPLY_MAX_BYTES];
+	struct sl_dns_answer info;
+	struct told told = {.msg = out, .len = sizeof(out)};
+	size_t len = sl_dns_reply_build(query, rcode, SL_DNS_EDE_BLOCKED, out, sizeof(out));
+
+	MUST(len > 0);
+	MUST(sl_dns_answer_parse(out, len, &query->question, tell, &told, &info) == SL_PARSE_DONE);
+	MUST(told.count == 0 && info.rcode == rcode && info.additionals == query->had_opt);
+}
+
+static void check_query(const uint8_t *msg, size_t len)
+{
+	uint8_t out[SL_DNS_QUERY_MAX_BYTES];
+	struct sl_dns_case letters = noise(msg, len);
+	struct sl_dns_question sent;
+	struct sl_dns_query query, again;
+	char name[SL_NAME_MAX + 1];
+	enum sl_parse answer = sl_dns_query_parse(msg, len, &query);
+	size_t built;
+
+	MUST(answer == SL_PARSE_DONE || answer == SL_PARSE_BAD);
+	if (answer != SL_PARSE_DONE)
+		return;
+	MUST(query.name_len == strlen(query.name));
+	if (query.name_len > 0)
+		MUST(sl_hostname_normalise((const uint8_t *)query.name, query.name_len, name) ==
+		             query.name_len &&
+		     strcmp(name, query.name) == 0);
+
+	built = sl_dns_query_build(&query, 0xabcd, &letters, out, sizeof(out), &sent);
+	MUST(built == 12u + query.question.name_bytes + 4u + (query.had_opt ? 11u : 0u));
+	MUST(sl_dns_query_parse(out, built, &again) == SL_PARSE_DONE);
+	MUST(strcmp(again.name, query.name) == 0);
+	MUST(again.question.type == query.question.type && again.question.id == 0xabcd);
+	MUST(memcmp(again.question.name, sent.name, sent.name_bytes) == 0);
+	MUST(again.had_opt == query.had_opt && again.opt_options_bytes == 0 && !again.opt_do);
+	MUST(again.rd && !again.ad && !again.cd);
+
+	/* the client's case makes the client's name again */
+	MUST(sl_dns_question_restore(out, built, query.question.id, &query.letter_case) == 0);
+	MUST(memcmp(out + 12, query.question.name, query.question.name_bytes) == 0);
+	check_reply(&query, SL_DNS_REFUSED);
+	check_reply(&query, SL_DNS_NOERROR);
+}
+
+/* The question that a message carries itself, if it is one that could have been sent. */
+static bool question_of(const uint8_t *msg, size_t len, struct sl_dns_question *out)
+{
+	size_t pos = 12;
+
+	while (pos < len && msg[pos] != 0 && msg[pos] < 64)
+		pos += 1u + msg[pos];
+	if (pos + 5 > len || msg[pos] != 0 || pos + 1 - 12 > SL_DNS_NAME_WIRE_MAX)
+		return false;
+	out->id = sl_dns_message_id(msg);
+	out->name_bytes = (uint8_t)(pos + 1 - 12);
+	memcpy(out->name, msg + 12, out->name_bytes);
+	out->type = (uint16_t)(msg[pos + 1] << 8 | msg[pos + 2]);
+	return true;
+}
+
+static void check_answer(const uint8_t *msg, size_t len)
+{
+	struct sl_dns_question sent, client;
+	struct sl_dns_answer info;
+	struct told told = {.msg = msg, .len = len}, again;
+	struct sl_dns_case letters = noise(msg, len);
+	enum sl_parse answer;
+	uint8_t *copy;
+
+	if (!question_of(msg, len, &sent))
+		return;
+	answer = sl_dns_answer_parse(msg, len, &sent, tell, &told, &info);
+	MUST(answer != SL_PARSE_MORE);
+	MUST(answer == SL_PARSE_DONE ? told.count == info.addresses : told.count == 0);
+	if (answer != SL_PARSE_DONE)
+		return;
+
+	copy = malloc(len);
+	MUST(copy != NULL);
+	memcpy(copy, msg, len);
+	MUST(sl_dns_question_restore(copy, len, (uint16_t)~sent.id, &letters) == 0);
+	MUST(question_of(copy, len, &client));
+	MUST(client.name_bytes == sent.name_bytes && client.type == sent.type);
+	again = (struct told){.msg = copy, .len = len};
+	MUST(sl_dns_answer_parse(copy, len, &sent, tell, &again, &info) == SL_PARSE_NOT_MINE);
+	MUST(sl_dns_answer_parse(copy, len, &client, tell, &again, &info) == SL_PARSE_DONE);
+	MUST(again.count == told.count && again.sum == told.sum);
+	free(copy);
+}
+
+/* Messages of a stream in pieces of at most `piece`; a sum of lengths and bytes, and how it ended.
+ */
+static uint64_t read_stream(const uint8_t *data, size_t len, size_t piece, enum sl_parse *end)
+{
+	static uint8_t buf[700];
+	struct sl_dns_tcp tcp = {0};
+	uint64_t sum = 0;
+
+	*end = SL_PARSE_MORE;
+	for (size_t at = 0, used; at < len; at += used) {
+		size_t give = piece < len - at ? piece : len - at;
+
+		*end = sl_dns_tcp_feed(&tcp, buf, sizeof(buf), data + at, give, &used);
+		MUST(used <= give && *end != SL_PARSE_NOT_MINE);
+		if (*end == SL_PARSE_BAD)
+			break;
+		MUST(used > 0 && (*end == SL_PARSE_DONE || used == give));
+		if (*end != SL_PARSE_DONE)
+			continue;
+		MUST(tcp.message_bytes >= 12 && tcp.message_bytes <= sizeof(buf));
+		for (size_t i = 0; i < tcp.message_bytes; i++)
+			sum = sum * 31 + buf[i];
+		sum = sum * 31 + tcp.message_bytes;
+		check_query(buf, tcp.message_bytes);
+	}
+	return sum;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	enum sl_parse whole, cut;
+
+	if (size == 0)
+		return 0;
+	if ((data[0] & 1) == 0) {
+		check_query(data + 1, size - 1);
+		check_answer(data + 1, size - 1);
+		return 0;
+	}
+	MUST(read_stream(data + 1, size - 1, size, &whole) ==
+	     read_stream(data + 1, size - 1, 1u + (data[0] >> 1), &cut));
+	MUST(whole == cut);
+	return 0;
+}
