@@ -1,0 +1,205 @@
+/*
+ * flow.c: finds, opens, closes flows, and says which walk a packet of a known flow takes. Must
+ * never judge an address or a name.
+ *
+ * Settles with: flow-limit, no-flow, policy-changed, and the flow's own reason.
+ */
+#include <netinet/in.h>
+#include <rte_tcp.h>
+
+#include "names.h"
+#include "stages.h"
+
+void sl_flow_find(struct sl_worker *worker)
+{
+	uint16_t idx[SL_BURST_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < worker->pkt_count; i++) {
+		struct sl_pkt *pkt = &worker->pkts[i];
+
+		if (sl_pkt_open(pkt) && !pkt->fragment)
+			idx[n++] = (uint16_t)i;
+	}
+	if (n > 0)
+		sl_flow_table_find_bulk(&worker->table, worker->pkts, idx, n);
+}
+
+static void link_flow(struct sl_worker *worker, uint32_t index)
+{
+	struct sl_vlan *vlan = &worker->vlans[worker->table.flows[index].key.vlan];
+	struct sl_flow_cold *cold = &worker->table.colds[index];
+
+	cold->next = vlan->flow_head;
+	cold->prev = 0;
+	if (vlan->flow_head != 0)
+		worker->table.colds[vlan->flow_head].prev = index;
+	vlan->flow_head = index;
+	vlan->flows++;
+	worker->stats->flows++;
+	worker->stats->flows_opened++;
+}
+
+static void unlink_flow(struct sl_worker *worker, uint32_t index)
+{
+	struct sl_vlan *vlan = &worker->vlans[worker->table.flows[index].key.vlan];
+	struct sl_flow_cold *cold = &worker->table.colds[index];
+
+	if (vlan->sweep == index)
+		vlan->sweep = cold->next;
+	if (cold->prev != 0)
+		worker->table.colds[cold->prev].next = cold->next;
+	else
+		vlan->flow_head = cold->next;
+	if (cold->next != 0)
+		worker->table.colds[cold->next].prev = cold->prev;
+	vlan->flows--;
+	worker->stats->flows--;
+}
+
+struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const struct sl_key *key)
+{
+	const struct rte_ether_hdr *eth = sl_pkt_at(pkt, const struct rte_ether_hdr, 0);
+	uint32_t hash = sl_flow_table_hash(&worker->table, key);
+	struct sl_flow_cold *cold;
+	struct sl_flow *flow = NULL;
+
+	if (worker->vlans[pkt->vlan].flows < worker->settings->flows_per_sandbox)
+		flow = sl_flow_table_insert(&worker->table, key, hash);
+	if (flow == NULL) {
+		sl_verdict_refuse(worker, pkt, SL_REASON_FLOW_LIMIT, NULL);
+		return NULL;
+	}
+	cold = sl_flow_cold(&worker->table, flow);
+	cold->mac_inside = eth->src_addr;
+	cold->mac_remote = eth->dst_addr;
+	cold->epoch = pkt->sandbox->epoch;
+	flow->state = SL_FLOW_ESTABLISHED;
+	if (key->proto == IPPROTO_TCP) {
+		const struct rte_tcp_hdr *tcp =
+		        sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
+
+		flow->state = SL_FLOW_SYN_SENT;
+		flow->ack[1] = rte_be_to_cpu_32(tcp->sent_seq) + 1;
+	}
+	flow->packets = 1;
+	link_flow(worker, sl_flow_index(&worker->table, flow));
+	sl_flow_touch(worker, flow);
+	pkt->flow = flow;
+	return flow;
+}
+
+/* Gives back what inspection keeps of a flow. */
+static void end_inspection(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+{
+	if (flow->flags & SL_FLOW_HOLD)
+		sl_hold_end(worker, flow, reason);
+	if (flow->flags & (SL_FLOW_DNS | SL_FLOW_DNS_TCP))
+		sl_dns_end(worker, flow, reason);
+	if (flow->flags & SL_FLOW_QUIC)
+		sl_quic_end(worker, flow, reason);
+	flow->flags &= (uint8_t) ~(SL_FLOW_HOLD | SL_FLOW_DNS | SL_FLOW_DNS_TCP | SL_FLOW_QUIC);
+}
+
+void sl_flow_close(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+{
+	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+
+	end_inspection(worker, flow, reason);
+	sl_names_drop(worker, cold->name);
+	unlink_flow(worker, sl_flow_index(&worker->table, flow));
+	sl_flow_table_remove(&worker->table, flow);
+}
+
+void sl_flow_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
+                    const struct sl_proof *proof)
+{
+	end_inspection(worker, flow, reason);
+	flow->state = SL_FLOW_REFUSED;
+	sl_verdict_flow(worker, flow, reason, proof);
+	sl_flow_touch(worker, flow);
+}
+
+void sl_flow_touch(struct sl_worker *worker, struct sl_flow *flow)
+{
+	const struct sl_settings *settings = worker->settings;
+	uint32_t timeout = settings->udp_ms;
+
+	if (flow->key.proto == IPPROTO_TCP) {
+		if (flow->state == SL_FLOW_SYN_SENT || flow->state == SL_FLOW_SYN_RCVD)
+			timeout = settings->tcp_opening_ms;
+		else if (flow->state == SL_FLOW_CLOSING || flow->state == SL_FLOW_REFUSED)
+			timeout = settings->tcp_closing_ms;
+		else
+			timeout = settings->tcp_established_ms;
+	} else if (flow->flags & SL_FLOW_DNS) {
+		timeout = settings->dns_ms;
+	} else if (flow->key.proto == IPPROTO_ICMP || flow->key.proto == IPPROTO_ICMPV6) {
+		timeout = settings->icmp_ms;
+	}
+	flow->expires_ms = worker->now_ms + timeout;
+}
+
+/* A SYN that starts another connection on the same ports, rather than the same one again. */
+static bool is_new_syn(const struct sl_pkt *pkt, const struct sl_flow *flow)
+{
+	const struct rte_tcp_hdr *tcp;
+
+	if (pkt->in_port != SL_PORT_SANDBOX ||
+	    (pkt->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) != RTE_TCP_SYN_FLAG)
+		return false;
+	if (flow->state != SL_FLOW_SYN_SENT && flow->state != SL_FLOW_SYN_RCVD)
+		return true;
+	tcp = sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
+	return rte_be_to_cpu_32(tcp->sent_seq) + 1 != flow->ack[1];
+}
+
+static void refused_flow_packet(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	/* The sandbox's side is answered by reject.c, within its limit. */
+	sl_pkt_drop(pkt, (enum sl_reason)pkt->flow->reason);
+	if (pkt->in_port == SL_PORT_UPLINK)
+		sl_reject_tcp(worker, pkt);
+}
+
+static void walk_tcp(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_flow *flow = pkt->flow;
+
+	if (flow->state == SL_FLOW_REFUSED)
+		refused_flow_packet(worker, pkt);
+	else if (flow->flags & SL_FLOW_HOLD)
+		sl_hold_walk(worker, pkt);
+	else if (flow->flags & SL_FLOW_DNS_TCP)
+		sl_dns_walk(worker, pkt);
+	else
+		sl_flow_tcp(worker, pkt);
+}
+
+bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_flow *flow = pkt->flow;
+	bool tcp = pkt->proto == IPPROTO_TCP;
+
+	if (sl_due(worker, flow->expires_ms) || (tcp && is_new_syn(pkt, flow))) {
+		sl_flow_close(worker, flow, SL_REASON_HELLO_TIMEOUT);
+		pkt->flow = NULL;
+		return false;
+	}
+	if (!sl_flow_rejudge(worker, flow)) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_POLICY_CHANGED);
+		return true;
+	}
+	flow->packets++;
+	if (tcp) {
+		walk_tcp(worker, pkt);
+	} else if (flow->flags & SL_FLOW_DNS) {
+		sl_dns_walk(worker, pkt);
+	} else if (flow->flags & SL_FLOW_QUIC) {
+		sl_quic_walk(worker, pkt);
+	} else {
+		sl_flow_touch(worker, flow);
+		sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+	}
+	return true;
+}

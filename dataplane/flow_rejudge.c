@@ -1,0 +1,172 @@
+/*
+ * flow_rejudge.c: what a newer generation says of flows that were open before it (spec section 2).
+ * A flow is judged by its address and by the name that it proved; what is now denied is cut.
+ *
+ * Settles flows with: policy-changed.
+ */
+#include <netinet/in.h>
+
+#include "names.h"
+#include "stages.h"
+
+static void cut(struct sl_worker *worker, struct sl_flow *flow)
+{
+	const struct sl_name *name;
+	struct sl_proof proof = {.via = (enum sl_via)flow->via};
+	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
+
+	if (index != 0) {
+		name = sl_names_at(worker, index);
+		proof.text = name->text;
+		proof.len = name->len;
+	}
+	worker->stats->flows_cut++;
+	if (flow->key.proto == IPPROTO_TCP) {
+		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
+		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
+		sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);
+	} else {
+		sl_reject_flow_icmp(worker, flow);
+		sl_verdict_report_flow(worker, flow, false, SL_REASON_POLICY_CHANGED, &proof);
+		sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
+	}
+}
+
+/* True while nothing was judged yet: the hello (or the query) is still to come. */
+static bool is_on_hold(const struct sl_flow *flow)
+{
+	return flow->reason == SL_REASON_NONE;
+}
+
+static bool name_still_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                               const struct sl_flow *flow)
+{
+	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
+	const struct sl_name *name;
+
+	if (index == 0)
+		return false;
+	name = sl_names_at(worker, index);
+	return sl_inspect_allows(worker, sandbox, name->text, name->len);
+}
+
+/* What the present policy says of the flow: an allow reason, NONE (go on holding), or a denial. */
+static enum sl_reason judge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                            const struct sl_flow *flow)
+{
+	struct sl_addr inside, remote;
+	struct sl_address address;
+	enum sl_reason reason;
+
+	sl_key_inside(&flow->key, &inside);
+	sl_key_remote(&flow->key, &remote);
+	if (!sl_sandbox_owns(worker, sandbox, &inside))
+		return SL_REASON_SOURCE_SPOOFED;
+	sl_subnet_look(worker, sandbox, &remote, sl_subnet_class(worker, &remote), &address);
+	if (flow->flags & (SL_FLOW_DNS | SL_FLOW_DNS_TCP)) {
+		if (sl_dns_gate(worker, sandbox, &remote, &address, &reason) == SL_DNS_GATED)
+			return SL_REASON_DNS_ALLOWED;
+	}
+	reason = sl_subnet_judge(sandbox, &address);
+	if (reason != SL_REASON_NONE)
+		return reason;
+	if (is_on_hold(flow))
+		return SL_REASON_NONE;
+	return name_still_allowed(worker, sandbox, flow) ? SL_REASON_DOMAIN_ALLOWED
+	                                                 : SL_REASON_DOMAIN_NOT_ALLOWED;
+}
+
+/* The address of a flow on hold needs no name any more. */
+static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+{
+	if (flow->flags & SL_FLOW_HOLD)
+		sl_hold_open_up(worker, flow, reason);
+	else if (flow->flags & SL_FLOW_QUIC)
+		sl_quic_open_up(worker, flow, reason);
+	else
+		sl_verdict_flow(worker, flow, reason, NULL);
+}
+
+bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
+{
+	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
+	enum sl_reason reason;
+
+	if (sandbox != NULL && cold->epoch == sandbox->epoch)
+		return true;
+	if (flow->state == SL_FLOW_REFUSED) {
+		cold->epoch = sandbox != NULL ? sandbox->epoch : 0;
+		return true;
+	}
+	/* A flow that is older than the sandbox is another sandbox's. */
+	if (sandbox == NULL || cold->epoch < sandbox->incarnation) {
+		cut(worker, flow);
+		return false;
+	}
+	reason = judge(worker, sandbox, flow);
+	if (reason != SL_REASON_NONE && !sl_reason_allows(reason)) {
+		cut(worker, flow);
+		return false;
+	}
+	cold->epoch = sandbox->epoch;
+	if (is_on_hold(flow)) {
+		if (reason != SL_REASON_NONE && reason != SL_REASON_DNS_ALLOWED)
+			open_up(worker, flow, reason);
+	} else if (reason != flow->reason) {
+		flow->reason = reason;
+		sl_verdict_report_flow(worker, flow, true, reason, NULL);
+	}
+	sl_verdict_set_fast(worker, flow);
+	return true;
+}
+
+/* Begins to sweep a VLAN whose policy is another than its flows were judged by. */
+static void begin_vlan(struct sl_worker *worker, uint16_t number)
+{
+	struct sl_vlan *vlan = &worker->vlans[number];
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, number);
+	uint32_t epoch = sandbox != NULL ? sandbox->epoch : 0;
+	uint32_t incarnation = sandbox != NULL ? sandbox->incarnation : 0;
+
+	if (vlan->incarnation != incarnation) {
+		struct sl_sandbox_stats *stats = &worker->stats->sandbox[number];
+
+		sl_pins_forget(worker, number);
+		/* The old sandbox's counters go to those of no sandbox: the sums stay true. */
+		for (unsigned r = 0; r < SL_REASON_COUNT; r++) {
+			worker->stats->sandbox[0].reason[r] += stats->reason[r];
+			stats->reason[r] = 0;
+		}
+		vlan->incarnation = incarnation;
+	}
+	if (vlan->epoch != epoch) {
+		vlan->epoch = epoch;
+		vlan->sweep = vlan->flow_head;
+	}
+}
+
+void sl_flow_sweep(struct sl_worker *worker, unsigned budget)
+{
+	if (worker->swept != worker->generation) {
+		worker->swept = worker->generation;
+		worker->sweep_vlan = 1;
+	}
+	while (worker->sweep_vlan <= SL_VLAN_MAX) {
+		struct sl_vlan *vlan = &worker->vlans[worker->sweep_vlan];
+
+		begin_vlan(worker, worker->sweep_vlan);
+		while (vlan->sweep != 0) {
+			struct sl_flow *flow = &worker->table.flows[vlan->sweep];
+
+			if (budget-- == 0)
+				return;
+			vlan->sweep = sl_flow_cold(&worker->table, flow)->next;
+			sl_flow_rejudge(worker, flow);
+		}
+		worker->sweep_vlan++;
+	}
+	if (worker->generation != NULL)
+		atomic_store_explicit(&worker->settled, worker->generation->number,
+		                      memory_order_release);
+}

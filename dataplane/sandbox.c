@@ -1,0 +1,97 @@
+/*
+ * sandbox.c: whose packet is it, and is it really theirs? Must never look at what a policy allows.
+ *
+ * Settles with: unknown-sandbox, source-spoofed, deny-all, and hands frames of sandboxes that
+ * another worker owns over to it.
+ */
+#include <netinet/in.h>
+#include <rte_ring.h>
+
+#include "stages.h"
+
+/* Moves a frame to the worker that owns its VLAN, which will parse and judge it. */
+static void hand_over(struct sl_worker *worker, struct sl_pkt *pkt, unsigned owner)
+{
+	pkt->mbuf->port = pkt->in_port;
+	if (rte_ring_enqueue(worker->params.handover[owner], pkt->mbuf) != 0) {
+		worker->stats->handover_lost++;
+		sl_pkt_drop_quietly(pkt, SL_REASON_TX_FULL);
+		return;
+	}
+	worker->stats->handed_over++;
+	pkt->fate = SL_FATE_MOVED;
+}
+
+/* Addresses that a sandbox without `source` may have. */
+static bool is_private(const struct sl_addr *addr)
+{
+	const uint8_t *b = addr->bytes;
+
+	if (addr->family == SL_FAMILY_6)
+		return (b[0] & 0xfe) == 0xfc; /* fc00::/7 */
+	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
+	       (b[0] == 100 && (b[1] & 0xc0) == 64);
+}
+
+bool sl_sandbox_owns(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                     const struct sl_addr *addr)
+{
+	if (!sandbox->has_source)
+		return !worker->settings->source_rule || is_private(addr);
+	for (unsigned i = 0; i < sandbox->source_count; i++)
+		if (sl_net_contains(&sandbox->sources[i], addr))
+			return true;
+	return false;
+}
+
+static void settle(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_vlan *vlan = &worker->vlans[pkt->vlan];
+	struct sl_addr inside;
+
+	pkt->sandbox = sl_worker_sandbox(worker, pkt->vlan);
+	if (pkt->sandbox == NULL) {
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_UNKNOWN_SANDBOX);
+		return;
+	}
+	if (sl_neighbour(worker, pkt))
+		return;
+	if (pkt->l3 != SL_L3_IPV4 && pkt->l3 != SL_L3_IPV6) {
+		sl_verdict_refuse_quietly(worker, pkt,
+		                          pkt->sandbox->mode == SL_MODE_DENY_ALL
+		                                  ? SL_REASON_DENY_ALL
+		                                  : SL_REASON_PROTOCOL_NOT_ALLOWED);
+		return;
+	}
+	if (pkt->in_port == SL_PORT_SANDBOX) {
+		sl_key_inside(&pkt->key, &inside);
+		if (!sl_sandbox_owns(worker, pkt->sandbox, &inside)) {
+			sl_verdict_refuse_quietly(worker, pkt, SL_REASON_SOURCE_SPOOFED);
+			return;
+		}
+	}
+	/* Flows that were open before are cut by flow.c; where there are none, this is all. */
+	if (pkt->sandbox->mode == SL_MODE_DENY_ALL && vlan->flows == 0) {
+		sl_verdict_refuse(worker, pkt, SL_REASON_DENY_ALL, NULL);
+		pkt->quiet = pkt->in_port != SL_PORT_SANDBOX || pkt->fragment;
+	}
+}
+
+void sl_sandbox(struct sl_worker *worker)
+{
+	unsigned count = worker->params.count, owner;
+
+	for (unsigned i = 0; i < worker->pkt_count; i++) {
+		struct sl_pkt *pkt = &worker->pkts[i];
+
+		if (count > 1 && pkt->vlan != 0 &&
+		    (owner = sl_worker_of_vlan(pkt->vlan, count)) != worker->params.id) {
+			pkt->reason = SL_REASON_NONE;
+			hand_over(worker, pkt, owner);
+		} else if (sl_pkt_open(pkt)) {
+			settle(worker, pkt);
+		} else {
+			sl_verdict_report(worker, pkt, false, pkt->reason, NULL);
+		}
+	}
+}
