@@ -98,6 +98,27 @@ void sl_diag_warning(struct sl_diag *diag, const char *file, uint32_t line, uint
 	va_end(args);
 }
 
+struct sl_diag_mark sl_diag_take_mark(const struct sl_diag *diag)
+{
+	return (struct sl_diag_mark){
+	        .errors = diag->errors,
+	        .warnings = diag->warnings,
+	        .n = diag->n,
+	        .kept_errors = diag->kept_errors,
+	        .kept_warnings = diag->kept_warnings,
+	};
+}
+
+void sl_diag_rewind(struct sl_diag *diag, const struct sl_diag_mark *mark)
+{
+	while (diag->n > mark->n)
+		free(diag->entries[--diag->n].text);
+	diag->errors = mark->errors;
+	diag->warnings = mark->warnings;
+	diag->kept_errors = mark->kept_errors;
+	diag->kept_warnings = mark->kept_warnings;
+}
+
 static int compare_numbers(uint32_t a, uint32_t b)
 {
 	return a < b ? -1 : a > b;

@@ -112,13 +112,13 @@ static int finish(struct sl_yaml_source *source, struct sl_diag *diag)
 
 static int refuse_size(const char *name, size_t max, struct sl_diag *diag)
 {
-	sl_diag_error(diag, name, 0, 0, "larger than %zu bytes, the most that is read", max);
+	sl_diag_error(diag, name, 1, 1, "larger than %zu bytes, the most that is read", max);
 	return -EFBIG;
 }
 
 static int refuse_file(const char *name, const char *what, int error, struct sl_diag *diag)
 {
-	sl_diag_error(diag, name, 0, 0, "cannot %s: %s", what, strerror(error));
+	sl_diag_error(diag, name, 1, 1, "cannot %s: %s", what, strerror(error));
 	return -error;
 }
 

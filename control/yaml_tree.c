@@ -221,7 +221,7 @@ static bool check_repeated_keys(struct builder *b, const struct sl_yaml_node *ma
 			first = keys[i];
 			continue;
 		}
-		tell(b, keys[i], "the key %s stands here again; it first stands in line %u",
+		tell(b, keys[i], "repeated key %s; it first stands in line %u",
 		     sl_diag_quote(first->text, first->n, quoted), first->line);
 	}
 	free(keys);
@@ -432,6 +432,8 @@ static void tell_syntax(struct builder *b, const yaml_parser_t *parser)
 		tell(b, &at, "a tab; YAML indents with spaces only");
 	else if (seen == '@' || seen == '`' || seen == '%')
 		tell(b, &at, "a text cannot begin with \"%c\" in YAML; put it in quotes", seen);
+	else if (seen == ':')
+		tell(b, &at, "YAML does not expect a \":\" here; an IPv6 address needs quotes");
 	else if (parser->context != NULL)
 		tell(b, &at, "YAML: %s %s, which begins in line %zu", parser->problem,
 		     parser->context, parser->context_mark.line + 1);
@@ -501,7 +503,7 @@ static int build(struct builder *b)
 		step = b->doc->mem == NULL ? STEP_NO_MEMORY : scan(b);
 	}
 	if (step == STEP_NO_MEMORY) {
-		sl_diag_error(b->diag, b->source.name, 0, 0, "cannot read: %s", strerror(ENOMEM));
+		sl_diag_error(b->diag, b->source.name, 1, 1, "cannot read: %s", strerror(ENOMEM));
 		return -ENOMEM;
 	}
 	if (step != STEP_END)
@@ -520,7 +522,7 @@ static int read_source(struct builder *b, struct sl_yaml_doc **out)
 
 	b->doc = calloc(1, sizeof(*b->doc));
 	if (b->doc == NULL) {
-		sl_diag_error(b->diag, b->source.name, 0, 0, "cannot read: %s", strerror(ENOMEM));
+		sl_diag_error(b->diag, b->source.name, 1, 1, "cannot read: %s", strerror(ENOMEM));
 	} else {
 		rc = build(b);
 		if (rc == 0) {
