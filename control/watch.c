@@ -1,0 +1,571 @@
+/*
+ * watch.c: when a policy file has something new to say.
+ *
+ * Decides what counts as one change. It watches directories, never the file: a rename leaves the
+ * file's own watch on the old inode. Every directory counts in which a name decides where the path
+ * leads: that of each symlink on the way and that of the file itself. Every second it looks where
+ * the path leads without being told, for file systems that tell nothing.
+ *
+ * It must never hand out a half-written file: content is given out at once only if it came under
+ * its name complete (rename, symlink); else it must have been closed, and read twice the same.
+ */
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SETTLE_MS    100  /* between two reads that must be equal */
+#define GONE_MS      300  /* an editor may take the file away for a moment */
+#define LOOK_MS      1000 /* where does the path lead, without being told */
+#define CHAIN_MAX    64   /* names that decide where the path leads */
+#define SYMLINKS_MAX 40   /* as the kernel's own limit */
+#define EVENTS                                                                                     \
+	(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_DELETE_SELF |   \
+	 IN_MOVE_SELF | IN_ONLYDIR)
+
+/* One name in one directory that decides where the path leads. */
+struct link {
+	int wd; /* -1: the directory cannot be watched */
+	bool last;
+	char *dir, *name;
+};
+
+/* Which content it is. */
+struct identity {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime;
+};
+
+struct bytes {
+	char *at;
+	size_t len;
+};
+
+struct sl_watch {
+	char *path;
+	size_t max_bytes;
+	int fd;
+	struct link chain[CHAIN_MAX];
+	size_t links;
+
+	struct identity taken; /* what was given out last, or could not be read */
+	bool has_taken;
+	struct bytes content;
+	int error;
+
+	bool settling; /* read once, to be read again at settle_ms */
+	uint64_t settle_ms;
+	struct bytes first;
+	bool writing; /* inode `written` was created under the name and not closed yet */
+	ino_t written;
+
+	bool missing, told_gone;
+	uint64_t missing_ms; /* since when */
+	uint64_t look_ms;    /* when to look without being told */
+};
+
+/* What a batch of notifications says. */
+struct told {
+	bool moved;   /* a name leads elsewhere, with complete content behind it */
+	bool created; /* the file was created under its name */
+	bool closed;  /* the file was closed by a writer */
+	bool any;
+};
+
+/* ---- where the path leads ---- */
+
+static void chain_clear(struct link *chain, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(chain[i].dir);
+		free(chain[i].name);
+	}
+}
+
+static int chain_add(struct link *chain, size_t *n, const char *dir, const char *name, bool last)
+{
+	struct link *link = &chain[*n];
+
+	if (*n == CHAIN_MAX)
+		return -ELOOP;
+	*link = (struct link){-1, last, strdup(dir), strdup(name)};
+	if (link->dir == NULL || link->name == NULL) {
+		free(link->dir);
+		free(link->name);
+		return -ENOMEM;
+	}
+	(*n)++;
+	return 0;
+}
+
+/* Takes the next component off rest into name. False at the end. */
+static bool next_component(char *rest, char name[NAME_MAX + 1])
+{
+	char *at = rest + strspn(rest, "/");
+	size_t len = strcspn(at, "/");
+
+	if (len == 0 || len > NAME_MAX)
+		return false;
+	memcpy(name, at, len);
+	name[len] = '\0';
+	at += len;
+	at += strspn(at, "/");
+	memmove(rest, at, strlen(at) + 1);
+	return true;
+}
+
+static bool join(char out[PATH_MAX], const char *dir, const char *name)
+{
+	size_t a = strlen(dir), b = strlen(name);
+	bool slash = a > 0 && dir[a - 1] != '/';
+
+	if (a + slash + b >= PATH_MAX)
+		return false;
+	memmove(out, dir, a);
+	if (slash)
+		out[a++] = '/';
+	memcpy(out + a, name, b + 1);
+	return true;
+}
+
+/* Puts a symlink's target in front of the rest of the path. */
+static int follow(const char *link, char dir[PATH_MAX], char rest[PATH_MAX])
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(link, target, sizeof(target) - 1);
+
+	if (len < 0)
+		return -errno;
+	target[len] = '\0';
+	if (target[0] == '/')
+		strcpy(dir, "/");
+	if (rest[0] == '\0')
+		strcpy(rest, target);
+	else {
+		char joined[PATH_MAX];
+
+		if (!join(joined, target, rest))
+			return -ENAMETOOLONG;
+		strcpy(rest, joined);
+	}
+	return 0;
+}
+
+/*
+ * Walks the path as the kernel does and lists every name that is a symlink, the last one, and the
+ * first that is missing. Returns the length of the list.
+ */
+static size_t walk(const char *path, struct link *chain)
+{
+	char dir[PATH_MAX], rest[PATH_MAX], name[NAME_MAX + 1], here[PATH_MAX];
+	size_t n = 0;
+	int links = 0;
+
+	strcpy(dir, path[0] == '/' ? "/" : ".");
+	strcpy(rest, path);
+	while (next_component(rest, name)) {
+		struct stat st;
+
+		if (!join(here, dir, name))
+			break;
+		if (lstat(here, &st) != 0) {
+			chain_add(chain, &n, dir, name, rest[0] == '\0');
+			break;
+		}
+		if (S_ISLNK(st.st_mode)) {
+			if (chain_add(chain, &n, dir, name, false) != 0 || ++links > SYMLINKS_MAX ||
+			    follow(here, dir, rest) != 0)
+				break;
+			continue;
+		}
+		if (rest[0] == '\0')
+			chain_add(chain, &n, dir, name, true);
+		strcpy(dir, here);
+	}
+	return n;
+}
+
+static bool watches(const struct sl_watch *watch, int wd)
+{
+	for (size_t i = 0; i < watch->links; i++)
+		if (watch->chain[i].wd == wd)
+			return true;
+	return false;
+}
+
+/* Watches what the path goes over now, and no longer what it went over before. */
+static void rewatch(struct sl_watch *watch)
+{
+	struct link old[CHAIN_MAX];
+	size_t n = watch->links;
+	bool fresh = true;
+
+	memcpy(old, watch->chain, sizeof(old));
+	watch->links = 0;
+	/* what moved between the walk and the watch shows itself in the next walk */
+	for (int round = 0; fresh && round < 4; round++) {
+		fresh = false;
+		chain_clear(watch->chain, watch->links);
+		watch->links = walk(watch->path, watch->chain);
+		for (size_t i = 0; i < watch->links; i++) {
+			struct link *link = &watch->chain[i];
+			bool known = false;
+
+			link->wd = inotify_add_watch(watch->fd, link->dir, EVENTS);
+			for (size_t k = 0; k < n; k++)
+				known |= old[k].wd == link->wd;
+			fresh |= !known && link->wd >= 0 && round == 0;
+		}
+	}
+	for (size_t k = 0; k < n; k++)
+		if (old[k].wd >= 0 && !watches(watch, old[k].wd))
+			inotify_rm_watch(watch->fd, old[k].wd);
+	chain_clear(old, n);
+}
+
+/* ---- reading ---- */
+
+static void bytes_clear(struct bytes *bytes)
+{
+	free(bytes->at);
+	*bytes = (struct bytes){0};
+}
+
+static struct identity identity_of(const struct stat *st)
+{
+	return (struct identity){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
+}
+
+static bool same_file(const struct identity *a, const struct identity *b)
+{
+	return a->dev == b->dev && a->ino == b->ino;
+}
+
+static bool same_content(const struct identity *a, const struct identity *b)
+{
+	return same_file(a, b) && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
+	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+static int read_fd(int fd, size_t max_bytes, struct bytes *out)
+{
+	size_t room = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (out->len == room) {
+			char *more;
+
+			if (room > max_bytes)
+				return 0;
+			room = room ? room * 2 : 16384;
+			if (room > max_bytes)
+				room = max_bytes + 1;
+			more = realloc(out->at, room);
+			if (more == NULL)
+				return -ENOMEM;
+			out->at = more;
+		}
+		n = read(fd, out->at + out->len, room - out->len);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return 0;
+		if (n > 0)
+			out->len += (size_t)n;
+	}
+}
+
+/* Reads the file and says which one it was. */
+static int read_file(const struct sl_watch *watch, struct bytes *out, struct identity *identity)
+{
+	int fd = open(watch->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), ret;
+	struct stat st;
+
+	*out = (struct bytes){0};
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) != 0)
+		ret = -errno;
+	else if (!S_ISREG(st.st_mode))
+		ret = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	else
+		ret = read_fd(fd, watch->max_bytes, out);
+	*identity = identity_of(&st);
+	close(fd);
+	if (ret != 0)
+		bytes_clear(out);
+	return ret;
+}
+
+/* ---- what to do about it ---- */
+
+static void settle_stop(struct sl_watch *watch)
+{
+	watch->settling = false;
+	bytes_clear(&watch->first);
+}
+
+static enum sl_watch_news failed(struct sl_watch *watch, int err)
+{
+	watch->error = err;
+	return err == ENOENT || err == ENOTDIR ? SL_WATCH_GONE : SL_WATCH_FAILED;
+}
+
+/* Gives out what was read. */
+static enum sl_watch_news give(struct sl_watch *watch, struct bytes *bytes,
+                               const struct identity *identity)
+{
+	settle_stop(watch);
+	bytes_clear(&watch->content);
+	watch->content = *bytes;
+	watch->taken = *identity;
+	watch->has_taken = true;
+	watch->writing = false;
+	watch->error = 0;
+	return SL_WATCH_CHANGED;
+}
+
+enum sl_watch_news sl_watch_read(struct sl_watch *watch, uint64_t now_ms)
+{
+	struct identity identity;
+	struct bytes bytes;
+	int ret = read_file(watch, &bytes, &identity);
+
+	watch->look_ms = now_ms + LOOK_MS;
+	return ret == 0 ? give(watch, &bytes, &identity) : failed(watch, -ret);
+}
+
+/* The first of two reads. */
+static void settle_start(struct sl_watch *watch, uint64_t now_ms)
+{
+	struct identity identity;
+
+	settle_stop(watch);
+	watch->settling = true;
+	watch->settle_ms = now_ms + SETTLE_MS;
+	read_file(watch, &watch->first, &identity);
+}
+
+/* The second; if it differs it is the first of the next two. */
+static enum sl_watch_news settle_end(struct sl_watch *watch, uint64_t now_ms)
+{
+	struct identity identity;
+	struct bytes bytes;
+	int ret = read_file(watch, &bytes, &identity);
+
+	if (ret != 0) {
+		bool again = watch->error == -ret; /* said already */
+
+		settle_stop(watch);
+		if (ret == -ENOENT || ret == -ENOTDIR || again)
+			return SL_WATCH_NOTHING; /* look_around() says that it is gone */
+		return failed(watch, -ret);
+	}
+	if (bytes.len == watch->first.len && bytes.at != NULL && watch->first.at != NULL &&
+	    memcmp(bytes.at, watch->first.at, bytes.len) == 0)
+		return give(watch, &bytes, &identity);
+	bytes_clear(&watch->first);
+	watch->first = bytes;
+	watch->settle_ms = now_ms + SETTLE_MS;
+	return SL_WATCH_NOTHING;
+}
+
+/* A created symlink leads to something complete, unlike a created file. */
+static bool is_symlink(const struct link *link)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return join(path, link->dir, link->name) && lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* Sorts one notification. */
+static void sort_event(struct sl_watch *watch, const struct inotify_event *event, struct told *told)
+{
+	if (event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) {
+		told->any = true;
+		told->closed |= (event->mask & IN_Q_OVERFLOW) != 0;
+		return;
+	}
+	for (size_t i = 0; i < watch->links; i++) {
+		const struct link *link = &watch->chain[i];
+
+		if (link->wd != event->wd || event->len == 0 ||
+		    strcmp(link->name, event->name) != 0)
+			continue;
+		told->any = true;
+		told->moved |= (event->mask & IN_MOVED_TO) != 0;
+		if (event->mask & IN_CREATE && is_symlink(link))
+			told->moved = true;
+		else if (event->mask & IN_CREATE && link->last)
+			told->created = true;
+		told->closed |= link->last && (event->mask & IN_CLOSE_WRITE) != 0;
+	}
+}
+
+static struct told take_events(struct sl_watch *watch)
+{
+	char buffer[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
+	struct told told = {0};
+	ssize_t n;
+
+	while ((n = read(watch->fd, buffer, sizeof(buffer))) > 0) {
+		for (char *at = buffer; at < buffer + n;) {
+			const struct inotify_event *event = (const struct inotify_event *)at;
+
+			sort_event(watch, event, &told);
+			at += sizeof(*event) + event->len;
+		}
+	}
+	return told;
+}
+
+/* Another file is behind the path than the one that was taken. */
+static enum sl_watch_news replaced(struct sl_watch *watch, const struct told *told,
+                                   const struct stat *st, uint64_t now_ms)
+{
+	if (told->moved)
+		return sl_watch_read(watch, now_ms);
+	if (told->closed || (told->created && st->st_nlink > 1)) {
+		settle_start(watch, now_ms);
+		return SL_WATCH_NOTHING;
+	}
+	if (told->created) {
+		watch->writing = true;
+		watch->written = st->st_ino;
+		return SL_WATCH_NOTHING;
+	}
+	/* found without being told: a directory was renamed, or the file system tells nothing;
+	   while a writer has it open under a name that is watched, its close will tell */
+	if (!watch->settling && !(watch->writing && watch->written == st->st_ino))
+		settle_start(watch, now_ms);
+	return SL_WATCH_NOTHING;
+}
+
+static enum sl_watch_news look_around(struct sl_watch *watch, const struct told *told,
+                                      uint64_t now_ms)
+{
+	struct identity identity;
+	struct stat st;
+
+	watch->look_ms = now_ms + LOOK_MS;
+	rewatch(watch);
+	if (stat(watch->path, &st) != 0) {
+		int err = errno;
+
+		if (!watch->missing)
+			watch->missing_ms = now_ms;
+		watch->missing = true;
+		if (watch->told_gone || now_ms - watch->missing_ms < GONE_MS)
+			return SL_WATCH_NOTHING;
+		watch->told_gone = true;
+		return failed(watch, err);
+	}
+	watch->missing = watch->told_gone = false;
+	identity = identity_of(&st);
+	if (!watch->has_taken || !same_file(&identity, &watch->taken))
+		return replaced(watch, told, &st, now_ms);
+	if (told->moved && !same_content(&identity, &watch->taken))
+		return sl_watch_read(watch, now_ms);
+	if (told->closed)
+		settle_start(watch, now_ms);
+	return SL_WATCH_NOTHING;
+}
+
+enum sl_watch_news sl_watch_poll(struct sl_watch *watch, uint64_t now_ms)
+{
+	struct told told = take_events(watch);
+	enum sl_watch_news news = SL_WATCH_NOTHING;
+
+	if (told.any || now_ms >= watch->look_ms ||
+	    (watch->missing && !watch->told_gone && now_ms - watch->missing_ms >= GONE_MS))
+		news = look_around(watch, &told, now_ms);
+	if (news == SL_WATCH_NOTHING && watch->settling && now_ms >= watch->settle_ms)
+		news = settle_end(watch, now_ms);
+	return news;
+}
+
+int sl_watch_timeout_ms(const struct sl_watch *watch, uint64_t now_ms)
+{
+	uint64_t due = watch->look_ms;
+
+	if (watch->settling && watch->settle_ms < due)
+		due = watch->settle_ms;
+	if (watch->missing && !watch->told_gone && watch->missing_ms + GONE_MS < due)
+		due = watch->missing_ms + GONE_MS;
+	return due > now_ms ? (int)(due - now_ms) : 0;
+}
+
+/* ---- making one ---- */
+
+struct sl_watch *sl_watch_create(const char *path, size_t max_bytes)
+{
+	struct sl_watch *watch;
+
+	if (strlen(path) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	watch = calloc(1, sizeof(*watch));
+	if (watch == NULL)
+		return NULL;
+	watch->max_bytes = max_bytes;
+	watch->path = strdup(path);
+	watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (watch->path == NULL || watch->fd < 0) {
+		int err = errno;
+
+		if (watch->fd >= 0)
+			close(watch->fd);
+		free(watch->path);
+		free(watch);
+		errno = err;
+		return NULL;
+	}
+	rewatch(watch);
+	return watch;
+}
+
+void sl_watch_free(struct sl_watch *watch)
+{
+	if (watch == NULL)
+		return;
+	chain_clear(watch->chain, watch->links);
+	settle_stop(watch);
+	bytes_clear(&watch->content);
+	close(watch->fd);
+	free(watch->path);
+	free(watch);
+}
+
+int sl_watch_fd(const struct sl_watch *watch)
+{
+	return watch->fd;
+}
+
+const char *sl_watch_bytes(const struct sl_watch *watch, size_t *len)
+{
+	*len = watch->content.len;
+	return watch->content.at;
+}
+
+void sl_watch_forget_bytes(struct sl_watch *watch)
+{
+	bytes_clear(&watch->content);
+}
+
+int sl_watch_error(const struct sl_watch *watch)
+{
+	return watch->error;
+}
