@@ -75,7 +75,9 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 	cold->mac_remote = eth->dst_addr;
 	cold->epoch = pkt->sandbox->epoch;
 	flow->state = SL_FLOW_ESTABLISHED;
-	if (key->proto == IPPROTO_TCP) {
+	if (pkt->fragment) {
+		flow->flags = SL_FLOW_FRAGMENTS;
+	} else if (key->proto == IPPROTO_TCP) {
 		const struct rte_tcp_hdr *tcp =
 		        sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
 
@@ -125,7 +127,7 @@ void sl_flow_touch(struct sl_worker *worker, struct sl_flow *flow)
 	const struct sl_settings *settings = worker->settings;
 	uint32_t timeout = settings->udp_ms;
 
-	if (flow->key.proto == IPPROTO_TCP) {
+	if (flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS)) {
 		if (flow->state == SL_FLOW_SYN_SENT || flow->state == SL_FLOW_SYN_RCVD)
 			timeout = settings->tcp_opening_ms;
 		else if (flow->state == SL_FLOW_CLOSING || flow->state == SL_FLOW_REFUSED)

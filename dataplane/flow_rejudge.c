@@ -21,7 +21,7 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 		proof.len = name->len;
 	}
 	worker->stats->flows_cut++;
-	if (flow->key.proto == IPPROTO_TCP) {
+	if (flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS)) {
 		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
 		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 		sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);

@@ -4,31 +4,26 @@
  *
  * Settles with: fragment, no-flow, deny-all, the subnet reasons, flow-limit.
  */
-#include <netinet/in.h>
-
 #include "stages.h"
 
-#define FOUND_FOR_MS 1000 /* how long a found flow vouches for more fragments of its peer */
+#define WALKS_PER_SECOND 1000 /* over the sandbox's flows */
+#define FOUND_FOR_MS     1000 /* how long a found flow vouches for more fragments of its peer */
 
 /* A flow without ports stands for the fragments that went to an address. */
 static void open_for_fragments(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason)
 {
-	struct sl_key key = pkt->key;
-	struct sl_flow *flow;
+	uint32_t hash = sl_flow_table_hash(&worker->table, &pkt->key);
+	struct sl_flow *flow = sl_flow_table_find(&worker->table, &pkt->key, hash);
 
-	key.inside_port = 0;
-	key.remote_port = 0;
-	flow = sl_flow_table_find(&worker->table, &key, sl_flow_table_hash(&worker->table, &key));
-	if (flow != NULL && (sl_due(worker, flow->expires_ms) || flow->reason != reason)) {
-		sl_flow_close(worker, flow, reason);
+	if (flow != NULL && !sl_flow_rejudge(worker, flow))
 		flow = NULL;
-	}
 	if (flow == NULL) {
-		/* Not as TCP: there is no header here to take a state from. */
-		flow = sl_flow_table_insert(&worker->table, &key,
-		                            sl_flow_table_hash(&worker->table, &key));
-		(void)flow;
+		flow = sl_flow_open(worker, pkt, &pkt->key);
+		if (flow == NULL)
+			return;
+		sl_verdict_flow(worker, flow, reason, NULL);
 	}
+	sl_flow_touch(worker, flow);
 	sl_pkt_forward(pkt, reason);
 }
 
@@ -68,13 +63,29 @@ static void from_uplink(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_addr remote;
 
 	sl_key_remote(&pkt->key, &remote);
-	(void)vlan;
-	for (uint32_t index = vlan->flow_head; index != 0;) {
-		if (vouches(worker, &worker->table.flows[index], &remote, pkt->proto)) {
-			sl_pkt_forward(pkt, (enum sl_reason)worker->table.flows[index].reason);
-			return;
-		}
-		index = worker->table.colds[index].next;
+	if (vlan->fragment_proto == pkt->proto && vlan->fragment_epoch == pkt->sandbox->epoch &&
+	    !sl_due(worker, vlan->fragment_until_ms) &&
+	    sl_addr_equal(&vlan->fragment_remote, &remote)) {
+		sl_pkt_forward(pkt, (enum sl_reason)vlan->fragment_reason);
+		return;
+	}
+	/* Strangers' fragments must not cost a walk each. */
+	if (!sl_rate_take(&vlan->fragment_walks, worker->now_us, WALKS_PER_SECOND)) {
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_RATE_LIMIT);
+		return;
+	}
+	for (uint32_t i = vlan->flow_head; i != 0; i = worker->table.colds[i].next) {
+		const struct sl_flow *flow = &worker->table.flows[i];
+
+		if (!vouches(worker, flow, &remote, pkt->proto))
+			continue;
+		vlan->fragment_remote = remote;
+		vlan->fragment_proto = pkt->proto;
+		vlan->fragment_reason = flow->reason;
+		vlan->fragment_epoch = pkt->sandbox->epoch;
+		vlan->fragment_until_ms = worker->now_ms + FOUND_FOR_MS;
+		sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+		return;
 	}
 	sl_verdict_refuse_quietly(worker, pkt, SL_REASON_NO_FLOW);
 }

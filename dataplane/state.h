@@ -39,7 +39,10 @@ struct sl_vlan {
 	/* The last inbound fragment that was found to belong to a flow, for a second. */
 	struct sl_addr fragment_remote;
 	uint8_t fragment_proto;
+	uint8_t fragment_reason;
+	uint32_t fragment_epoch;
 	uint32_t fragment_until_ms;
+	struct sl_bucket_rate fragment_walks;
 };
 
 struct sl_tx_entry {

@@ -9,8 +9,9 @@
 
 #include "names.h"
 
-#define EVENTS_PER_SECOND 100 /* repeated refusals of one sandbox; first ones are never left out   \
-	                       */
+#define EVENTS_PER_SECOND                                                                          \
+	100 /* repeated refusals of one sandbox; first ones are never left out                     \
+	     */
 
 /*
  * True the first time that a sandbox is refused something for this reason and name. The memory is
