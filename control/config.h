@@ -15,7 +15,7 @@
 #include "policy.h"
 #include "prefix.h"
 
-#define SL_CONFIG_FILE_MAX (1 << 20) /* bytes of a config file */
+#define SL_CONFIG_FILE_MAX SL_POLICY_FILE_MAX /* bytes of a config file */
 
 struct sl_docmem;
 struct sl_yaml_doc;
@@ -140,6 +140,12 @@ int sl_config_read_buffer(const char *name, const char *bytes, size_t len, enum 
 /* The same from a tree, which it does not keep. */
 int sl_config_read_yaml(const struct sl_yaml_doc *yaml, enum sl_config_use use,
                         struct sl_diag *diag, struct sl_config *config);
+
+/*
+ * The path of the policy file that the config names, even if the config is bad otherwise, so that
+ * `check` can tell what is wrong with either; NULL if there is none. The caller frees it.
+ */
+char *sl_config_find_policy(const struct sl_yaml_doc *yaml);
 
 /*
  * What `replay` without --config uses: the defaults, but pinning off, any resolver, no internal or

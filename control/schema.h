@@ -15,7 +15,7 @@
 #include "prefix.h"
 #include "yaml_tree.h"
 
-#define SL_SCHEMA_KEYS_MAX 16
+#define SL_SCHEMA_KEYS_MAX 32
 
 /* What a reader carries along. */
 struct sl_schema {

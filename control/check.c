@@ -1,0 +1,155 @@
+/*
+ * check.c: `sluice check FILE...`, the same readers as the gateway's, and nothing behind them.
+ *
+ * Errors go to standard output, one a line and nothing else, since they are what the command is
+ * for; warnings go to standard error. A good file is one line of summary.
+ */
+#include "check.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "policy.h"
+#include "yaml_tree.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void summarise_policy(const struct sl_policy_doc *doc, char *out, size_t size)
+{
+	size_t modes[] = {
+	        [SL_POLICY_DENY_ALL] = 0,
+	        [SL_POLICY_CUSTOM] = 0,
+	        [SL_POLICY_ALLOW_ALL] = 0,
+	};
+
+	for (size_t i = 0; i < doc->n_entries; i++)
+		modes[doc->entries[i].policy->kind]++;
+	snprintf(out, size,
+	         "%zu sandbox%s (%zu allow-all, %zu custom, %zu deny-all), %zu pattern%s, "
+	         "%zu subnet%s",
+	         doc->n_entries, doc->n_entries == 1 ? "" : "es", modes[SL_POLICY_ALLOW_ALL],
+	         modes[SL_POLICY_CUSTOM], modes[SL_POLICY_DENY_ALL], doc->n_patterns,
+	         plural(doc->n_patterns), doc->n_prefixes, plural(doc->n_prefixes));
+}
+
+static void check_policy(const struct sl_yaml_doc *yaml, struct sl_diag *diag, char *summary,
+                         size_t size)
+{
+	struct sl_policy_doc *doc;
+	char counts[256];
+
+	if (sl_policy_doc_read_yaml(yaml, diag, &doc) < 0)
+		return;
+	summarise_policy(doc, counts, sizeof(counts));
+	snprintf(summary, size, "policy: %s", counts);
+	sl_policy_doc_free(doc);
+}
+
+/* A config is checked together with the policy file that it names, as `sluice run` would. */
+static void check_config(const struct sl_yaml_doc *yaml, struct sl_diag *diag, char *summary,
+                         size_t size)
+{
+	char *policy = sl_config_find_policy(yaml);
+	struct sl_policy_doc *doc = NULL;
+	struct sl_config config;
+	char counts[256];
+	int rc = sl_config_read_yaml(yaml, SL_CONFIG_FOR_RUN, diag, &config);
+
+	if (policy != NULL && sl_policy_doc_read_file(policy, diag, &doc) == 0 && rc == 0) {
+		sl_config_check_policy(&config, doc, diag);
+		summarise_policy(doc, counts, sizeof(counts));
+		snprintf(summary, size, "gateway config: %u worker%s; policy %s: %s",
+		         config.workers.count, plural(config.workers.count), policy, counts);
+	}
+	sl_policy_doc_free(doc);
+	if (rc == 0)
+		sl_config_fini(&config);
+	free(policy);
+}
+
+/* By the keys: what has none of a policy's and some of a config's is a config. */
+static bool is_config(const struct sl_yaml_node *root)
+{
+	static const char *const policy_keys[] = {"sandboxes", "policies"};
+	static const char *const config_keys[] = {"ports",    "policy",   "workers", "dns",
+	                                          "inspect",  "internal", "limits",  "protected",
+	                                          "timeouts", "events"};
+	bool config = false;
+
+	if (root->kind != SL_YAML_MAPPING)
+		return false;
+	for (const struct sl_yaml_node *key = root->first; key != NULL; key = key->next->next) {
+		if (key->kind != SL_YAML_SCALAR)
+			continue;
+		for (size_t i = 0; i < COUNT(policy_keys); i++)
+			if (strcmp(key->text, policy_keys[i]) == 0)
+				return false;
+		for (size_t i = 0; i < COUNT(config_keys); i++)
+			config |= strcmp(key->text, config_keys[i]) == 0;
+	}
+	return config;
+}
+
+/* Returns true if the file is good. */
+static bool check_file(const char *path)
+{
+	char summary[8192] = "";
+	struct sl_yaml_doc *yaml;
+	struct sl_diag diag;
+	bool good;
+
+	sl_diag_init(&diag);
+	if (sl_yaml_read_file(path, SL_POLICY_FILE_MAX, &diag, &yaml) == 0) {
+		if (is_config(yaml->root))
+			check_config(yaml, &diag, summary, sizeof(summary));
+		else
+			check_policy(yaml, &diag, summary, sizeof(summary));
+		sl_yaml_doc_free(yaml);
+	}
+	good = diag.errors == 0;
+	sl_diag_print(&diag, SL_DIAG_WARNING, stderr);
+	sl_diag_print(&diag, SL_DIAG_ERROR, stdout);
+	if (good)
+		printf("%s: OK, %s\n", path, summary);
+	sl_diag_free(&diag);
+	return good;
+}
+
+static int usage(FILE *out)
+{
+	fputs("usage: sluice check FILE...\n"
+	      "Checks policies and gateway configs; prints every error as file:line:column: "
+	      "message.\n",
+	      out);
+	return out == stdout ? 0 : 2;
+}
+
+int sl_check_main(int argc, char **argv)
+{
+	int first = 1;
+	bool good = true;
+
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return usage(stdout);
+	if (argc > 1 && strcmp(argv[1], "--") == 0)
+		first = 2;
+	else if (argc > 1 && argv[1][0] == '-') {
+		fprintf(stderr, "sluice check: unknown option %s\n", argv[1]);
+		return usage(stderr);
+	}
+	if (first >= argc)
+		return usage(stderr);
+	for (int i = first; i < argc; i++)
+		good &= check_file(argv[i]);
+	if (fflush(stdout) != 0)
+		good = false;
+	return good ? 0 : 1;
+}

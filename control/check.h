@@ -1,0 +1,14 @@
+/*
+ * check.h: the command `sluice check FILE...`.
+ */
+#ifndef SLUICE_CONTROL_CHECK_H
+#define SLUICE_CONTROL_CHECK_H
+
+/*
+ * Checks policies and gateway configs (their keys tell which it is) without touching the gateway.
+ * argv[0] is the command's name. Returns the exit code: 0, 1 with errors in a file, 2 for a wrong
+ * call. Needs no EAL.
+ */
+int sl_check_main(int argc, char **argv);
+
+#endif

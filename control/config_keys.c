@@ -1,0 +1,521 @@
+/*
+ * config_keys.c: the keys of the gateway's config and the values that they take.
+ *
+ * One table a section says all about a number: its name, its field, its range. Nothing here knows a
+ * default, and nothing is ever half taken: an unknown key or a value out of range refuses the file.
+ */
+#include "config_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "sluice/settings.h"
+
+#include "docmem.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define DEV_MAX       512 /* bytes of a device string or an EAL argument */
+#define PATH_TEXT_MAX 4095
+#define LCORE_MAX     1023
+#define SECONDS_MAX   (30 * 86400) /* fits 32 bits in milliseconds */
+#define COUNT_MAX     (1u << 28)
+#define BYTES_MAX     (1ull << 40)
+
+struct reader {
+	struct sl_schema schema;
+	struct sl_config *config;
+};
+
+/* Reads one value into the config. */
+typedef void (*read_fn)(struct reader *r, const struct sl_yaml_node *node, const char *what);
+
+/*
+ * A key of a mapping: a number that goes to a field of the config, or what read does. Offsets are
+ * the config's, so that a table says all about a number: its name, its place, its range.
+ */
+struct key {
+	const char *name;
+	read_fn read; /* NULL: a number */
+	size_t offset;
+	size_t size; /* of the field */
+	uint64_t min;
+	uint64_t max;
+};
+
+#define NUMBER(key_name, field, least, most)                                                       \
+	{                                                                                          \
+		.name = key_name, .offset = offsetof(struct sl_config, field),                     \
+		.size = sizeof(((struct sl_config *)0)->field), .min = least, .max = most          \
+	}
+
+static void store_number(struct sl_config *config, const struct key *key, uint64_t value)
+{
+	char *field = (char *)config + key->offset;
+	uint16_t value16 = (uint16_t)value;
+	uint32_t value32 = (uint32_t)value;
+
+	if (key->size == sizeof(value16))
+		memcpy(field, &value16, sizeof(value16));
+	else if (key->size == sizeof(value32))
+		memcpy(field, &value32, sizeof(value32));
+	else
+		memcpy(field, &value, sizeof(value));
+}
+
+/* A mapping of n keys by its table; section is its name with a dot behind it, "" at the top. */
+static bool read_keys(struct reader *r, const struct sl_yaml_node *node, const char *what,
+                      const char *section, const struct key *keys, size_t n)
+{
+	const struct sl_yaml_node *values[SL_SCHEMA_KEYS_MAX];
+	const char *names[SL_SCHEMA_KEYS_MAX] = {0};
+	char full[64];
+
+	for (size_t i = 0; i < n; i++)
+		names[i] = keys[i].name;
+	if (!sl_schema_mapping(&r->schema, node, what, names, n, values))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t number;
+
+		if (values[i] == NULL)
+			continue;
+		snprintf(full, sizeof(full), "%s%s", section, keys[i].name);
+		if (keys[i].read != NULL)
+			keys[i].read(r, values[i], full);
+		else if (sl_schema_number(&r->schema, values[i], full, keys[i].min, keys[i].max,
+		                          &number))
+			store_number(r->config, &keys[i], number);
+	}
+	return true;
+}
+
+/* The directory of the file, with the slash behind it: as many bytes of file's name. */
+static int directory_length(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+
+	return slash == NULL ? 0 : (int)(slash - file) + 1;
+}
+
+/* A path; a relative one starts in the config file's directory. */
+static const char *read_path(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	int directory = directory_length(r->schema.file);
+	const char *text = NULL;
+	char *joined;
+
+	if (!sl_schema_text(&r->schema, node, what, PATH_TEXT_MAX, &text))
+		return NULL;
+	if (text[0] == '/')
+		return text;
+	joined = sl_docmem_alloc(r->schema.mem, (size_t)directory + node->n + 1, 1);
+	if (joined == NULL) {
+		r->schema.no_memory = true;
+		return NULL;
+	}
+	memcpy(joined, r->schema.file, (size_t)directory);
+	memcpy(joined + directory, text, node->n);
+	return joined;
+}
+
+/* ---- ports and workers ---- */
+
+static void read_port(struct reader *r, const struct sl_yaml_node *node, const char *what,
+                      struct sl_config_port *port)
+{
+	static const char *const keys[] = {"dev", "native-vlan"};
+	const struct sl_yaml_node *values[COUNT(keys)];
+	char full[64];
+	uint64_t vlan;
+
+	if (!sl_schema_mapping(&r->schema, node, what, keys, COUNT(keys), values))
+		return;
+	snprintf(full, sizeof(full), "%s.dev", what);
+	if (values[0] == NULL)
+		sl_schema_error(&r->schema, node,
+		                "%s: dev is missing; write a PCI address or a DPDK vdev", what);
+	else
+		sl_schema_text(&r->schema, values[0], full, DEV_MAX, &port->dev);
+	snprintf(full, sizeof(full), "%s.native-vlan", what);
+	if (values[1] != NULL &&
+	    sl_schema_number(&r->schema, values[1], full, 1, SL_POLICY_VLAN_MAX, &vlan))
+		port->native_vlan = (uint16_t)vlan;
+}
+
+static void read_ports(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const char *const keys[] = {"sandbox", "uplink"};
+	const struct sl_yaml_node *values[COUNT(keys)];
+	struct sl_config_port *ports[] = {&r->config->sandbox, &r->config->uplink};
+	static const char *const names[] = {"ports.sandbox", "ports.uplink"};
+
+	if (!sl_schema_mapping(&r->schema, node, what, keys, COUNT(keys), values))
+		return;
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		if (values[i] == NULL)
+			sl_schema_error(&r->schema, node, "ports: %s is missing", keys[i]);
+		else
+			read_port(r, values[i], names[i], ports[i]);
+	}
+	if (ports[0]->dev != NULL && ports[1]->dev != NULL &&
+	    strcmp(ports[0]->dev, ports[1]->dev) == 0)
+		sl_schema_error(&r->schema, values[1],
+		                "ports.uplink: the same device as ports.sandbox");
+}
+
+static void read_lcores(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	uint16_t *lcores = sl_docmem_alloc(r->schema.mem, node->n, sizeof(*lcores));
+	bool seen[LCORE_MAX + 1] = {false};
+	unsigned n = 0;
+
+	if (lcores == NULL) {
+		r->schema.no_memory = true;
+		return;
+	}
+	if (node->n == 0 || node->n > SL_WORKERS_MAX) {
+		sl_schema_error(&r->schema, node, "%s: 1 to %d lcores, not %u", what,
+		                SL_WORKERS_MAX, node->n);
+		return;
+	}
+	for (const struct sl_yaml_node *item = node->first; item != NULL; item = item->next) {
+		uint64_t lcore;
+
+		if (!sl_schema_number(&r->schema, item, what, 0, LCORE_MAX, &lcore))
+			continue;
+		if (seen[lcore])
+			sl_schema_error(&r->schema, item, "%s: lcore %u stands here twice", what,
+			                (unsigned)lcore);
+		seen[lcore] = true;
+		lcores[n++] = (uint16_t)lcore;
+	}
+	r->config->workers.count = n;
+	r->config->workers.lcores = lcores;
+}
+
+static void read_workers(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	uint64_t count;
+
+	if (node->kind == SL_YAML_LIST)
+		read_lcores(r, node, what);
+	else if (sl_schema_number(&r->schema, node, what, 1, SL_WORKERS_MAX, &count))
+		r->config->workers.count = (unsigned)count;
+}
+
+static void read_control_lcore(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	uint64_t lcore;
+
+	if (sl_schema_number(&r->schema, node, what, 0, LCORE_MAX, &lcore))
+		r->config->machine.control_lcore = (int)lcore;
+}
+
+static void read_huge_pages(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const char *const words[] = {
+	        [SL_CONFIG_HUGE_PAGES_AUTO] = "auto",
+	        [SL_CONFIG_HUGE_PAGES_REQUIRE] = "true",
+	        [SL_CONFIG_HUGE_PAGES_NONE] = "false",
+	};
+	unsigned word;
+
+	if (sl_schema_word(&r->schema, node, what, words, COUNT(words), &word))
+		r->config->machine.huge_pages = (enum sl_config_huge_pages)word;
+}
+
+static void read_eal_args(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	const char **args;
+	size_t n = 0;
+
+	if (!sl_schema_list(&r->schema, node, what))
+		return;
+	args = sl_docmem_alloc(r->schema.mem, node->n, sizeof(*args));
+	if (args == NULL) {
+		r->schema.no_memory = true;
+		return;
+	}
+	for (const struct sl_yaml_node *item = node->first; item != NULL; item = item->next)
+		if (sl_schema_text(&r->schema, item, what, DEV_MAX, &args[n]))
+			n++;
+	r->config->machine.eal_args = args;
+	r->config->machine.n_eal_args = n;
+}
+
+/* ---- policy and events ---- */
+
+static void read_policy(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	if (node->kind == SL_YAML_MAPPING)
+		sl_schema_error(&r->schema, node,
+		                "%s: the path of a policy file was expected, not a policy", what);
+	else
+		r->config->policy = read_path(r, node, what);
+}
+
+static void read_events_file(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	if (node->kind == SL_YAML_SCALAR && strcmp(node->text, "-") == 0)
+		r->config->events = "-";
+	else
+		r->config->events = read_path(r, node, what);
+}
+
+static void read_events(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {{.name = "file", .read = read_events_file}};
+
+	read_keys(r, node, what, "events.", keys, COUNT(keys));
+}
+
+/* ---- dns ---- */
+
+/* An address that no host answers from. */
+static bool is_no_host(const struct sl_prefix *address)
+{
+	static const struct sl_prefix zero;
+
+	if (memcmp(address->addr, zero.addr, sizeof(zero.addr)) == 0)
+		return true;
+	return address->family == 4 ? address->addr[0] >= 224 : address->addr[0] == 0xff;
+}
+
+static void read_resolvers(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	struct sl_config *config = r->config;
+	char text[SL_PREFIX_TEXT_MAX];
+
+	if (node->kind == SL_YAML_SCALAR) {
+		config->dns.any = strcmp(node->text, "any") == 0;
+		if (!config->dns.any)
+			sl_schema_error(&r->schema, node,
+			                "%s: a list of addresses was expected, or any", what);
+		return;
+	}
+	sl_schema_prefixes(&r->schema, node, what, SL_SCHEMA_ADDRESSES, NULL, 0,
+	                   &config->dns.resolvers, &config->dns.n_resolvers);
+	for (size_t i = 0; i < config->dns.n_resolvers; i++)
+		if (is_no_host(&config->dns.resolvers[i]))
+			sl_schema_error(&r->schema, node, "%s: %s is no host's address", what,
+			                sl_prefix_format(&config->dns.resolvers[i], text));
+	if (config->dns.n_resolvers > SL_RESOLVERS_MAX)
+		sl_schema_error(&r->schema, node, "%s: %zu addresses, but at most %d are taken",
+		                what, config->dns.n_resolvers, SL_RESOLVERS_MAX);
+}
+
+static void read_pinning(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const char *const words[] = {
+	        [SL_CONFIG_PINNING_ENFORCE] = "enforce",
+	        [SL_CONFIG_PINNING_LOG] = "log",
+	        [SL_CONFIG_PINNING_OFF] = "off",
+	};
+	unsigned word;
+
+	if (sl_schema_word(&r->schema, node, what, words, COUNT(words), &word))
+		r->config->dns.pinning = (enum sl_config_pinning)word;
+}
+
+static void read_refuse(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const char *const words[] = {
+	        [SL_CONFIG_REFUSE_REFUSED] = "refused",
+	        [SL_CONFIG_REFUSE_NXDOMAIN] = "nxdomain",
+	};
+	unsigned word;
+
+	if (sl_schema_word(&r->schema, node, what, words, COUNT(words), &word))
+		r->config->dns.refuse = (enum sl_config_refuse)word;
+}
+
+static void read_strip_ech(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	sl_schema_bool(&r->schema, node, what, &r->config->dns.strip_ech);
+}
+
+static const struct sl_yaml_node *find_key(const struct sl_yaml_node *mapping, const char *name)
+{
+	const struct sl_yaml_node *key;
+
+	for (key = mapping->first; key != NULL; key = key->next->next)
+		if (key->kind == SL_YAML_SCALAR && strcmp(key->text, name) == 0)
+			return key;
+	return NULL;
+}
+
+/*
+ * With any resolver a sandbox can ask one of its own, and pins to whatever that answers: pinning
+ * would promise what it cannot keep.
+ */
+static void settle_pinning(struct reader *r, const struct sl_yaml_node *dns)
+{
+	const struct sl_yaml_node *pinning = find_key(dns, "pinning");
+	const struct sl_yaml_node *resolvers = find_key(dns, "resolvers");
+	struct sl_config *config = r->config;
+
+	if (!config->dns.any)
+		return;
+	if (pinning == NULL) {
+		config->dns.pinning = SL_CONFIG_PINNING_OFF;
+		sl_diag_warning(r->schema.diag, r->schema.file, resolvers->line, resolvers->column,
+		                "dns.resolvers: any turns pinning off, since a sandbox could ask a "
+		                "resolver of its own; write \"pinning: off\" to say that it is "
+		                "meant");
+	} else if (config->dns.pinning == SL_CONFIG_PINNING_ENFORCE &&
+	           pinning->next->kind == SL_YAML_SCALAR &&
+	           strcmp(pinning->next->text, "enforce") == 0) {
+		sl_schema_error(&r->schema, pinning->next,
+		                "dns.pinning: enforce needs a list of resolvers; with any, a "
+		                "sandbox could ask a resolver of its own");
+	}
+}
+
+static void read_dns(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {
+	        {.name = "resolvers", .read = read_resolvers},
+	        {.name = "pinning", .read = read_pinning},
+	        NUMBER("pin-grace", dns.pin_grace_s, 0, SECONDS_MAX),
+	        {.name = "refuse", .read = read_refuse},
+	        {.name = "strip-ech", .read = read_strip_ech},
+	};
+
+	r->config->dns_line = node->line;
+	r->config->dns_column = node->column;
+	if (read_keys(r, node, what, "dns.", keys, COUNT(keys)))
+		settle_pinning(r, node);
+}
+
+/* ---- the other sections ---- */
+
+static void read_ech(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const char *const words[] = {
+	        [SL_CONFIG_ECH_ALLOW] = "allow",
+	        [SL_CONFIG_ECH_DENY] = "deny",
+	};
+	unsigned word;
+
+	if (sl_schema_word(&r->schema, node, what, words, COUNT(words), &word))
+		r->config->inspect.ech = (enum sl_config_ech)word;
+}
+
+static void read_inspect(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {
+	        {.name = "ech", .read = read_ech},
+	        NUMBER("hello-max", inspect.hello_max_bytes, 512, 65535),
+	        NUMBER("hello-timeout", inspect.hello_timeout_s, 1, 3600),
+	};
+
+	read_keys(r, node, what, "inspect.", keys, COUNT(keys));
+}
+
+static void read_limits(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {
+	        NUMBER("flows", limits.flows, 1, COUNT_MAX),
+	        NUMBER("flows-per-sandbox", limits.flows_per_sandbox, 1, COUNT_MAX),
+	        NUMBER("held-bytes", limits.held_bytes, 1, BYTES_MAX),
+	        NUMBER("held-bytes-per-sandbox", limits.held_bytes_per_sandbox, 1, BYTES_MAX),
+	        NUMBER("held-bytes-per-flow", limits.held_bytes_per_flow, 1, BYTES_MAX),
+	        NUMBER("pins", limits.pins, 1, COUNT_MAX),
+	        NUMBER("pins-per-sandbox", limits.pins_per_sandbox, 1, COUNT_MAX),
+	};
+
+	read_keys(r, node, what, "limits.", keys, COUNT(keys));
+}
+
+static void read_timeouts(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {
+	        NUMBER("tcp-established", timeouts.tcp_established_s, 1, SECONDS_MAX),
+	        NUMBER("tcp-opening", timeouts.tcp_opening_s, 1, SECONDS_MAX),
+	        NUMBER("tcp-closing", timeouts.tcp_closing_s, 1, SECONDS_MAX),
+	        NUMBER("udp", timeouts.udp_s, 1, SECONDS_MAX),
+	        NUMBER("dns", timeouts.dns_s, 1, SECONDS_MAX),
+	        NUMBER("icmp", timeouts.icmp_s, 1, SECONDS_MAX),
+	};
+
+	read_keys(r, node, what, "timeouts.", keys, COUNT(keys));
+}
+
+static void read_internal(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	sl_schema_prefixes(&r->schema, node, what, SL_SCHEMA_PREFIXES, NULL, 0,
+	                   &r->config->internal, &r->config->n_internal);
+}
+
+static void read_protected(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	sl_schema_prefixes(&r->schema, node, what, SL_SCHEMA_PREFIXES, r->config->protected,
+	                   r->config->n_protected, &r->config->protected, &r->config->n_protected);
+}
+
+/* ---- the whole ---- */
+
+static const struct key top_keys[] = {
+        {.name = "ports", .read = read_ports},
+        {.name = "workers", .read = read_workers},
+        {.name = "policy", .read = read_policy},
+        {.name = "dns", .read = read_dns},
+        {.name = "inspect", .read = read_inspect},
+        {.name = "internal", .read = read_internal},
+        {.name = "protected", .read = read_protected},
+        {.name = "limits", .read = read_limits},
+        {.name = "timeouts", .read = read_timeouts},
+        {.name = "events", .read = read_events},
+        {.name = "control-lcore", .read = read_control_lcore},
+        {.name = "huge-pages", .read = read_huge_pages},
+        NUMBER("memory", machine.memory_mib, 64, 1u << 20),
+        {.name = "eal-args", .read = read_eal_args},
+        NUMBER("idle-sleep", machine.idle_sleep_us, 0, 100),
+        NUMBER("rx-descriptors", machine.rx_descriptors, 64, 16384),
+        NUMBER("tx-descriptors", machine.tx_descriptors, 64, 16384),
+        NUMBER("burst", machine.burst, 1, 64),
+        NUMBER("mbufs", machine.mbufs, 1024, 1u << 24),
+        NUMBER("mtu", machine.mtu, 1280, 9600),
+};
+
+/* What `run` cannot do without. */
+static void check_required(struct reader *r, const struct sl_yaml_node *root)
+{
+	if (root->kind != SL_YAML_MAPPING)
+		return;
+	if (find_key(root, "ports") == NULL)
+		sl_schema_error(&r->schema, root,
+		                "ports is missing; write ports: {sandbox: {dev: ...}, uplink: "
+		                "{dev: ...}}");
+	if (find_key(root, "policy") == NULL)
+		sl_schema_error(&r->schema, root,
+		                "policy is missing; write the path of the policy file");
+}
+
+void sl_config_keys_read(struct sl_config *config, struct sl_schema *schema,
+                         const struct sl_yaml_node *root, enum sl_config_use use)
+{
+	struct reader r = {.schema = *schema, .config = config};
+
+	read_keys(&r, root, "the gateway's config", "", top_keys, COUNT(top_keys));
+	if (use == SL_CONFIG_FOR_RUN)
+		check_required(&r, root);
+	schema->no_memory |= r.schema.no_memory;
+}
+
+char *sl_config_find_policy(const struct sl_yaml_doc *yaml)
+{
+	const struct sl_yaml_node *key =
+	        yaml->root->kind == SL_YAML_MAPPING ? find_key(yaml->root, "policy") : NULL;
+	char *path;
+
+	if (key == NULL || key->next->kind != SL_YAML_SCALAR || key->next->n == 0)
+		return NULL;
+	if (key->next->text[0] == '/')
+		return strdup(key->next->text);
+	if (asprintf(&path, "%.*s%s", directory_length(yaml->file), yaml->file, key->next->text) <
+	    0)
+		return NULL;
+	return path;
+}
