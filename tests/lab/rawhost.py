@@ -16,12 +16,14 @@ import time
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: E402,F401 (tests build packets with these)
+from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: E402 (for the tests as well)
 from scapy.layers.inet6 import IPv6  # noqa: E402
 from scapy.layers.l2 import Ether  # noqa: E402
-from scapy.packet import Raw  # noqa: E402,F401
 
 from topology import arp_request, mac_of  # noqa: E402
+
+__all__ = ["ICMP", "IP", "IPv6", "TCP", "UDP", "Ether", "RawHost", "RawTcp", "TlsClient",
+           "denied_by_alert", "ip_of", "signed"]
 
 
 class RawHost:

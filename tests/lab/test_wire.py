@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from rawhost import ICMP, IP, TCP, UDP, Raw, RawHost, TlsClient  # noqa: F401
+from rawhost import ICMP, IP, UDP, TlsClient
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +46,7 @@ def test_names_resolve(build):
 @pytest.mark.parametrize("port", [443, 8443])
 def test_servers_say_which_name_they_saw(build, address, port):
     said = build.https("registry.npmjs.org", address, port)
-    assert said.out.startswith(f"sni=registry.npmjs.org host=registry.npmjs.org")
+    assert said.out.startswith("sni=registry.npmjs.org host=registry.npmjs.org")
     assert build.internet.await_seen("web", sni="registry.npmjs.org", port=str(port), address=address)
     assert build.sent_out("registry.npmjs.org")
     assert not build.sent_out("never.asked.example")
