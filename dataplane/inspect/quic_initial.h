@@ -1,0 +1,165 @@
+/*
+ * quic_initial.h: what a QUIC client's datagrams say before its connection has keys of its own
+ * (RFC 9000, 9001, 9369; versions 1 and 2).
+ *
+ * A flow's life, and what is asked when:
+ *
+ *  1. first datagram: sl_quic_initial_probe(), sl_quic_conn_init() with its version and DCID;
+ *  2. this and the following ones, on hold: sl_quic_client_datagram(), until the ClientHello that
+ *     its CRYPTO frames make up is judged;
+ *  3. after the verdict, each datagram from the server: sl_quic_find_initial(); the first Initial's
+ *     header goes to sl_quic_conn_answer(). A Retry may come instead: sl_quic_retry_parse();
+ *  4. after the verdict, each datagram from the client: sl_quic_find_initial().
+ *     NOT_MINE: no Initial in it, it passes. BAD: it is dropped.
+ *     DONE, and sl_quic_conn_owns() the header: sl_quic_client_datagram() with the same conn; its
+ *     CRYPTO frames must repeat judged bytes. As long as a copy of these is kept they are compared;
+ *     when it is gone, only a datagram without CRYPTO data (info.crypto_frames == 0) passes so.
+ *     DONE otherwise (another DCID, as after a Retry; CRYPTO data that cannot be compared): a new
+ *     connection begins on this 5-tuple, and is judged from step 1 on.
+ *
+ * Why CRYPTO data of a connection that is judged already must be compared: the judged Initial may
+ * have died on its way (a small TTL), and then the server takes the next one for the first.
+ *
+ * Pure but for the scratch memory in struct sl_quic_crypto: one worker, no allocation. Bytes are
+ * the caller's and are only read.
+ */
+#ifndef SLUICE_INSPECT_QUIC_INITIAL_H
+#define SLUICE_INSPECT_QUIC_INITIAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inspect/quic_crypto.h"
+#include "sluice/parse.h"
+#include "sluice/reason.h"
+
+#define SL_QUIC_INITIAL_DGRAM_MIN 1200 /* a client's datagram with an Initial, RFC 9000 14.1 */
+#define SL_QUIC_FIRST_DCID_MIN    8    /* RFC 9000 7.2 */
+#define SL_QUIC_INITIALS_MAX      8 /* so many in one datagram are opened; honest ones have 1-2 */
+
+/* What an Initial's (or a Retry's) long header says without any key. */
+struct sl_quic_header {
+	enum sl_reason reason; /* why there is none; SL_REASON_NONE for DONE */
+	uint32_t version;
+	uint16_t token_len; /* bytes */
+	uint8_t dcid_len;
+	uint8_t scid_len;
+	uint8_t dcid[SL_QUIC_CID_MAX];
+	uint8_t scid[SL_QUIC_CID_MAX];
+};
+
+/*
+ * One client connection, as far as its Initials are concerned. No pointers: it may be copied. Only
+ * the functions below write it.
+ */
+struct sl_quic_conn {
+	uint32_t version;
+	uint8_t dcid_len;
+	uint8_t server_cid_len;
+	bool answered;                       /* the server has answered: server_cid is valid */
+	uint8_t dcid[SL_QUIC_CID_MAX];       /* of the client's first Initial: the keys' origin */
+	uint8_t server_cid[SL_QUIC_CID_MAX]; /* what the client addresses afterwards */
+	uint64_t number_next;                /* packet number behind the largest that opened */
+	struct sl_quic_keys client;
+};
+
+/*
+ * Can this be a client's first datagram? Looks at the first packet's header only.
+ *
+ * SL_PARSE_DONE      a version 1 or 2 Initial, *out is filled in
+ * SL_PARSE_NOT_MINE  SL_REASON_NOT_QUIC: short header, 0-RTT or another type first, another version
+ *                    (gQUIC, drafts, greased ones, version negotiation), a datagram below 1,200
+ *                    bytes, a DCID below 8
+ * SL_PARSE_BAD       SL_REASON_MALFORMED_QUIC: a length that does not fit
+ */
+enum sl_parse sl_quic_initial_probe(const uint8_t *dgram, size_t len, struct sl_quic_header *out);
+
+/*
+ * Starts a connection and derives its keys. dcid is the Destination Connection ID of the client's
+ * first Initial, or of its first one after a Retry (dcid_len <= 20). False for an unknown version.
+ */
+bool sl_quic_conn_init(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn, uint32_t version,
+                       const uint8_t *dcid, size_t dcid_len);
+
+/*
+ * Takes notice of the server's first Initial: the client's later packets go to its SCID, under the
+ * keys of the original DCID (RFC 9000 7.2, RFC 9001 5.2). A server may also have changed the
+ * version (RFC 9368): the keys are then derived anew. Only the first answer counts. Until it is
+ * there a datagram may hold nothing that a client cannot yet send: Handshake packets, short
+ * headers.
+ */
+void sl_quic_conn_answer(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
+                         const struct sl_quic_header *server);
+
+/* Is an Initial from the client with this header one of this connection's? */
+bool sl_quic_conn_owns(const struct sl_quic_conn *conn, const struct sl_quic_header *client);
+
+/*
+ * Called for each CRYPTO frame with data, in the order of the packets: len >= 1 bytes at offset of
+ * the CRYPTO stream, offset + len < 2^62. The bytes are gone when it returns, and it must not use
+ * the struct sl_quic_crypto that they lie in. Other than 0 ends the walk with BAD.
+ */
+typedef int sl_quic_crypto_fn(void *arg, uint64_t offset, const uint8_t *data, size_t len);
+
+struct sl_quic_datagram_info {
+	enum sl_reason reason;  /* why the answer is not DONE */
+	uint16_t initials;      /* Initial packets that opened */
+	uint16_t crypto_frames; /* with data */
+	uint16_t token_len;     /* of the first Initial */
+	bool zero_rtt;          /* 0-RTT packets, passed over */
+	bool handshake;         /* Handshake packets, passed over */
+	bool short_header;      /* a short header packet at the end, passed over */
+	bool ack_eliciting;     /* an Initial holds more than ACK, PADDING and CONNECTION_CLOSE */
+	bool closes;            /* an Initial holds CONNECTION_CLOSE */
+	uint8_t scid_len;
+	uint8_t scid[SL_QUIC_CID_MAX]; /* of the first Initial */
+};
+
+/*
+ * Walks all packets of a client's datagram that belongs to conn, and opens its Initials. The
+ * datagram stays as it is.
+ *
+ * SL_PARSE_DONE      every packet is well-formed, at least one Initial opened
+ * SL_PARSE_NOT_MINE  SL_REASON_NOT_QUIC: the first packet is no Initial while the server has not
+ *                    answered, or there is none at all
+ * SL_PARSE_BAD       SL_REASON_MALFORMED_QUIC: everything else, also what fn refused. Frames of
+ *                    packets before the bad one were handed to fn already
+ *
+ * Refused, where RFC 9000 12.2 lets a server guess: packets of two connections in one datagram,
+ * bytes behind the last packet that are neither all zero nor a short header packet of the same
+ * DCID, a datagram below 1,200 bytes.
+ */
+enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
+                                      const uint8_t *dgram, size_t len, sl_quic_crypto_fn *fn,
+                                      void *arg, struct sl_quic_datagram_info *info);
+
+/*
+ * Walks the frames of an Initial packet's plaintext (RFC 9000 19), in which PADDING, PING, ACK,
+ * CRYPTO and CONNECTION_CLOSE (0x1c) may stand. Adds to info. DONE or BAD.
+ */
+enum sl_parse sl_quic_frames_walk(const uint8_t *payload, size_t len, sl_quic_crypto_fn *fn,
+                                  void *arg, struct sl_quic_datagram_info *info);
+
+/*
+ * Does a datagram, of either side, hold an Initial anywhere in its chain of coalesced packets?
+ * Cheap: long headers only, no key.
+ *
+ * SL_PARSE_DONE      yes, the first one's header is in *out (it is not checked for being whole, nor
+ *                    the datagram's size: sl_quic_client_datagram() does that)
+ * SL_PARSE_NOT_MINE  no; nothing in it can open a connection
+ * SL_PARSE_BAD       SL_REASON_NOT_QUIC for another version, version negotiation, or the public
+ *                    header of gQUIC: a server that knows it might open a connection;
+ *                    SL_REASON_MALFORMED_QUIC for a chain that breaks
+ */
+enum sl_parse sl_quic_find_initial(const uint8_t *dgram, size_t len, struct sl_quic_header *out);
+
+/*
+ * Is a server's datagram a Retry that answers conn's first Initial (RFC 9000 17.2.5)? On DONE
+ * out->scid is the DCID of the client's next Initials, and the origin of their keys.
+ * NOT_MINE: no Retry. BAD: a Retry that the client will not believe (tag, no token, same CID).
+ */
+enum sl_parse sl_quic_retry_parse(struct sl_quic_crypto *crypto, const struct sl_quic_conn *conn,
+                                  const uint8_t *dgram, size_t len, struct sl_quic_header *out);
+
+#endif
