@@ -63,8 +63,7 @@ void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse(worker, pkt, SL_REASON_NO_FLOW, NULL);
 		return;
 	}
-	sl_key_remote(&pkt->key, &remote);
-	sl_subnet_look(worker, pkt->sandbox, &remote, pkt->class, &address);
+	sl_subnet_look_pkt(worker, pkt, &remote, &address);
 	if (transport && pkt->key.remote_port == RTE_BE16(DNS_PORT)) {
 		switch (sl_dns_gate(worker, pkt->sandbox, &remote, &address, &reason)) {
 		case SL_DNS_REFUSED_HERE:

@@ -38,6 +38,7 @@ static void link_flow(struct sl_worker *worker, uint32_t index)
 	vlan->flows++;
 	worker->stats->flows++;
 	worker->stats->flows_opened++;
+	worker->opened_in_burst = true;
 }
 
 static void unlink_flow(struct sl_worker *worker, uint32_t index)

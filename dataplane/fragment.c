@@ -33,8 +33,7 @@ static void from_sandbox(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_addr remote;
 	enum sl_reason reason;
 
-	sl_key_remote(&pkt->key, &remote);
-	sl_subnet_look(worker, pkt->sandbox, &remote, pkt->class, &address);
+	sl_subnet_look_pkt(worker, pkt, &remote, &address);
 	reason = sl_subnet_judge(pkt->sandbox, &address);
 	if (sl_reason_allows(reason))
 		open_for_fragments(worker, pkt, reason);

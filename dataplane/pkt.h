@@ -72,7 +72,8 @@ struct sl_pkt {
 	uint32_t payload_off; /* of TCP, UDP */
 	uint32_t payload_len;
 	uint32_t hash;
-	uint32_t class; /* of the remote address; see generation.h */
+	uint32_t class; /* of the remote address (generation.h), if classified */
+	bool classified;
 	const struct sl_sandbox *sandbox;
 	struct sl_flow *flow;
 	struct sl_key key;

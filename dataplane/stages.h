@@ -28,6 +28,10 @@ struct sl_address {
 /* Classes of the remote addresses of all open packets from the sandbox that have no flow. */
 void sl_subnet_classify(struct sl_worker *worker);
 
+/* What the sandbox's policy says of the remote address of a packet. */
+void sl_subnet_look_pkt(const struct sl_worker *worker, struct sl_pkt *pkt, struct sl_addr *remote,
+                        struct sl_address *out);
+
 /* The class of one address. */
 uint32_t sl_subnet_class(const struct sl_worker *worker, const struct sl_addr *addr);
 
@@ -111,7 +115,7 @@ void sl_flow_age(struct sl_worker *worker, bool all);
 
 /* fragment.c, icmp.c: settle one packet. */
 void sl_fragment(struct sl_worker *worker, struct sl_pkt *pkt);
-void sl_icmp(struct sl_worker *worker, struct sl_pkt *pkt);
+bool sl_icmp(struct sl_worker *worker, struct sl_pkt *pkt); /* false: not ICMP, or as any flow */
 
 /*
  * dns.c: DNS under rule 3 and, to configured resolvers, under allow-all (spec section 4).
@@ -127,6 +131,9 @@ enum sl_dns_gate sl_dns_gate(const struct sl_worker *worker, const struct sl_san
                              const struct sl_addr *remote, const struct sl_address *address,
                              enum sl_reason *reason);
 
+bool sl_dns_create(struct sl_worker *worker);
+void sl_dns_destroy(struct sl_worker *worker);
+
 /* Settles the first packet of a gated flow: a UDP query or a TCP SYN. */
 void sl_dns_first(struct sl_worker *worker, struct sl_pkt *pkt);
 
@@ -135,6 +142,12 @@ void sl_dns_walk(struct sl_worker *worker, struct sl_pkt *pkt);
 
 /* Gives back what a flow has pending (its packets on hold count under `reason`). */
 void sl_dns_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
+
+/*
+ * Answers a refused packet from the sandbox as a DNS server would (`dns.refuse`), if it is a UDP
+ * query to port 53. False: it is not, nothing was sent. The caller minds the answers' limit.
+ */
+bool sl_dns_refusal(struct sl_worker *worker, const struct sl_pkt *pkt);
 
 /* Forgets queries that nobody answered in time. */
 void sl_dns_timeouts(struct sl_worker *worker);
@@ -158,10 +171,18 @@ bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                  const struct sl_addr *addr, const char *name, size_t len, uint32_t ttl_s);
 
-/* Forgets all pins of a VLAN (it was removed, or given to another sandbox). */
+/*
+ * Forgets the pins of a VLAN that was removed or given to another sandbox, but not those that the
+ * sandbox that it is now has got already.
+ */
 void sl_pins_forget(struct sl_worker *worker, uint16_t vlan);
 
+/* Gives expired pins back, some at a time. */
+void sl_pins_sweep(struct sl_worker *worker);
+
 /* quic.c: QUIC under rule 3. */
+bool sl_quic_create(struct sl_worker *worker);
+void sl_quic_destroy(struct sl_worker *worker);
 void sl_quic_first(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_quic_walk(struct sl_worker *worker, struct sl_pkt *pkt); /* flows with SL_FLOW_QUIC */
 void sl_quic_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
@@ -171,6 +192,8 @@ void sl_quic_timeouts(struct sl_worker *worker);
 void sl_quic_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 
 /* hold.c: TLS under rule 3. */
+bool sl_hold_create(struct sl_worker *worker);
+void sl_hold_destroy(struct sl_worker *worker);
 void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt); /* a SYN */
 void sl_hold_walk(struct sl_worker *worker, struct sl_pkt *pkt);  /* flows with SL_FLOW_HOLD */
 void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);

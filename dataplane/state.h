@@ -72,6 +72,7 @@ struct sl_worker {
 	uint64_t now_us;
 	uint32_t now_ms;
 	unsigned pkt_count;
+	bool opened_in_burst; /* a flow was opened since the burst's lookup */
 	struct sl_pkt pkts[SL_BURST_MAX];
 
 	struct sl_flow_table table;
@@ -89,7 +90,8 @@ struct sl_worker {
 	struct sl_deadlines holds_opening; /* until the SYN/ACK */
 	struct sl_deadlines holds_hello;   /* until the hello is complete and acknowledged */
 
-	struct sl_pool queries; /* of struct sl_query */
+	struct sl_dns_random *dns_random; /* ids and letter case of queries */
+	struct sl_pool queries;           /* of struct sl_query */
 	struct sl_deadlines queries_open;
 
 	struct sl_pool quics; /* of struct sl_quic_hold */
@@ -98,9 +100,13 @@ struct sl_worker {
 
 	struct sl_pool dns_streams; /* of struct sl_dns_stream */
 
-	struct sl_pool pins; /* of struct sl_pin */
+	struct sl_pool pins;          /* of struct sl_pin */
+	struct sl_pool pin_addresses; /* of struct sl_pin_address */
 	uint32_t *pin_buckets;
-	uint32_t pin_mask;
+	uint32_t *pin_address_buckets;
+	uint32_t pin_mask; /* of both */
+	uint32_t pin_cursor;
+	uint64_t pin_swept_us;
 
 	const struct sl_generation *swept; /* the generation whose sweep was set up last */
 	_Atomic uint64_t settled;          /* its number, once its sweep is through */

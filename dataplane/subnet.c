@@ -30,6 +30,12 @@ uint32_t sl_subnet_class(const struct sl_worker *worker, const struct sl_addr *a
 	return (uint32_t) class;
 }
 
+static void set_class(struct sl_pkt *pkt, uint64_t class)
+{
+	pkt->class = (uint32_t) class;
+	pkt->classified = true;
+}
+
 static void classify4(struct sl_worker *worker, const uint16_t *idx, unsigned n)
 {
 	uint32_t addr[SL_BURST_MAX];
@@ -138,6 +144,16 @@ void sl_subnet_look(const struct sl_worker *worker, const struct sl_sandbox *san
 			out->own = SL_SUBNET_DENY;
 		out->space = RTE_MAX(out->space, inside.space);
 	}
+}
+
+void sl_subnet_look_pkt(const struct sl_worker *worker, struct sl_pkt *pkt, struct sl_addr *remote,
+                        struct sl_address *out)
+{
+	sl_key_remote(&pkt->key, remote);
+	/* A packet that had a flow when the burst was classified, and has it no more. */
+	if (!pkt->classified)
+		set_class(pkt, sl_subnet_class(worker, remote));
+	sl_subnet_look(worker, pkt->sandbox, remote, pkt->class, out);
 }
 
 enum sl_reason sl_subnet_judge(const struct sl_sandbox *sandbox, const struct sl_address *address)

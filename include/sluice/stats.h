@@ -2,8 +2,10 @@
  * stats.h: the counters of one worker. One writer (the worker); readers see each counter whole but
  * not all of them at one moment.
  *
- * At any quiet moment: rx[0] + rx[1] == sum of all reasons + held, where the allow reasons count
- * what was handed to tx and the deny reasons what was dropped.
+ * At any quiet moment: rx[0] + rx[1] == sum of all reasons + held, where the deny reasons count
+ * what was dropped, and the allow reasons what was handed to tx; SL_REASON_NONE counts what was
+ * handed to tx before there was a verdict (the handshake of a connection that has yet to prove its
+ * name).
  */
 #ifndef SLUICE_STATS_H
 #define SLUICE_STATS_H
@@ -47,6 +49,28 @@ static inline uint64_t sl_stats_reason(const struct sl_stats *stats, enum sl_rea
 
 	for (unsigned vlan = 0; vlan < SL_VLAN_COUNT; vlan++)
 		sum += stats->sandbox[vlan].reason[reason];
+	return sum;
+}
+
+/* Packets that came in and were handed to tx. */
+static inline uint64_t sl_stats_forwarded(const struct sl_stats *stats)
+{
+	uint64_t sum = sl_stats_reason(stats, SL_REASON_NONE);
+
+	for (int reason = 0; reason < SL_REASON_COUNT; reason++)
+		if (sl_reason_allows((enum sl_reason)reason))
+			sum += sl_stats_reason(stats, (enum sl_reason)reason);
+	return sum;
+}
+
+/* Packets that came in and were dropped. */
+static inline uint64_t sl_stats_dropped(const struct sl_stats *stats)
+{
+	uint64_t sum = 0;
+
+	for (int reason = SL_REASON_NONE + 1; reason < SL_REASON_COUNT; reason++)
+		if (!sl_reason_allows((enum sl_reason)reason))
+			sum += sl_stats_reason(stats, (enum sl_reason)reason);
 	return sum;
 }
 

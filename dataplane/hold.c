@@ -1,0 +1,535 @@
+/*
+ * hold.c: which segments of an unjudged TCP connection are believed, and which pass (RFC 9293
+ * 3.10.7, spec section 3). Sequence numbers are strict here: a segment that the server might not
+ * take must not make the gateway believe anything.
+ *
+ * Settles with: hold-limit, stream-conflict, duplicate, no-flow, malformed-packet, not-tls, and
+ * what hold_judge.c says.
+ */
+#include "hold.h"
+
+#include <rte_tcp.h>
+
+#include "parse.h"
+
+bool sl_hold_create(struct sl_worker *worker)
+{
+	return sl_pool_create(&worker->holds, sizeof(struct sl_hold),
+	                      (uint32_t)(worker->held_limit / sizeof(struct sl_hold) + 1));
+}
+
+void sl_hold_destroy(struct sl_worker *worker)
+{
+	if (worker->holds.base != NULL)
+		sl_pool_destroy(&worker->holds);
+}
+
+static const struct rte_tcp_hdr *tcp_of(const struct sl_pkt *pkt)
+{
+	return sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
+}
+
+static uint32_t seq_of(const struct sl_pkt *pkt)
+{
+	return rte_be_to_cpu_32(tcp_of(pkt)->sent_seq);
+}
+
+static uint32_t ack_of(const struct sl_pkt *pkt)
+{
+	return rte_be_to_cpu_32(tcp_of(pkt)->recv_ack);
+}
+
+static bool has(const struct sl_pkt *pkt, uint8_t flag)
+{
+	return (pkt->tcp_flags & flag) != 0;
+}
+
+static void set_deadline(struct sl_worker *worker, struct sl_hold *hold, uint32_t index)
+{
+	if (hold->timed)
+		sl_deadline_remove(&worker->holds, &worker->holds_hello, index);
+	sl_deadline_append(&worker->holds, &worker->holds_hello, index,
+	                   worker->now_ms + worker->settings->hello_timeout_ms);
+	hold->timed = true;
+}
+
+static void clear_deadline(struct sl_worker *worker, struct sl_hold *hold, uint32_t index)
+{
+	if (hold->timed)
+		sl_deadline_remove(&worker->holds, &worker->holds_hello, index);
+	hold->timed = false;
+}
+
+/* A flow on hold lives as long as its phase may take, and no longer. */
+static void touch(struct sl_worker *worker, struct sl_flow *flow)
+{
+	const struct sl_settings *settings = worker->settings;
+
+	flow->expires_ms = worker->now_ms +
+	                   RTE_MAX(settings->tcp_opening_ms, settings->hello_timeout_ms + 1000);
+}
+
+/* Forwards a bare segment with nothing in it that was not looked at. */
+static void pass_clean(struct sl_pkt *pkt)
+{
+	if (sl_tcp_clean(pkt))
+		sl_pkt_forward(pkt, SL_REASON_NONE);
+	else
+		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
+}
+
+void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_tcp_options options;
+	struct sl_flow *flow;
+	struct sl_hold *hold;
+	uint32_t index;
+
+	if (has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
+	    !sl_tcp_clean(pkt)) {
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
+		return;
+	}
+	if (!sl_held_take(worker, pkt->vlan, sizeof(*hold))) {
+		sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
+		return;
+	}
+	index = sl_pool_get(&worker->holds);
+	flow = index != 0 ? sl_flow_open(worker, pkt, &pkt->key) : NULL;
+	if (flow == NULL) {
+		sl_held_give(worker, pkt->vlan, sizeof(*hold));
+		if (index != 0)
+			sl_pool_put(&worker->holds, index);
+		else
+			sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
+		return;
+	}
+	hold = sl_pool_at(&worker->holds, index);
+	memset(hold, 0, sizeof(*hold));
+	hold->flow = sl_flow_index(&worker->table, flow);
+	hold->iss = seq_of(pkt);
+	hold->client_mss = options.mss;
+	hold->client_offers_scale = options.has_wscale;
+	sl_tls_records_init(&hold->records, worker->settings->hello_max_bytes);
+	flow->flags |= SL_FLOW_HOLD;
+	sl_flow_cold(&worker->table, flow)->hold = index;
+	touch(worker, flow);
+	sl_pkt_forward(pkt, SL_REASON_NONE);
+}
+
+void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+{
+	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+
+	sl_count(worker, flow->key.vlan, reason, hold->held_packets);
+	worker->stats->held -= hold->held_packets;
+	sl_stream_free(worker, flow->key.vlan, &hold->stream);
+	clear_deadline(worker, hold, cold->hold);
+	sl_pool_put(&worker->holds, cold->hold);
+	sl_held_give(worker, flow->key.vlan, sizeof(*hold));
+	cold->hold = 0;
+	flow->flags &= (uint8_t)~SL_FLOW_HOLD;
+}
+
+void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow)
+{
+	const uint8_t both = SL_FLOW_FIN_INSIDE | SL_FLOW_FIN_REMOTE;
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+
+	if (hold->client_fin)
+		flow->flags |= SL_FLOW_FIN_INSIDE;
+	if (hold->server_fin)
+		flow->flags |= SL_FLOW_FIN_REMOTE;
+	sl_hold_end(worker, flow, (enum sl_reason)flow->reason);
+	if ((flow->flags & both) == both)
+		flow->state = SL_FLOW_CLOSING;
+	else
+		flow->state = flow->flags & both ? SL_FLOW_HALF_CLOSED : SL_FLOW_ESTABLISHED;
+	sl_verdict_set_fast(worker, flow);
+	sl_flow_touch(worker, flow);
+}
+
+void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+{
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+	bool opening = hold->phase == SL_HOLD_OPENING;
+
+	sl_verdict_flow(worker, flow, reason, NULL);
+	sl_hold_release(worker, flow, hold->stream.end, reason);
+	sl_hold_finish(worker, flow);
+	if (opening)
+		flow->state = SL_FLOW_SYN_SENT;
+	sl_verdict_set_fast(worker, flow);
+}
+
+void sl_hold_timeouts(struct sl_worker *worker)
+{
+	uint32_t index;
+
+	while ((index = sl_deadline_due(worker, &worker->holds, &worker->holds_hello)) != 0) {
+		struct sl_hold *hold = sl_pool_at(&worker->holds, index);
+
+		sl_hold_refuse(worker, &worker->table.flows[hold->flow], SL_REASON_HELLO_TIMEOUT,
+		               NULL);
+	}
+}
+
+/* The end of a connection that was never judged, or of one that was: nothing more of it passes. */
+static void pass_reset(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_flow *flow = pkt->flow;
+	enum sl_reason reason = (enum sl_reason)flow->reason;
+
+	if (!sl_tcp_clean(pkt)) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
+		return;
+	}
+	sl_pkt_forward(pkt, reason);
+	sl_flow_close(worker, flow, reason != SL_REASON_NONE ? reason : SL_REASON_NO_FLOW);
+	pkt->flow = NULL;
+}
+
+/* --- from the server --- */
+
+static void open_window(struct sl_hold *hold, const struct sl_pkt *pkt)
+{
+	uint32_t window = rte_be_to_cpu_16(tcp_of(pkt)->rx_win);
+
+	if (hold->scaled && !has(pkt, RTE_TCP_SYN_FLAG))
+		window <<= hold->server_wscale;
+	window += ack_of(pkt) - (hold->iss + 1);
+	if ((int32_t)(window - hold->window_end) > 0)
+		hold->window_end = window;
+}
+
+static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	struct sl_flow *flow = pkt->flow;
+	struct sl_tcp_options options;
+
+	if (ack_of(pkt) != hold->iss + 1 || has(pkt, RTE_TCP_URG_FLAG) ||
+	    !sl_tcp_options_read(pkt, &options)) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		return;
+	}
+	if (hold->phase != SL_HOLD_OPENING) {
+		if (seq_of(pkt) == hold->irs && hold->phase != SL_HOLD_WATCH) {
+			sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+			return;
+		}
+		sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
+		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
+		return;
+	}
+	if (pkt->payload_len > 0) {
+		sl_hold_refuse(worker, flow, SL_REASON_NOT_TLS, NULL);
+		sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
+		return;
+	}
+	hold->irs = seq_of(pkt);
+	hold->server_mss = options.mss;
+	hold->server_wscale = options.wscale;
+	hold->scaled = options.has_wscale && hold->client_offers_scale;
+	hold->phase = SL_HOLD_HELLO;
+	open_window(hold, pkt);
+	flow->state = SL_FLOW_SYN_RCVD;
+	flow->ack[0] = hold->irs + 1;
+	flow->ack[1] = hold->iss + 1;
+	set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
+	touch(worker, flow);
+	sl_pkt_forward(pkt, SL_REASON_NONE);
+}
+
+/* What the server says before the verdict: one `S` after a PostgreSQL SSLRequest, else nothing. */
+static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	uint32_t offset = seq_of(pkt) - (hold->irs + 1);
+	uint8_t byte = 0;
+
+	if (offset > 1u << 30) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* older than the connection */
+		return;
+	}
+	sl_parse_copy(pkt, pkt->payload_off, 1, &byte);
+	if (offset == 0 && pkt->payload_len == 1 && byte == 'S' &&
+	    (hold->phase == SL_HOLD_POSTGRES || hold->server_early == 1)) {
+		bool first = hold->phase == SL_HOLD_POSTGRES;
+
+		hold->server_early = 1;
+		hold->server_end = 1;
+		hold->phase = SL_HOLD_HELLO;
+		sl_pkt_forward(pkt, SL_REASON_NONE);
+		if (first)
+			sl_hold_judge(worker, pkt->flow); /* a hello may be waiting already */
+		return;
+	}
+	sl_hold_refuse(worker, pkt->flow, SL_REASON_NOT_TLS, NULL);
+	sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
+}
+
+static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
+                                struct sl_hold *hold, uint32_t acked)
+{
+	flow->ack[1] = hold->iss + 1 + acked;
+	if (hold->phase == SL_HOLD_JUDGED && acked >= hold->judged)
+		sl_hold_finish(worker, flow);
+}
+
+static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	struct sl_flow *flow = pkt->flow;
+	uint32_t acked = ack_of(pkt) - (hold->iss + 1);
+	uint32_t offset = seq_of(pkt) - (hold->irs + 1);
+	bool judged = hold->phase == SL_HOLD_JUDGED;
+	/* Behind the verdict the client's later bytes pass without being counted. */
+	uint32_t sent = judged ? hold->window_end : hold->released;
+
+	if (hold->phase == SL_HOLD_OPENING) {
+		/* A challenge ACK of an older connection on these ports (RFC 5961 4.2). */
+		if (pkt->payload_len == 0 && !has(pkt, RTE_TCP_FIN_FLAG))
+			pass_clean(pkt);
+		else
+			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		return;
+	}
+	if (acked > sent + 1) { /* a FIN counts for one */
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		return;
+	}
+	if (!judged && pkt->payload_len > 0) {
+		server_early(worker, pkt, hold);
+		return;
+	}
+	if (offset < 1u << 30)
+		hold->server_end = RTE_MAX(hold->server_end, offset + pkt->payload_len);
+	if (has(pkt, RTE_TCP_FIN_FLAG))
+		hold->server_fin = true;
+	open_window(hold, pkt);
+	touch(worker, flow);
+	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+	server_acknowledges(worker, flow, hold, acked);
+}
+
+static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	if (has(pkt, RTE_TCP_RST_FLAG)) {
+		bool ours = hold->phase == SL_HOLD_OPENING
+		                    ? has(pkt, RTE_TCP_ACK_FLAG) && ack_of(pkt) == hold->iss + 1
+		                    : seq_of(pkt) - (hold->irs + 1) < 1u << 30;
+
+		if (ours)
+			pass_reset(worker, pkt);
+		else
+			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+	} else if (has(pkt, RTE_TCP_SYN_FLAG)) {
+		/* A SYN without ACK is a simultaneous open, or half of a split handshake. */
+		if (has(pkt, RTE_TCP_ACK_FLAG))
+			server_syn_ack(worker, pkt, hold);
+		else
+			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+	} else {
+		server_segment(worker, pkt, hold);
+	}
+}
+
+/* --- from the client --- */
+
+/* The same SYN again, cleaned as the first was; it may not offer something else. */
+static void client_syn_again(struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	struct sl_tcp_options options;
+
+	if (hold->phase > SL_HOLD_HELLO || hold->held_packets > 0 || has(pkt, RTE_TCP_URG_FLAG) ||
+	    !sl_tcp_options_read(pkt, &options) || options.mss != hold->client_mss ||
+	    options.has_wscale != hold->client_offers_scale)
+		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
+	else
+		pass_clean(pkt);
+}
+
+/* Keeps what segments made from the copy must carry. */
+static void remember_segment(struct sl_hold *hold, const struct sl_pkt *pkt)
+{
+	struct sl_tcp_options options;
+
+	hold->ack = ack_of(pkt);
+	hold->window = rte_be_to_cpu_16(tcp_of(pkt)->rx_win);
+	hold->max_segment = RTE_MAX(hold->max_segment, pkt->payload_len);
+	if (sl_tcp_options_read(pkt, &options) && options.has_timestamps) {
+		hold->has_timestamps = true;
+		hold->ts_value = options.ts_value;
+		hold->ts_echo = options.ts_echo;
+	}
+}
+
+static enum sl_stream_result copy_payload(struct sl_worker *worker, const struct sl_pkt *pkt,
+                                          struct sl_hold *hold, uint32_t offset)
+{
+	enum sl_stream_result all = SL_STREAM_DUPLICATE;
+	uint32_t done = 0;
+
+	while (done < pkt->payload_len) {
+		uint32_t n = RTE_MIN(pkt->payload_len - done, (uint32_t)SL_SCRATCH_BYTES);
+		const uint8_t *bytes =
+		        rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + done, n, worker->scratch);
+		enum sl_stream_result result =
+		        sl_stream_write(worker, pkt->vlan, &hold->stream, offset + done, bytes, n);
+
+		if (result == SL_STREAM_CONFLICT || result == SL_STREAM_NO_ROOM)
+			return result;
+		if (result == SL_STREAM_NEW)
+			all = result;
+		done += n;
+	}
+	return all;
+}
+
+static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	struct sl_flow *flow = pkt->flow;
+	uint32_t offset = seq_of(pkt) - (hold->iss + 1);
+	enum sl_reason refused = SL_REASON_NONE;
+
+	if (offset > hold->window_end || pkt->payload_len > hold->window_end - offset) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not take it */
+		return;
+	}
+	switch (copy_payload(worker, pkt, hold, offset)) {
+	case SL_STREAM_CONFLICT:
+		refused = SL_REASON_STREAM_CONFLICT;
+		break;
+	case SL_STREAM_NO_ROOM:
+		refused = offset + pkt->payload_len > SL_STREAM_MAX ? SL_REASON_HELLO_TOO_LARGE
+		                                                    : SL_REASON_HOLD_LIMIT;
+		break;
+	case SL_STREAM_DUPLICATE:
+		/* What left already and comes again may have been lost on the way. */
+		if (offset + pkt->payload_len <= hold->released)
+			sl_hold_resend(worker, flow, offset, pkt->payload_len);
+		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
+		return;
+	case SL_STREAM_NEW:
+		break;
+	}
+	if (refused != SL_REASON_NONE) {
+		sl_hold_refuse(worker, flow, refused, NULL);
+		sl_pkt_drop_quietly(pkt, refused);
+		return;
+	}
+	remember_segment(hold, pkt);
+	hold->held_packets++;
+	worker->stats->held++;
+	pkt->fate = SL_FATE_HELD;
+	if (hold->phase == SL_HOLD_HELLO)
+		sl_hold_judge(worker, flow);
+}
+
+/* A client that closes before its hello is complete will never complete it. */
+static void client_fin_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	if (seq_of(pkt) != hold->iss + 1 + hold->released) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		return;
+	}
+	hold->client_fin = true;
+	pass_clean(pkt);
+	(void)worker;
+}
+
+static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	uint32_t acked = ack_of(pkt) - (hold->irs + 1);
+
+	if (hold->phase == SL_HOLD_OPENING || acked > hold->server_early + hold->server_fin) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		return;
+	}
+	pkt->flow->ack[0] = RTE_MAX(pkt->flow->ack[0], ack_of(pkt));
+	if (pkt->payload_len > 0 && !hold->client_fin)
+		client_payload(worker, pkt, hold);
+	else if (pkt->payload_len > 0)
+		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT); /* behind its own FIN */
+	else if (has(pkt, RTE_TCP_FIN_FLAG))
+		client_fin_early(worker, pkt, hold);
+	else if (seq_of(pkt) == hold->iss + 1 + hold->released + hold->client_fin)
+		pass_clean(pkt);
+	else
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+}
+
+/* True unless the segment brings another byte than the one that was judged at its place. */
+static bool equals_judged(struct sl_worker *worker, const struct sl_pkt *pkt,
+                          const struct sl_hold *hold, uint32_t offset)
+{
+	uint32_t done = 0;
+
+	while (done < pkt->payload_len && offset + done < hold->judged) {
+		uint32_t n = RTE_MIN(RTE_MIN(pkt->payload_len, hold->judged - offset) - done,
+		                     (uint32_t)SL_SCRATCH_BYTES);
+		const uint8_t *bytes =
+		        rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + done, n, worker->scratch);
+
+		if (!sl_stream_equal(worker, &hold->stream, offset + done, bytes, n))
+			return false;
+		done += n;
+	}
+	return true;
+}
+
+static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	struct sl_flow *flow = pkt->flow;
+	uint32_t offset = seq_of(pkt) - (hold->iss + 1);
+	uint32_t acked = ack_of(pkt) - (hold->irs + 1);
+	bool keepalive = offset == UINT32_MAX && pkt->payload_len <= 1;
+
+	if (acked > hold->server_end + 1 ||
+	    (!keepalive &&
+	     (offset > hold->window_end + 1 || pkt->payload_len > hold->window_end + 1 - offset))) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		return;
+	}
+	if (keepalive && pkt->payload_len > 0) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		return;
+	}
+	if (!equals_judged(worker, pkt, hold, offset)) {
+		sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
+		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
+		return;
+	}
+	if (has(pkt, RTE_TCP_FIN_FLAG))
+		hold->client_fin = true;
+	flow->ack[0] = ack_of(pkt);
+	touch(worker, flow);
+	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+}
+
+static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+{
+	if (has(pkt, RTE_TCP_SYN_FLAG)) {
+		if (has(pkt, RTE_TCP_ACK_FLAG))
+			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* split handshake */
+		else
+			client_syn_again(pkt, hold);
+	} else if (has(pkt, RTE_TCP_RST_FLAG)) {
+		pass_reset(worker, pkt);
+	} else if (!has(pkt, RTE_TCP_ACK_FLAG) || has(pkt, RTE_TCP_URG_FLAG)) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
+	} else if (hold->phase == SL_HOLD_JUDGED) {
+		client_judged(worker, pkt, hold);
+	} else {
+		client_unjudged(worker, pkt, hold);
+	}
+}
+
+void sl_hold_walk(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_hold *hold = sl_hold_of(worker, pkt->flow);
+
+	if (pkt->in_port == SL_PORT_SANDBOX)
+		from_client(worker, pkt, hold);
+	else
+		from_server(worker, pkt, hold);
+}

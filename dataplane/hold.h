@@ -1,0 +1,85 @@
+/*
+ * hold.h: a TCP connection under rule 3, from its SYN until the server has acknowledged what was
+ * judged (spec section 3). The gateway keeps a copy of the client's first bytes; nothing but a
+ * clean SYN and clean acknowledgements leaves before that copy is judged, and what leaves then is
+ * the copy.
+ */
+#ifndef DATAPLANE_HOLD_H
+#define DATAPLANE_HOLD_H
+
+#include "deadline.h"
+#include "inspect/tls_hello.h"
+#include "stages.h"
+#include "stream.h"
+#include "tcp_clean.h"
+
+enum sl_hold_phase {
+	SL_HOLD_OPENING = 0, /* SYN let out, no SYN/ACK yet */
+	SL_HOLD_HELLO,       /* the client's first bytes are collected */
+	SL_HOLD_POSTGRES,    /* SSLRequest let out, the server's `S` is awaited */
+	SL_HOLD_JUDGED,      /* allowed and let out; the server has not acknowledged all of it */
+	SL_HOLD_WATCH,       /* acknowledged; is the server's answer a HelloRetryRequest? */
+};
+
+struct sl_hold {
+	struct sl_deadline deadline;
+	uint32_t flow;
+	uint8_t phase; /* enum sl_hold_phase */
+	bool timed;    /* in the list of deadlines */
+	bool client_fin;
+	bool server_fin;
+	bool second; /* the hello on hold answers a HelloRetryRequest */
+	uint8_t server_wscale;
+	bool scaled; /* both sides offered window scaling */
+	bool client_offers_scale;
+	uint16_t client_mss;
+	uint16_t server_mss;
+	uint32_t iss;          /* the client's initial sequence number */
+	uint32_t irs;          /* the server's */
+	uint32_t walked;       /* stream bytes that the record walker has seen */
+	uint32_t released;     /* stream bytes that left */
+	uint32_t judged;       /* stream bytes that must stay equal until acknowledged */
+	uint32_t window_end;   /* stream offset behind the server's receive window */
+	uint32_t server_early; /* bytes that the server may send before the verdict */
+	uint32_t server_end;   /* server bytes that were delivered, by their highest end */
+	uint32_t held_packets;
+	uint32_t max_segment; /* the client's largest */
+	/* of the client's latest segment, for those made from the copy */
+	uint32_t ack;
+	uint16_t window;
+	bool has_timestamps;
+	uint32_t ts_value;
+	uint32_t ts_echo;
+	uint8_t peek_bytes; /* of the server's first bytes, for the HelloRetryRequest */
+	struct sl_tls_records records;
+	struct sl_stream stream;
+};
+
+static inline struct sl_hold *sl_hold_of(const struct sl_worker *worker, const struct sl_flow *flow)
+{
+	return sl_pool_at(&worker->holds, sl_flow_cold(&worker->table, flow)->hold);
+}
+
+/* hold_judge.c: looks at the bytes that are together now; may release or refuse the flow. */
+void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow);
+
+/* hold_send.c: lets the copy out, and ends flows. */
+
+/*
+ * Sends what the copy has from `released` to upto. Held packets count under `reason` once all of
+ * the copy is out.
+ */
+void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t upto,
+                     enum sl_reason reason);
+
+/* Sends bytes again that left before. */
+void sl_hold_resend(struct sl_worker *worker, struct sl_flow *flow, uint32_t from, uint32_t n);
+
+/* Ends the flow: alert (for a TLS client) and RST to the sandbox, RST to the server. */
+void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
+                    const struct sl_proof *proof);
+
+/* Frees the hold; the flow goes on as a plain one. */
+void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * hold_judge.c: reads the ClientHello out of the copy and judges its name. Never looks at a packet:
+ * what is judged is what hold_send.c lets out.
+ *
+ * Settles with: domain-allowed, domain-not-allowed, address-not-pinned, no-server-name, ech-denied,
+ * not-tls, malformed-hello, hello-too-large.
+ */
+#include "hold.h"
+
+/* Is it PostgreSQL, which asks in the clear whether TLS is spoken? True if that settles things. */
+static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+{
+	const uint8_t *bytes = NULL;
+	uint32_t n =
+	        sl_stream_piece(worker, &hold->stream, 0, SL_POSTGRES_SSLREQUEST_BYTES, &bytes);
+
+	switch (sl_tls_is_postgres_sslrequest(bytes, n)) {
+	case SL_PARSE_MORE:
+		return true;
+	case SL_PARSE_DONE:
+		hold->judged = SL_POSTGRES_SSLREQUEST_BYTES;
+		hold->walked = SL_POSTGRES_SSLREQUEST_BYTES;
+		sl_hold_release(worker, flow, SL_POSTGRES_SSLREQUEST_BYTES, SL_REASON_NONE);
+		hold->phase = SL_HOLD_POSTGRES;
+		return true;
+	case SL_PARSE_NOT_MINE:
+	case SL_PARSE_BAD:
+		break;
+	}
+	return false;
+}
+
+/* Walks the records through what is together now. */
+static enum sl_parse walk_records(struct sl_worker *worker, struct sl_hold *hold)
+{
+	while (hold->walked < hold->stream.contiguous) {
+		const uint8_t *bytes = NULL;
+		uint32_t n = sl_stream_piece(worker, &hold->stream, hold->walked,
+		                             hold->stream.contiguous - hold->walked, &bytes);
+		size_t used;
+		enum sl_parse answer = sl_tls_records_feed(&hold->records, bytes, n, NULL, &used);
+
+		hold->walked += (uint32_t)used;
+		if (answer != SL_PARSE_MORE)
+			return answer;
+	}
+	return SL_PARSE_MORE;
+}
+
+/* Puts the handshake bytes of the judged range into worker->scratch. */
+static void collect_hello(struct sl_worker *worker, const struct sl_hold *hold)
+{
+	uint32_t at = hold->walked - hold->records.range_len;
+	struct sl_tls_records records;
+	size_t used;
+
+	sl_tls_records_init(&records, worker->settings->hello_max_bytes);
+	while (at < hold->walked) {
+		const uint8_t *bytes = NULL;
+		uint32_t n = sl_stream_piece(worker, &hold->stream, at, hold->walked - at, &bytes);
+
+		if (n == 0 || sl_tls_records_feed(&records, bytes, n, worker->scratch, &used) !=
+		                      SL_PARSE_MORE)
+			return;
+		at += n;
+	}
+}
+
+static enum sl_reason judge_hello(struct sl_worker *worker, struct sl_flow *flow,
+                                  struct sl_hold *hold, struct sl_tls_hello *hello)
+{
+	const struct sl_proof proof = {hello->name, 0, SL_VIA_TLS};
+	struct sl_proof named = proof;
+
+	collect_hello(worker, hold);
+	switch (sl_tls_hello_parse(worker->scratch, hold->records.hello_len, hello)) {
+	case SL_PARSE_DONE:
+		break;
+	case SL_PARSE_BAD:
+	case SL_PARSE_NOT_MINE:
+		return hello->reason;
+	case SL_PARSE_MORE: /* the walker counted it complete */
+		return SL_REASON_MALFORMED_HELLO;
+	}
+	if (hello->ech && worker->settings->ech_deny)
+		return SL_REASON_ECH_DENIED;
+	named.len = hello->name_len;
+	return sl_inspect_name(worker, flow, &named);
+}
+
+static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+{
+	struct sl_tls_hello hello;
+	enum sl_reason reason = judge_hello(worker, flow, hold, &hello);
+	const struct sl_proof proof = {hello.name, hello.name_len, SL_VIA_TLS};
+
+	if (reason != SL_REASON_DOMAIN_ALLOWED) {
+		sl_hold_refuse(worker, flow, reason, &proof);
+		return;
+	}
+	if (!sl_verdict_flow(worker, flow, reason, &proof)) {
+		sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, &proof);
+		return;
+	}
+	hold->judged = hold->walked;
+	hold->phase = SL_HOLD_JUDGED;
+	sl_hold_release(worker, flow, hold->stream.end, reason);
+}
+
+void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
+{
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+	const struct sl_proof proof = {NULL, 0, SL_VIA_TLS};
+
+	if (hold->stream.contiguous == 0)
+		return;
+	if (hold->walked == 0 && judge_postgres(worker, flow, hold))
+		return;
+	switch (walk_records(worker, hold)) {
+	case SL_PARSE_MORE:
+		break;
+	case SL_PARSE_DONE:
+		judge_complete(worker, flow, hold);
+		break;
+	case SL_PARSE_NOT_MINE:
+	case SL_PARSE_BAD:
+		sl_hold_refuse(worker, flow, (enum sl_reason)hold->records.reason, &proof);
+		break;
+	}
+}

@@ -1,0 +1,207 @@
+/*
+ * hold_send.c: lets judged bytes out, from the gateway's own copy, and ends refused connections on
+ * both sides. Must never send a client's byte that hold_judge.c did not allow.
+ */
+#include <rte_tcp.h>
+
+#include "hold.h"
+
+#define MSS_DEFAULT_4       536 /* RFC 9293 3.7.1 */
+#define MSS_DEFAULT_6       1220
+#define SEGMENT_MAX         1440 /* fits an Ethernet frame with IPv6 and timestamps cut from it */
+#define TIMESTAMPS_BYTES    12
+#define ALERT_ACCESS_DENIED 49 /* RFC 8446 6.2 */
+
+/*
+ * How much one segment may carry: what the server takes, and no more than what the client, who may
+ * know of a narrow path, sent itself.
+ */
+static uint32_t segment_bytes(const struct sl_flow *flow, const struct sl_hold *hold)
+{
+	uint32_t least = flow->key.family == SL_FAMILY_4 ? MSS_DEFAULT_4 : MSS_DEFAULT_6;
+	uint32_t mss = hold->server_mss != 0 ? hold->server_mss : least;
+
+	mss = RTE_MIN(mss, RTE_MAX(hold->max_segment, least) + TIMESTAMPS_BYTES);
+	mss = RTE_MIN(RTE_MAX(mss, 88u), (uint32_t)SEGMENT_MAX); /* RFC 1122's smallest is 536 */
+	return hold->has_timestamps ? mss - TIMESTAMPS_BYTES : mss;
+}
+
+static void write_timestamps(const struct sl_hold *hold, uint8_t out[TIMESTAMPS_BYTES])
+{
+	uint32_t value = rte_cpu_to_be_32(hold->ts_value), echo = rte_cpu_to_be_32(hold->ts_echo);
+	const uint8_t head[4] = {1, 1, 8, 10};
+
+	memcpy(out, head, sizeof(head));
+	memcpy(out + 4, &value, 4);
+	memcpy(out + 8, &echo, 4);
+}
+
+/* One segment with the bytes [from, from + n) of the copy. False if there is no memory. */
+static bool send_segment(struct sl_worker *worker, const struct sl_flow *flow,
+                         const struct sl_hold *hold, const struct sl_path *path, uint32_t from,
+                         uint32_t n, enum sl_reason reason, uint32_t weight)
+{
+	uint8_t timestamps[TIMESTAMPS_BYTES], *payload;
+	struct sl_tcp_spec spec = {
+	        .sport_be = flow->key.inside_port,
+	        .dport_be = flow->key.remote_port,
+	        .seq = hold->iss + 1 + from,
+	        .ack = hold->ack,
+	        .flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG,
+	        .window = hold->window,
+	        .options = timestamps,
+	        .option_bytes = hold->has_timestamps ? TIMESTAMPS_BYTES : 0,
+	        .payload_bytes = n,
+	};
+	struct rte_mbuf *mbuf;
+
+	write_timestamps(hold, timestamps);
+	mbuf = sl_build_tcp(worker, path, &spec, &payload);
+	if (mbuf == NULL)
+		return false;
+	while (n > 0) {
+		const uint8_t *bytes = NULL;
+		uint32_t piece = sl_stream_piece(worker, &hold->stream, from, n, &bytes);
+
+		if (piece == 0) { /* the caller asked for what is there */
+			rte_pktmbuf_free(mbuf);
+			return false;
+		}
+		memcpy(payload, bytes, piece);
+		payload += piece;
+		from += piece;
+		n -= piece;
+	}
+	sl_build_tcp_send(worker, path, mbuf, &spec, reason, weight);
+	return true;
+}
+
+/* How many bytes from `from` on are there without a gap, at most limit. */
+static uint32_t run_bytes(const struct sl_worker *worker, const struct sl_hold *hold, uint32_t from,
+                          uint32_t limit)
+{
+	uint32_t n = 0;
+
+	while (n < limit) {
+		const uint8_t *bytes;
+		uint32_t piece =
+		        sl_stream_piece(worker, &hold->stream, from + n, limit - n, &bytes);
+
+		if (piece == 0)
+			break;
+		n += piece;
+	}
+	return n;
+}
+
+void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t upto,
+                     enum sl_reason reason)
+{
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+	uint32_t at = hold->released, segment = segment_bytes(flow, hold);
+	bool all = upto == hold->stream.end;
+	uint32_t weight = all ? hold->held_packets : 0;
+	struct sl_path path;
+
+	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
+	while ((at = sl_stream_next(worker, &hold->stream, at)) < upto) {
+		uint32_t n = run_bytes(worker, hold, at, RTE_MIN(segment, upto - at));
+
+		if (!send_segment(worker, flow, hold, &path, at, n, reason, weight))
+			break; /* the client sends it again, and equal bytes pass */
+		weight = 0;
+		at += n;
+	}
+	if (all) {
+		/* No frame could be made for them: they did not leave. */
+		if (weight > 0)
+			sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);
+		worker->stats->held -= hold->held_packets;
+		hold->held_packets = 0;
+	}
+	hold->released = RTE_MAX(hold->released, RTE_MIN(upto, hold->stream.contiguous));
+}
+
+void sl_hold_resend(struct sl_worker *worker, struct sl_flow *flow, uint32_t from, uint32_t n)
+{
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+	uint32_t segment = segment_bytes(flow, hold), piece;
+	struct sl_path path;
+
+	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
+	for (; n > 0; from += piece, n -= piece) {
+		piece = run_bytes(worker, hold, from, RTE_MIN(segment, n));
+		if (piece == 0 ||
+		    !send_segment(worker, flow, hold, &path, from, piece, SL_REASON_NONE, 0))
+			return;
+	}
+}
+
+static bool is_tls_denial(enum sl_reason reason)
+{
+	switch ((int)reason) {
+	case SL_REASON_DOMAIN_NOT_ALLOWED:
+	case SL_REASON_NO_SERVER_NAME:
+	case SL_REASON_MALFORMED_HELLO:
+	case SL_REASON_HELLO_TOO_LARGE:
+	case SL_REASON_ECH_DENIED:
+	case SL_REASON_ADDRESS_NOT_PINNED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void send_to_sandbox(struct sl_worker *worker, const struct sl_path *path,
+                            struct sl_tcp_spec *spec, const uint8_t *payload, uint32_t n)
+{
+	struct rte_mbuf *mbuf;
+	uint8_t *to;
+
+	spec->payload_bytes = n;
+	mbuf = sl_build_tcp(worker, path, spec, &to);
+	if (mbuf == NULL)
+		return;
+	if (n > 0)
+		memcpy(to, payload, n);
+	sl_build_tcp_send(worker, path, mbuf, spec, SL_REASON_NONE, 0);
+}
+
+/* The sandbox's side: a TLS client is told why in its own words, then the connection is reset. */
+static void end_sandbox_side(struct sl_worker *worker, const struct sl_flow *flow,
+                             const struct sl_hold *hold, enum sl_reason reason)
+{
+	/* A record of type alert, TLS 1.2 on the wire as ever, fatal. */
+	const uint8_t alert[7] = {21, 3, 3, 0, 2, 2, ALERT_ACCESS_DENIED};
+	struct sl_tcp_spec spec = {
+	        .sport_be = flow->key.remote_port,
+	        .dport_be = flow->key.inside_port,
+	        .seq = flow->ack[0],
+	        .ack = hold->iss + 1 + hold->stream.contiguous,
+	        .flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG,
+	        .window = 65535,
+	};
+	struct sl_path path;
+
+	if (!sl_reject_may_answer(worker, flow->key.vlan))
+		return;
+	sl_build_path_flow(worker, flow, SL_PORT_SANDBOX, &path);
+	if (is_tls_denial(reason)) {
+		send_to_sandbox(worker, &path, &spec, alert, sizeof(alert));
+		spec.seq += sizeof(alert);
+	}
+	spec.flags = RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG;
+	spec.window = 0;
+	send_to_sandbox(worker, &path, &spec, NULL, 0);
+}
+
+void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
+                    const struct sl_proof *proof)
+{
+	const struct sl_hold *hold = sl_hold_of(worker, flow);
+
+	if (hold->phase != SL_HOLD_OPENING)
+		end_sandbox_side(worker, flow, hold, reason);
+	sl_reject_reset(worker, flow, SL_PORT_UPLINK);
+	sl_flow_refuse(worker, flow, reason, proof);
+}

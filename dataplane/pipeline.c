@@ -1,0 +1,96 @@
+/*
+ * pipeline.c: THE PACKET'S WALK.
+ *
+ *   parse     is it what it says it is?              malformed-packet
+ *   sandbox   whose is it, is it really theirs?      unknown-sandbox, source-spoofed, deny-all
+ *   flow      does it belong to a flow?              bulk, two cache lines
+ *   subnet    the class of its remote address        bulk, for packets without a flow
+ *   judge     one packet at a time, in order:
+ *               a judged flow of the present epoch   its reason, at once
+ *               another known flow                   flow.c, and from there hold, dns, quic
+ *               none                                 first.c: rules 1 to 4 of the policy
+ *   forward   out, answered, or dropped; counted     tx-full
+ *
+ * Packets are judged in the order in which they came, so a packet sees what the one before it
+ * changed. The zero value of a fate is DROP: whatever no stage settles does not leave.
+ */
+#include <netinet/in.h>
+
+#include "parse.h"
+#include "stages.h"
+
+/* Multicast has no flows; what neighbour discovery did not take goes nowhere (spec section 6). */
+static bool is_multicast(const struct sl_pkt *pkt)
+{
+	if (pkt->l3 == SL_L3_IPV4)
+		return *sl_pkt_at(pkt, const uint8_t, pkt->l3_off + 16) >> 4 == 0xe;
+	return *sl_pkt_at(pkt, const uint8_t, pkt->l3_off + 24) == 0xff;
+}
+
+/* Flags that no honest end combines (RFC 9293 3.5; a SYN with FIN or RST, or nothing at all). */
+static bool has_odd_flags(const struct sl_pkt *pkt)
+{
+	const uint8_t syn = 0x02, fin = 0x01, rst = 0x04, ack = 0x10;
+	uint8_t flags = pkt->tcp_flags;
+
+	if (flags & syn)
+		return flags & (fin | rst);
+	return (flags & (rst | ack)) == 0;
+}
+
+static void walk_slowly(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	if (is_multicast(pkt)) {
+		sl_verdict_refuse_quietly(worker, pkt,
+		                          pkt->sandbox->mode == SL_MODE_DENY_ALL
+		                                  ? SL_REASON_DENY_ALL
+		                                  : SL_REASON_PROTECTED_SUBNET);
+		return;
+	}
+	if (pkt->fragment) {
+		sl_fragment(worker, pkt);
+		return;
+	}
+	if ((pkt->proto == IPPROTO_TCP && has_odd_flags(pkt)) ||
+	    !sl_parse_l4_checksum(worker, pkt)) {
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
+		return;
+	}
+	if (sl_icmp(worker, pkt))
+		return;
+	if (pkt->flow != NULL && sl_flow_walk(worker, pkt))
+		return;
+	sl_first_packet(worker, pkt);
+}
+
+static void judge(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t changes)
+{
+	/* An earlier packet of the burst may have opened this packet's flow, or closed it. */
+	if (unlikely(worker->table.changes != changes ||
+	             (pkt->flow == NULL && worker->opened_in_burst))) {
+		if (!pkt->fragment)
+			pkt->flow = sl_flow_table_find(&worker->table, &pkt->key, pkt->hash);
+	}
+	if (likely(pkt->flow != NULL) && sl_flow_fast(worker, pkt))
+		return;
+	walk_slowly(worker, pkt);
+}
+
+void sl_pipeline_run(struct sl_worker *worker)
+{
+	uint32_t changes = worker->table.changes;
+
+	worker->opened_in_burst = false;
+	sl_parse(worker);
+	sl_sandbox(worker);
+	sl_flow_find(worker);
+	sl_subnet_classify(worker);
+	for (unsigned i = 0; i < worker->pkt_count; i++) {
+		struct sl_pkt *pkt = &worker->pkts[i];
+
+		if (likely(sl_pkt_open(pkt)))
+			judge(worker, pkt, changes);
+		sl_forward(worker, pkt);
+	}
+	worker->pkt_count = 0;
+}

@@ -1,0 +1,200 @@
+/*
+ * worker.c: one turn of a worker, and the memory that it lives in. Everything is taken in
+ * sl_worker_create; a turn never allocates, waits, logs or calls the kernel but through rx and tx.
+ */
+#include <rte_malloc.h>
+#include <rte_rcu_qsbr.h>
+
+#include "inspect/quic_crypto.h"
+#include "names.h"
+#include "stages.h"
+#include "stream.h"
+#include "tx.h"
+
+#define BURST        32
+#define SWEEP_BUDGET 256 /* flows that a turn judges again after a push */
+
+static void set_clock(struct sl_worker *worker)
+{
+	uint64_t now = worker->params.now_us(worker->params.clock_ctx);
+
+	/* A clock that steps back must not bring what has expired to life. */
+	if (now > worker->now_us)
+		worker->now_us = now;
+	worker->now_ms = (uint32_t)(worker->now_us / 1000);
+}
+
+static void take_generation(struct sl_worker *worker)
+{
+	worker->generation =
+	        atomic_load_explicit(&worker->params.publication->current, memory_order_acquire);
+}
+
+/* Puts frames into the burst. in_port is the frame's own if it was handed over. */
+static void fill_burst(struct sl_worker *worker, struct rte_mbuf **mbufs, unsigned n, int in_port)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct sl_pkt *pkt = &worker->pkts[i];
+
+		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
+		memset(pkt, 0, sizeof(*pkt));
+		pkt->mbuf = mbufs[i];
+		pkt->in_port = (uint8_t)(in_port < 0 ? mbufs[i]->port : in_port);
+		worker->stats->rx[pkt->in_port]++;
+	}
+	worker->pkt_count = n;
+}
+
+static void run_burst(struct sl_worker *worker, struct rte_mbuf **mbufs, unsigned n, int in_port)
+{
+	fill_burst(worker, mbufs, n, in_port);
+	sl_pipeline_run(worker);
+}
+
+static void look_after(struct sl_worker *worker, bool all)
+{
+	sl_flow_sweep(worker, all ? UINT32_MAX : SWEEP_BUDGET);
+	sl_hold_timeouts(worker);
+	sl_dns_timeouts(worker);
+	sl_quic_timeouts(worker);
+	sl_flow_age(worker, all);
+}
+
+unsigned sl_worker_turn(struct sl_worker *worker)
+{
+	struct rte_mbuf *mbufs[BURST];
+	unsigned received = 0;
+
+	set_clock(worker);
+	take_generation(worker);
+	for (int port = 0; port < SL_PORT_COUNT; port++) {
+		const struct sl_port_io *io = &worker->params.port[port];
+		uint16_t n = io->rx != NULL ? io->rx(io->ctx, mbufs, BURST) : 0;
+
+		if (n > 0)
+			run_burst(worker, mbufs, n, port);
+		received += n;
+	}
+	if (worker->params.handover != NULL) {
+		unsigned n = rte_ring_dequeue_burst(worker->params.handover[worker->params.id],
+		                                    (void **)mbufs, BURST, NULL);
+
+		if (n > 0)
+			run_burst(worker, mbufs, n, -1);
+		received += n;
+	}
+	look_after(worker, false);
+	sl_tx_flush(worker);
+	if (worker->params.publication->qsbr != NULL)
+		rte_rcu_qsbr_quiescent(worker->params.publication->qsbr, worker->params.id);
+	return received;
+}
+
+void sl_worker_input(struct sl_worker *worker, enum sl_port_id port, struct rte_mbuf **pkts,
+                     uint16_t n)
+{
+	set_clock(worker);
+	take_generation(worker);
+	while (n > 0) {
+		uint16_t burst = RTE_MIN(n, (uint16_t)BURST);
+
+		run_burst(worker, pkts, burst, (int)port);
+		pkts += burst;
+		n -= burst;
+	}
+	sl_tx_flush(worker);
+}
+
+void sl_worker_tick(struct sl_worker *worker)
+{
+	set_clock(worker);
+	take_generation(worker);
+	look_after(worker, true);
+	sl_tx_flush(worker);
+}
+
+uint64_t sl_worker_held(const struct sl_worker *worker)
+{
+	return worker->stats->held;
+}
+
+const struct sl_stats *sl_worker_stats(const struct sl_worker *worker)
+{
+	return worker->stats;
+}
+
+bool sl_worker_settled(const struct sl_worker *worker)
+{
+	const struct sl_generation *generation =
+	        atomic_load_explicit(&worker->params.publication->current, memory_order_acquire);
+
+	return generation == NULL ||
+	       atomic_load_explicit(&worker->settled, memory_order_acquire) == generation->number;
+}
+
+static bool create_tables(struct sl_worker *worker)
+{
+	const struct sl_settings *settings = worker->settings;
+	uint32_t share = worker->params.count;
+	uint32_t flows = RTE_MAX(settings->flows / share, 1u);
+
+	worker->held_limit = settings->held_bytes / share;
+	return sl_flow_table_create(&worker->table, flows) && sl_names_create(worker, flows) &&
+	       sl_pool_create(
+	               &worker->chunks, sizeof(struct sl_stream_chunk),
+	               (uint32_t)(worker->held_limit / sizeof(struct sl_stream_chunk) + 1)) &&
+	       sl_pins_create(worker, RTE_MAX(settings->pins / share, 1u)) &&
+	       sl_hold_create(worker) && sl_dns_create(worker) && sl_quic_create(worker);
+}
+
+static bool create_arrays(struct sl_worker *worker)
+{
+	worker->vlans = sl_pool_reserve(SL_VLAN_COUNT * sizeof(*worker->vlans));
+	worker->stats = sl_pool_reserve(sizeof(*worker->stats));
+	worker->denials_seen = sl_pool_reserve(SL_DENIALS_SEEN * sizeof(uint64_t));
+	worker->scratch = sl_pool_reserve(SL_SCRATCH_BYTES);
+	worker->scratch2 = sl_pool_reserve(SL_SCRATCH_BYTES);
+	return worker->vlans != NULL && worker->stats != NULL && worker->denials_seen != NULL &&
+	       worker->scratch != NULL && worker->scratch2 != NULL;
+}
+
+struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *err,
+                                   size_t err_size)
+{
+	struct sl_worker *worker = sl_pool_reserve(sizeof(*worker));
+
+	if (worker == NULL) {
+		snprintf(err, err_size, "no memory for worker %u", params->id);
+		return NULL;
+	}
+	worker->params = *params;
+	worker->settings = params->settings;
+	if (!create_arrays(worker) || !create_tables(worker)) {
+		snprintf(err, err_size, "no memory for the tables of worker %u", params->id);
+		sl_worker_free(worker);
+		return NULL;
+	}
+	set_clock(worker);
+	worker->aged_us = worker->now_us;
+	return worker;
+}
+
+void sl_worker_free(struct sl_worker *worker)
+{
+	if (worker == NULL)
+		return;
+	sl_quic_destroy(worker);
+	sl_dns_destroy(worker);
+	sl_hold_destroy(worker);
+	sl_pins_destroy(worker);
+	if (worker->chunks.base != NULL)
+		sl_pool_destroy(&worker->chunks);
+	sl_names_destroy(worker);
+	sl_flow_table_destroy(&worker->table);
+	sl_pool_release(worker->scratch2, SL_SCRATCH_BYTES);
+	sl_pool_release(worker->scratch, SL_SCRATCH_BYTES);
+	sl_pool_release(worker->denials_seen, SL_DENIALS_SEEN * sizeof(uint64_t));
+	sl_pool_release(worker->stats, sizeof(*worker->stats));
+	sl_pool_release(worker->vlans, SL_VLAN_COUNT * sizeof(*worker->vlans));
+	sl_pool_release(worker, sizeof(*worker));
+}
