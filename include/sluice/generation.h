@@ -123,8 +123,11 @@ struct sl_sandbox {
 	uint16_t vlan;
 	enum sl_mode mode;
 	uint32_t epoch;       /* the last generation that changed the effective policy (never 0) */
-	uint32_t incarnation; /* changes when the VLAN is given to another sandbox: nothing is
-	                         inherited */
+	/*
+	 * The generation in which this sandbox came to its VLAN (<= epoch). What is older belongs to
+	 * another sandbox: nothing of it is inherited.
+	 */
+	uint32_t incarnation;
 	const struct sl_subnets *subnets; /* NULL: none */
 	const struct sl_names *names;     /* NULL: the policy has no patterns */
 	bool has_source;
