@@ -1,0 +1,20 @@
+/*
+ * quic_twin.h: an Initial that opens under two keys at once. AES-GCM's tag is linear in each block
+ * of the ciphertext, so that one free block makes two keys' tags equal. An attacker can do that as
+ * well as a test.
+ */
+#ifndef SLUICE_TESTS_QUIC_TWIN_H
+#define SLUICE_TESTS_QUIC_TWIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Writes a version 1 Initial of 1,200 bytes with this DCID. Under the keys that keys_cid gives it
+ * holds one CONNECTION_CLOSE with a long reason phrase; under those that its own DCID gives it
+ * opens as well, to bytes of no meaning. Returns its length.
+ */
+size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, size_t keys_cid_len,
+                 uint8_t *out);
+
+#endif
