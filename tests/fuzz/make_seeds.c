@@ -1,0 +1,106 @@
+/*
+ * make_seeds.c: writes the seeds under tests/fuzz/corpus/{tls_hello,quic_initial} anew, from the
+ * builders that the unit tests use. To be run by hand when their form changes:
+ * make_seeds tests/fuzz/corpus
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hello.h"
+#include "quic_build.h"
+#include "rfc_quic.h"
+
+static const uint8_t dcid[8] = {0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7};
+static const char *directory;
+
+/* A seed: what the fuzz target reads first, then the bytes. */
+static void seed(const char *target, const char *name, const char *prefix, size_t prefix_len,
+                 const uint8_t *bytes, size_t len)
+{
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", directory, target, name);
+	file = fopen(path, "wb");
+	if (file == NULL || fwrite(prefix, 1, prefix_len, file) != prefix_len ||
+	    fwrite(bytes, 1, len, file) != len || fclose(file) != 0) {
+		perror(path);
+		exit(1);
+	}
+}
+
+static void tls_seeds(void)
+{
+	static uint8_t msg[HELLO_BYTES_MAX], stream[RECORDS_BYTES_MAX];
+	size_t len;
+
+	len = hello_build(&(struct hello_options){.name = "www.example.com", .ech = true}, msg);
+	seed("tls_hello", "message", "\2\0", 2, msg, len);
+	seed("tls_hello", "stream", "\0\xff", 2, stream, hello_records(msg, len, 0, stream));
+	seed("tls_hello", "fragments", "\0\6", 2, stream, hello_records(msg, len, 9, stream));
+	len = hello_record(20, (const uint8_t *)"\1", 1, stream);
+	len += hello_records(msg, hello_named("a.example", msg), 0, stream + len);
+	seed("tls_hello", "second", "\1\xff", 2, stream, len);
+	len = hello_build(&(struct hello_options){.name = "a.b", .second_name = "c.d"}, msg);
+	seed("tls_hello", "two_names", "\2\0", 2, msg, len);
+	len = hello_build(&(struct hello_options){.name = "192.0.2.1", .esni = true}, msg);
+	seed("tls_hello", "address", "\2\0", 2, msg, len);
+	len = hello_server(true, msg);
+	seed("tls_hello", "retry", "\0\xff", 2, stream, hello_records(msg, len, 5, stream));
+	seed("tls_hello", "postgres", "\0\xff", 2,
+	     (const uint8_t *)"\x00\x00\x00\x08\x04\xd2\x16\x2f", 8);
+}
+
+static void hex_seed(const char *name, const char *prefix, const char *hex)
+{
+	uint8_t bytes[1300];
+	size_t len = strlen(hex) / 2;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned byte;
+
+		if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+			exit(1);
+		bytes[i] = (uint8_t)byte;
+	}
+	seed("quic_initial", name, prefix, 1, bytes, len);
+}
+
+static void quic_seeds(void)
+{
+	static uint8_t msg[HELLO_BYTES_MAX], dgram[4000], frames[4000];
+	struct quic_options o = {.dcid = dcid, .dcid_len = sizeof(dcid), .dgram_len = 1200};
+	size_t len, hello_len = hello_named("www.example.com", msg);
+
+	hex_seed("rfc_v1", "\0", rfc_v1_client_initial);
+	hex_seed("rfc_v2", "\0", rfc_v2_client_initial);
+	hex_seed("rfc_frames", "\1", rfc_client_frames);
+	hex_seed("rfc_server", "\3", rfc_v1_server_initial);
+	hex_seed("rfc_retry", "\3", rfc_v2_retry);
+	len = quic_crypto_frame(hello_len / 2, msg + hello_len / 2, hello_len / 2, frames);
+	frames[len++] = 1;
+	len += quic_ack_frame(9, 3, frames + len);
+	len += quic_crypto_frame(0, msg, hello_len / 2, frames + len);
+	len += quic_close_frame((const uint8_t *)"bye", 3, frames + len);
+	seed("quic_initial", "sealed_v1", "\2", 1, frames, len);
+	seed("quic_initial", "sealed_v2", "\xf6", 1, frames, len);
+	seed("quic_initial", "frames", "\1", 1, frames, len);
+	len = quic_initial(&o, frames, len, dgram);
+	len += quic_long(QUIC_ZERO_RTT, &o, 40, dgram + len);
+	seed("quic_initial", "zero_rtt", "\0", 1, dgram, len);
+	len += quic_long(QUIC_HANDSHAKE, &o, 40, dgram + len);
+	seed("quic_initial", "later", "\3", 1, dgram, len);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s tests/fuzz/corpus\n", argv[0]);
+		return 1;
+	}
+	directory = argv[1];
+	tls_seeds();
+	quic_seeds();
+	return 0;
+}
