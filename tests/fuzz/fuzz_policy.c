@@ -1,0 +1,109 @@
+/*
+ * fuzz_policy.c: documents of anybody's choice, read as a policy and as a gateway config.
+ *
+ * What must hold, whatever the bytes: a document is refused with at least one error, and then there
+ * is none, or it is taken without any, and then it is in the order and the form that policy.h
+ * promises, and every pattern reads back to itself.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "policy.h"
+
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_prefixes(const struct sl_prefix *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[SL_PREFIX_TEXT_MAX], why[160];
+		struct sl_prefix again;
+
+		MUST(i == 0 || sl_prefix_compare(&list[i - 1], &list[i]) < 0);
+		sl_prefix_format(&list[i], text);
+		MUST(sl_prefix_parse(text, strlen(text), &again, why, sizeof(why)) == 0);
+		MUST(sl_prefix_compare(&list[i], &again) == 0);
+	}
+}
+
+static void check_pattern(const struct sl_pattern *pattern)
+{
+	char again[SL_NAME_MAX + 1], why[160];
+	enum sl_pattern_kind kind;
+	int len = sl_pattern_normalise(pattern->text, pattern->len, again, &kind, why, sizeof(why));
+
+	MUST(len == pattern->len && strlen(pattern->text) == pattern->len);
+	MUST(strcmp(again, pattern->text) == 0 && kind == pattern->kind);
+}
+
+static void check_policy(const struct sl_policy *policy)
+{
+	if (policy->kind != SL_POLICY_CUSTOM) {
+		MUST(policy->n_patterns + policy->n_allow + policy->n_deny == 0);
+		return;
+	}
+	MUST(policy->n_patterns + policy->n_allow > 0);
+	for (size_t i = 0; i < policy->n_patterns; i++) {
+		check_pattern(&policy->patterns[i]);
+		MUST(i == 0 ||
+		     sl_pattern_compare(&policy->patterns[i - 1], &policy->patterns[i]) < 0);
+	}
+	check_prefixes(policy->allow, policy->n_allow);
+	check_prefixes(policy->deny, policy->n_deny);
+}
+
+static void check_doc(const struct sl_policy_doc *doc)
+{
+	for (size_t i = 0; i < doc->n_entries; i++) {
+		const struct sl_policy_entry *entry = &doc->entries[i];
+
+		MUST(entry->vlan >= 1 && entry->vlan <= SL_POLICY_VLAN_MAX);
+		MUST(i == 0 || doc->entries[i - 1].vlan < entry->vlan);
+		MUST(sl_policy_doc_find(doc, entry->vlan) == entry);
+		MUST(entry->name == NULL || strlen(entry->name) <= SL_POLICY_NAME_MAX);
+		MUST(entry->has_source || entry->n_sources == 0);
+		MUST(entry->policy != NULL);
+		check_prefixes(entry->sources, entry->n_sources);
+		check_policy(entry->policy);
+	}
+}
+
+static void ignore_text(void *opaque, const char *text)
+{
+	MUST(strlen(text) > 0 && strchr(text, '\n') == NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct sl_policy_doc *doc = NULL;
+	struct sl_config config;
+	struct sl_diag diag;
+	int rc;
+
+	sl_diag_init(&diag);
+	rc = sl_policy_doc_read_buffer("f", (const char *)data, size, &diag, &doc);
+	MUST((rc == 0) == (diag.errors == 0) && (rc == 0) == (doc != NULL));
+	if (doc != NULL)
+		check_doc(doc);
+	sl_policy_doc_free(doc);
+	sl_diag_each(&diag, SL_DIAG_ERROR, ignore_text, NULL);
+	sl_diag_free(&diag);
+
+	rc = sl_config_read_buffer("f", (const char *)data, size, SL_CONFIG_FOR_REPLAY, &diag,
+	                           &config);
+	MUST((rc == 0) == (diag.errors == 0) && (rc == 0) == (config.mem != NULL));
+	check_prefixes(config.internal, config.n_internal);
+	check_prefixes(config.protected, config.n_protected);
+	check_prefixes(config.dns.resolvers, config.dns.n_resolvers);
+	sl_config_fini(&config);
+	sl_diag_each(&diag, SL_DIAG_ERROR, ignore_text, NULL);
+	sl_diag_each(&diag, SL_DIAG_WARNING, ignore_text, NULL);
+	sl_diag_free(&diag);
+	return 0;
+}

@@ -1,0 +1,532 @@
+/*
+ * test_config.c: the gateway's config, its defaults and ranges, what it needs together with a
+ * policy, and that the commented config says the truth about the defaults.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "config.h"
+#include "diag_expect.h"
+
+#ifndef SL_TEST_CONFIG
+#define SL_TEST_CONFIG "config"
+#endif
+
+static struct sl_diag diag;
+static struct sl_config config;
+
+static int set_up(void **state)
+{
+	sl_diag_init(&diag);
+	memset(&config, 0, sizeof(config));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	sl_config_fini(&config);
+	sl_diag_free(&diag);
+	return 0;
+}
+
+static int read_named(const char *name, const char *text, enum sl_config_use use)
+{
+	char *copy = exact_copy(text, strlen(text));
+	int rc;
+
+	tear_down(NULL);
+	rc = sl_config_read_buffer(name, copy, strlen(text), use, &diag, &config);
+	free(copy);
+	return rc;
+}
+
+static void accept(const char *text)
+{
+	if (read_named("t", text, SL_CONFIG_FOR_REPLAY) != 0) {
+		sl_diag_print(&diag, SL_DIAG_ERROR, stderr);
+		fail_msg("refused");
+	}
+	assert_int_equal(diag.errors, 0);
+}
+
+static void refuse(const char *text, const char *expected)
+{
+	assert_int_equal(read_named("t", text, SL_CONFIG_FOR_REPLAY), -EINVAL);
+	assert_null(config.mem);
+	expect_texts(&diag, SL_DIAG_ERROR, "t", &expected, 1);
+}
+
+static void expect_prefixes(const struct sl_prefix *list, size_t n, const char *const *texts,
+                            size_t n_texts)
+{
+	char out[SL_PREFIX_TEXT_MAX];
+
+	assert_int_equal(n, n_texts);
+	for (size_t i = 0; i < n; i++)
+		assert_string_equal(sl_prefix_format(&list[i], out), texts[i]);
+}
+
+/* ---- defaults ---- */
+
+static void expect_defaults(void)
+{
+	const char *const internal[] = {"10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12",
+	                                "192.168.0.0/16", "fc00::/7"};
+	const char *const protected[] = {"0.0.0.0/8",    "127.0.0.0/8",       "169.254.0.0/16",
+	                                 "192.0.0.0/24", "224.0.0.0/4",       "240.0.0.0/4",
+	                                 "::/96",        "::ffff:0.0.0.0/96", "2001::/32",
+	                                 "2002::/16",    "fe80::/10",         "ff00::/8"};
+
+	expect_prefixes(config.internal, config.n_internal, internal, COUNT(internal));
+	expect_prefixes(config.protected, config.n_protected, protected, COUNT(protected));
+	assert_int_equal(config.workers.count, 1);
+	assert_null(config.workers.lcores);
+	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_ENFORCE);
+	assert_int_equal(config.dns.pin_grace_s, 3600);
+	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_REFUSED);
+	assert_true(config.dns.strip_ech);
+	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_ALLOW);
+	assert_int_equal(config.inspect.hello_max_bytes, 16384);
+	assert_int_equal(config.inspect.hello_timeout_s, 10);
+	assert_true(config.source_rule);
+	assert_int_equal(config.limits.flows, 1048576);
+	assert_int_equal(config.limits.flows_per_sandbox, 65536);
+	assert_int_equal(config.limits.held_bytes, 67108864);
+	assert_int_equal(config.limits.held_bytes_per_sandbox, 4194304);
+	assert_int_equal(config.limits.held_bytes_per_flow, 65536);
+	assert_int_equal(config.limits.pins, 1048576);
+	assert_int_equal(config.limits.pins_per_sandbox, 4096);
+	assert_int_equal(config.timeouts.tcp_established_s, 3600);
+	assert_int_equal(config.timeouts.tcp_opening_s, 30);
+	assert_int_equal(config.timeouts.tcp_closing_s, 10);
+	assert_int_equal(config.timeouts.udp_s, 60);
+	assert_int_equal(config.timeouts.dns_s, 10);
+	assert_int_equal(config.timeouts.icmp_s, 10);
+	assert_null(config.events);
+	assert_int_equal(config.machine.huge_pages, SL_CONFIG_HUGE_PAGES_AUTO);
+	assert_int_equal(config.machine.memory_mib, 0);
+	assert_int_equal(config.machine.n_eal_args, 0);
+	assert_int_equal(config.machine.control_lcore, -1);
+	assert_int_equal(config.machine.idle_sleep_us, 50);
+	assert_int_equal(config.machine.rx_descriptors, 1024);
+	assert_int_equal(config.machine.tx_descriptors, 1024);
+	assert_int_equal(config.machine.burst, 32);
+	assert_int_equal(config.machine.mbufs, 0);
+	assert_int_equal(config.machine.mtu, 1500);
+}
+
+static void config_defaults_are_those_of_the_documentation(void **state)
+{
+	accept("{}");
+	expect_defaults();
+	assert_false(config.dns.any);
+	assert_int_equal(config.dns.n_resolvers, 0);
+}
+
+static void config_file_that_explains_every_key_has_the_defaults(void **state)
+{
+	assert_int_equal(sl_config_read_file(SL_TEST_CONFIG "/sluice.yaml", SL_CONFIG_FOR_RUN,
+	                                     &diag, &config),
+	                 0);
+	expect_defaults();
+	assert_int_equal(config.dns.n_resolvers, 2);
+	assert_string_equal(config.policy, SL_TEST_CONFIG "/policy.yaml");
+}
+
+static void config_of_replay_alone_opens_what_the_spec_says(void **state)
+{
+	assert_int_equal(sl_config_init_replay(&config), 0);
+	assert_true(config.dns.any);
+	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_OFF);
+	assert_int_equal(config.n_internal, 0);
+	assert_int_equal(config.n_protected, 0);
+	assert_false(config.source_rule);
+	assert_int_equal(config.inspect.hello_max_bytes, 16384);
+}
+
+/* ---- sections ---- */
+
+static void run_needs_ports_and_policy_and_replay_does_not(void **state)
+{
+	const char *const expected[] = {"1:1: policy is missing", "1:1: ports is missing"};
+
+	assert_int_equal(read_named("t", "{}", SL_CONFIG_FOR_RUN), -EINVAL);
+	expect_texts(&diag, SL_DIAG_ERROR, "t", expected, 2);
+	accept("{}");
+}
+
+static void ports_have_a_device_and_maybe_a_native_vlan(void **state)
+{
+	accept("ports: {sandbox: {dev: \"net_tap0,iface=a\", native-vlan: 101}, "
+	       "uplink: {dev: \"0000:3b:00.1\"}}");
+	assert_string_equal(config.sandbox.dev, "net_tap0,iface=a");
+	assert_int_equal(config.sandbox.native_vlan, 101);
+	assert_string_equal(config.uplink.dev, "0000:3b:00.1");
+	assert_int_equal(config.uplink.native_vlan, 0);
+	refuse("ports: {sandbox: {dev: a}}", "1:8: ports: uplink is missing");
+	refuse("ports: {sandbox: {dev: a}, uplink: {}}", "1:36: ports.uplink: dev is missing");
+	refuse("ports: {sandbox: {dev: a}, uplink: {dev: a}}", "1:36: the same device");
+	refuse("ports: {sandbox: {dev: a, native-vlan: 4095}, uplink: {dev: b}}",
+	       "1:40: out of range (1 to 4094)");
+	refuse("ports: [a, b]", "1:8: a mapping was expected");
+}
+
+static void workers_are_a_count_or_lcores(void **state)
+{
+	accept("workers: 2");
+	assert_int_equal(config.workers.count, 2);
+	assert_null(config.workers.lcores);
+	accept("workers: [3, 5]");
+	assert_int_equal(config.workers.count, 2);
+	assert_int_equal(config.workers.lcores[0], 3);
+	assert_int_equal(config.workers.lcores[1], 5);
+	refuse("workers: 0", "1:10: out of range");
+	refuse("workers: 65", "1:10: out of range");
+	refuse("workers: []", "1:10: 1 to 64 lcores");
+	refuse("workers: [3, 3]", "1:14: twice");
+	refuse("workers: [3, 1024]", "1:14: out of range");
+	refuse("workers: two", "1:10: no plain decimal");
+}
+
+static void paths_start_at_the_configs_directory(void **state)
+{
+	assert_int_equal(read_named("etc/sluice/s.yaml",
+	                            "{policy: p.yaml, events: {file: e.jsonl}}",
+	                            SL_CONFIG_FOR_REPLAY),
+	                 0);
+	assert_string_equal(config.policy, "etc/sluice/p.yaml");
+	assert_string_equal(config.events, "etc/sluice/e.jsonl");
+	assert_int_equal(read_named("/s.yaml", "{policy: a/p.yaml, events: {file: /var/e}}",
+	                            SL_CONFIG_FOR_REPLAY),
+	                 0);
+	assert_string_equal(config.policy, "/a/p.yaml");
+	assert_string_equal(config.events, "/var/e");
+	accept("{policy: p.yaml, events: {file: '-'}}");
+	assert_string_equal(config.policy, "p.yaml");
+	assert_string_equal(config.events, "-");
+	refuse("policy: {allow: []}", "1:9: the path of a policy file");
+	refuse("policy: ''", "1:9: empty");
+	refuse("events: {}\nevents: {}", "2:1: repeated key");
+	refuse("events: e.jsonl", "1:9: events: a mapping was expected");
+}
+
+static void dns_keys_take_their_words(void **state)
+{
+	const char *const resolvers[] = {"203.0.113.53/32", "2001:db8:53::53/128"};
+
+	accept("dns: {resolvers: ['2001:db8:53::53', 203.0.113.53, 203.0.113.53], pinning: log, "
+	       "pin-grace: 0, refuse: nxdomain, strip-ech: false}");
+	expect_prefixes(config.dns.resolvers, config.dns.n_resolvers, resolvers, 2);
+	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_LOG);
+	assert_int_equal(config.dns.pin_grace_s, 0);
+	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_NXDOMAIN);
+	assert_false(config.dns.strip_ech);
+	accept("dns: {pinning: off}"); /* no boolean */
+	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_OFF);
+	refuse("dns: {pinning: on}", "1:16: none of: enforce, log, off");
+	refuse("dns: {refuse: drop}", "1:15: none of: refused, nxdomain");
+	refuse("dns: {strip-ech: yes}", "1:18: neither true nor false");
+	refuse("dns: {strip-ech: 'true'}", "1:18: without quotes");
+	refuse("dns: {pin-grace: -1}", "1:18: no plain decimal");
+	refuse("dns: {pin-grace: 1h}", "1:18: no plain decimal");
+}
+
+static void resolvers_are_single_addresses_of_hosts(void **state)
+{
+	refuse("dns: {resolvers: [203.0.113.0/24]}", "1:19: is a prefix");
+	refuse("dns: {resolvers: 203.0.113.53}", "1:18: a list of addresses was expected, or any");
+	refuse("dns: {resolvers: [any]}", "1:19: \"any\" is no IPv4");
+	refuse("dns: {resolvers: [0.0.0.0]}", "1:18: no host's address");
+	refuse("dns: {resolvers: [224.0.0.251]}", "1:18: no host's address");
+	refuse("dns: {resolvers: ['ff02::fb']}", "1:18: no host's address");
+	refuse("dns: {resolvers: }", "1:7: resolvers: a null");
+	refuse("dns: {resolvers: [1.0.0.1,1.0.0.2,1.0.0.3,1.0.0.4,1.0.0.5,1.0.0.6,1.0.0.7,1.0.0.8,"
+	       "1.0.0.9,1.0.0.10,1.0.0.11,1.0.0.12,1.0.0.13,1.0.0.14,1.0.0.15,1.0.0.16,1.0.0.17]}",
+	       "1:18: 17 addresses, but at most 16");
+}
+
+static void any_resolver_turns_pinning_off_with_a_warning(void **state)
+{
+	const char *const warning = "1:7: any turns pinning off";
+
+	accept("dns: {resolvers: any}");
+	assert_true(config.dns.any);
+	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_OFF);
+	expect_texts(&diag, SL_DIAG_WARNING, "t", &warning, 1);
+	accept("dns: {resolvers: any, pinning: off}");
+	assert_int_equal(diag.warnings, 0);
+	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_OFF);
+	refuse("dns: {resolvers: any, pinning: enforce}",
+	       "1:32: enforce needs a list of resolvers");
+	refuse("dns: {pinning: enforce, resolvers: any}",
+	       "1:16: enforce needs a list of resolvers");
+}
+
+static void numbers_are_held_to_their_ranges(void **state)
+{
+	accept("{inspect: {ech: deny, hello-max: 512, hello-timeout: 1}, limits: {flows: 1, "
+	       "held-bytes: 1099511627776}, timeouts: {udp: 5, tcp-established: 2592000}}");
+	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_DENY);
+	assert_int_equal(config.inspect.hello_max_bytes, 512);
+	assert_int_equal(config.limits.flows, 1);
+	assert_int_equal(config.limits.flows_per_sandbox, 65536);
+	assert_int_equal(config.limits.held_bytes, 1ull << 40);
+	assert_int_equal(config.timeouts.udp_s, 5);
+	refuse("inspect: {hello-max: 511}", "1:22: out of range (512 to 65535)");
+	refuse("inspect: {hello-timeout: 0}", "1:26: out of range");
+	refuse("inspect: {ech: off}", "1:16: none of: allow, deny");
+	refuse("limits: {flows: 0}", "1:17: out of range");
+	refuse("limits: {flows: 99999999999999999999999}", "1:17: out of range");
+	refuse("limits: {flow: 1}", "1:10: unknown key \"flow\" in limits; known keys: flows");
+	refuse("timeouts: {udp: 2592001}", "1:17: out of range");
+	refuse("timeouts: 5", "1:11: a mapping was expected");
+	refuse("timeouts:", "1:1: timeouts: a null");
+}
+
+static void ranges_replace_internal_and_add_to_protected(void **state)
+{
+	const char *const internal[] = {"10.0.0.0/8"};
+	size_t builtin;
+
+	accept("{}");
+	builtin = config.n_protected;
+	accept("{internal: [10.0.0.0/8], protected: [198.18.0.0/15, 127.0.0.0/8]}");
+	expect_prefixes(config.internal, config.n_internal, internal, 1);
+	assert_int_equal(config.n_protected, builtin + 1);
+	accept("{internal: [], protected: []}");
+	assert_int_equal(config.n_internal, 0);
+	assert_int_equal(config.n_protected, builtin);
+	refuse("internal: [10.1.2.3/8]", "1:12: internal: \"10.1.2.3/8\" has host bits");
+	refuse("internal:", "1:1: internal: a null");
+	refuse("protected: none", "1:12: protected: a list was expected");
+}
+
+static void machine_keys_are_read(void **state)
+{
+	accept("{huge-pages: false, memory: 512, control-lcore: 0, idle-sleep: 0, mtu: 9000, "
+	       "rx-descriptors: 256, tx-descriptors: 512, burst: 64, mbufs: 8192, "
+	       "eal-args: ['--log-level=8', --no-telemetry]}");
+	assert_int_equal(config.machine.huge_pages, SL_CONFIG_HUGE_PAGES_NONE);
+	assert_int_equal(config.machine.memory_mib, 512);
+	assert_int_equal(config.machine.control_lcore, 0);
+	assert_int_equal(config.machine.idle_sleep_us, 0);
+	assert_int_equal(config.machine.mtu, 9000);
+	assert_int_equal(config.machine.rx_descriptors, 256);
+	assert_int_equal(config.machine.tx_descriptors, 512);
+	assert_int_equal(config.machine.burst, 64);
+	assert_int_equal(config.machine.mbufs, 8192);
+	assert_int_equal(config.machine.n_eal_args, 2);
+	assert_string_equal(config.machine.eal_args[1], "--no-telemetry");
+	accept("huge-pages: true");
+	assert_int_equal(config.machine.huge_pages, SL_CONFIG_HUGE_PAGES_REQUIRE);
+	refuse("huge-pages: maybe", "1:13: none of: auto, true, false");
+	refuse("idle-sleep: 101", "1:13: out of range (0 to 100)");
+	refuse("eal-args: --no-pci", "1:11: a list was expected");
+	refuse("eal-arg: []", "1:1: unknown key \"eal-arg\"");
+}
+
+static void all_errors_are_told_at_once(void **state)
+{
+	const char *const expected[] = {"1:10: workers", "2:13: policy", "3:1: unknown key \"x\"",
+	                                "4:7: unquoted \"*y\"", "5:11: limits"};
+
+	assert_int_equal(read_named("t",
+	                            "workers: 0\npolicy:     []\nx: 1\ndns:  *y\nlimits:   []\n",
+	                            SL_CONFIG_FOR_REPLAY),
+	                 -EINVAL);
+	expect_texts(&diag, SL_DIAG_ERROR, "t", expected, COUNT(expected));
+}
+
+/* ---- together with a policy ---- */
+
+static int check_with(const char *config_text, const char *policy)
+{
+	struct sl_policy_doc *doc;
+	int rc;
+
+	accept(config_text);
+	assert_int_equal(sl_policy_doc_read_buffer("p", policy, strlen(policy), &diag, &doc), 0);
+	rc = sl_config_check_policy(&config, doc, &diag);
+	sl_policy_doc_free(doc);
+	return rc;
+}
+
+static void patterns_need_resolvers(void **state)
+{
+	const char *const patterns = "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]";
+	const char *const subnets =
+	        "sandboxes: [{vlan: 1, policy: {subnets: {allow: [192.0.2.0/24]}}}, {vlan: 2}]";
+	const char *expected = "1:1: dns.resolvers is missing, but the policy in p:1:31";
+
+	assert_int_equal(check_with("{}", patterns), -EINVAL);
+	expect_texts(&diag, SL_DIAG_ERROR, "t", &expected, 1);
+	expected = "2:6: write dns: {resolvers: [203.0.113.53]}";
+	assert_int_equal(check_with("workers: 1\ndns: {resolvers: []}", patterns), -EINVAL);
+	expect_texts(&diag, SL_DIAG_ERROR, "t", &expected, 1);
+	assert_int_equal(check_with("{}", subnets), 0);
+	assert_int_equal(check_with("dns: {resolvers: [192.0.2.53]}", patterns), 0);
+	assert_int_equal(check_with("dns: {resolvers: any, pinning: off}", patterns), 0);
+}
+
+/* ---- the command ---- */
+
+static char directory[128];
+
+static int make_directory(void **state)
+{
+	snprintf(directory, sizeof(directory), "%s/sluice-test-config-XXXXXX",
+	         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	assert_non_null(mkdtemp(directory));
+	return set_up(state);
+}
+
+static char *path_of(const char *name, char out[256])
+{
+	snprintf(out, 256, "%.100s/%.100s", directory, name);
+	return out;
+}
+
+static int remove_directory(void **state)
+{
+	const char *const names[] = {"policy.yaml", "sluice.yaml", "out"};
+	char path[256];
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		unlink(path_of(names[i], path));
+	rmdir(directory);
+	return tear_down(state);
+}
+
+static void write_file(const char *name, const char *text)
+{
+	char path[256];
+	FILE *file = fopen(path_of(name, path), "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* Runs `check` on files of the directory with standard output in a file; out gets what it holds. */
+static int run_check(const char *const *names, int n, char *out, size_t size)
+{
+	char paths[4][256], path[256], *argv[6] = {(char[]){"check"}};
+	int saved = dup(STDOUT_FILENO), fd, rc;
+	FILE *file;
+
+	for (int i = 0; i < n; i++)
+		argv[i + 1] = path_of(names[i], paths[i]);
+	fflush(stdout);
+	fd = open(path_of("out", path), O_RDWR | O_CREAT | O_TRUNC, 0600);
+	assert_true(saved >= 0 && fd >= 0);
+	dup2(fd, STDOUT_FILENO);
+	rc = sl_check_main(n + 1, argv);
+	fflush(stdout);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	close(fd);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	out[fread(out, 1, size - 1, file)] = '\0';
+	fclose(file);
+	return rc;
+}
+
+static size_t count_lines(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static void check_good_files_say_one_line_each(void **state)
+{
+	const char *const names[] = {"policy.yaml", "sluice.yaml"};
+	char out[4096];
+
+	write_file("policy.yaml", "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]\n");
+	write_file("sluice.yaml", "ports: {sandbox: {dev: a}, uplink: {dev: b}}\n"
+	                          "policy: policy.yaml\ndns: {resolvers: [192.0.2.53]}\n");
+	assert_int_equal(run_check(names, 2, out, sizeof(out)), 0);
+	assert_int_equal(count_lines(out), 2);
+	assert_non_null(strstr(out, "policy.yaml: OK, policy: 1 sandbox"));
+	assert_non_null(strstr(out, "sluice.yaml: OK, gateway config"));
+}
+
+static void check_config_tells_its_own_errors_and_its_policys(void **state)
+{
+	const char *const names[] = {"sluice.yaml"};
+	char out[4096];
+
+	write_file("policy.yaml", "sandboxes: [{vlan: 5000}]\n");
+	write_file("sluice.yaml", "policy: policy.yaml\nworkers: 0\n");
+	assert_int_equal(run_check(names, 1, out, sizeof(out)), 1);
+	assert_int_equal(count_lines(out), 3);
+	assert_non_null(strstr(out, "/sluice.yaml:1:1: ports is missing"));
+	assert_non_null(strstr(out, "/sluice.yaml:2:10: workers"));
+	assert_non_null(strstr(out, "/policy.yaml:1:20: vlan"));
+}
+
+static void check_policy_with_patterns_wants_resolvers(void **state)
+{
+	const char *const names[] = {"sluice.yaml"};
+	char out[4096];
+
+	write_file("policy.yaml", "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]\n");
+	write_file("sluice.yaml",
+	           "ports: {sandbox: {dev: a}, uplink: {dev: b}}\npolicy: policy.yaml\n");
+	assert_int_equal(run_check(names, 1, out, sizeof(out)), 1);
+	assert_non_null(strstr(out, "/sluice.yaml:1:1: dns.resolvers is missing"));
+}
+
+static void check_one_bad_file_among_good_ones_is_exit_1(void **state)
+{
+	const char *const names[] = {"policy.yaml", "not-there.yaml"};
+	char out[4096];
+
+	write_file("policy.yaml", "sandboxes: []\n");
+	assert_int_equal(run_check(names, 2, out, sizeof(out)), 1);
+	assert_non_null(strstr(out, "policy.yaml: OK"));
+	assert_non_null(strstr(out, "not-there.yaml:1:1: cannot open"));
+}
+
+static void check_without_files_is_a_wrong_call(void **state)
+{
+	char out[4096];
+
+	assert_int_equal(run_check(NULL, 0, out, sizeof(out)), 2);
+}
+
+int main(void)
+{
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CHECK(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+	const struct CMUnitTest tests[] = {
+	        TEST(config_defaults_are_those_of_the_documentation),
+	        TEST(config_file_that_explains_every_key_has_the_defaults),
+	        TEST(config_of_replay_alone_opens_what_the_spec_says),
+	        TEST(run_needs_ports_and_policy_and_replay_does_not),
+	        TEST(ports_have_a_device_and_maybe_a_native_vlan),
+	        TEST(workers_are_a_count_or_lcores),
+	        TEST(paths_start_at_the_configs_directory),
+	        TEST(dns_keys_take_their_words),
+	        TEST(resolvers_are_single_addresses_of_hosts),
+	        TEST(any_resolver_turns_pinning_off_with_a_warning),
+	        TEST(numbers_are_held_to_their_ranges),
+	        TEST(ranges_replace_internal_and_add_to_protected),
+	        TEST(machine_keys_are_read),
+	        TEST(all_errors_are_told_at_once),
+	        TEST(patterns_need_resolvers),
+	        CHECK(check_good_files_say_one_line_each),
+	        CHECK(check_config_tells_its_own_errors_and_its_policys),
+	        CHECK(check_policy_with_patterns_wants_resolvers),
+	        CHECK(check_one_bad_file_among_good_ones_is_exit_1),
+	        CHECK(check_without_files_is_a_wrong_call),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
