@@ -34,6 +34,12 @@ static uint32_t seq_of(const struct sl_pkt *pkt)
 	return rte_be_to_cpu_32(tcp_of(pkt)->sent_seq);
 }
 
+/* Where a segment of the client stands in its stream, as the hold counts. */
+static uint32_t offset_of(const struct sl_hold *hold, const struct sl_pkt *pkt)
+{
+	return seq_of(pkt) - (hold->iss + 1 + hold->base);
+}
+
 static uint32_t ack_of(const struct sl_pkt *pkt)
 {
 	return rte_be_to_cpu_32(tcp_of(pkt)->recv_ack);
@@ -65,8 +71,11 @@ static void touch(struct sl_worker *worker, struct sl_flow *flow)
 {
 	const struct sl_settings *settings = worker->settings;
 
-	flow->expires_ms = worker->now_ms +
-	                   RTE_MAX(settings->tcp_opening_ms, settings->hello_timeout_ms + 1000);
+	if (sl_hold_of(worker, flow)->phase == SL_HOLD_WATCH)
+		flow->expires_ms = worker->now_ms + settings->tcp_established_ms;
+	else
+		flow->expires_ms = worker->now_ms + RTE_MAX(settings->tcp_opening_ms,
+		                                            settings->hello_timeout_ms + 1000);
 }
 
 /* Forwards a bare segment with nothing in it that was not looked at. */
@@ -111,6 +120,7 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	hold->client_mss = options.mss;
 	hold->client_offers_scale = options.has_wscale;
 	sl_tls_records_init(&hold->records, worker->settings->hello_max_bytes);
+	hold->records_base = hold->records;
 	flow->flags |= SL_FLOW_HOLD;
 	sl_flow_cold(&worker->table, flow)->hold = index;
 	touch(worker, flow);
@@ -198,7 +208,7 @@ static void open_window(struct sl_hold *hold, const struct sl_pkt *pkt)
 
 	if (hold->scaled && !has(pkt, RTE_TCP_SYN_FLAG))
 		window <<= hold->server_wscale;
-	window += ack_of(pkt) - (hold->iss + 1);
+	window += ack_of(pkt) - (hold->iss + 1 + hold->base);
 	if ((int32_t)(window - hold->window_end) > 0)
 		hold->window_end = window;
 }
@@ -214,7 +224,7 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		return;
 	}
 	if (hold->phase != SL_HOLD_OPENING) {
-		if (seq_of(pkt) == hold->irs && hold->phase != SL_HOLD_WATCH) {
+		if (seq_of(pkt) == hold->irs) {
 			sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 			return;
 		}
@@ -268,22 +278,89 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 	sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
 }
 
+/* From here on the copy is of the server's first bytes. */
+static void begin_watch(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+{
+	sl_stream_free(worker, flow->key.vlan, &hold->stream);
+	hold->judged = 0;
+	hold->phase = SL_HOLD_WATCH;
+}
+
+/* The client must say hello again, and name the same server (RFC 8446 4.1.2). */
+static void begin_second(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+{
+	if (hold->lost_track) {
+		sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
+		return;
+	}
+	sl_stream_free(worker, flow->key.vlan, &hold->stream);
+	hold->phase = SL_HOLD_SECOND;
+	hold->second = true;
+	hold->records_base = hold->records;
+	hold->base += hold->walked;
+	hold->window_end -= hold->walked;
+	hold->walked = 0;
+	hold->released = 0;
+	set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
+}
+
+/* Collects the server's first bytes until they say whether it wants another hello. */
+static void peek_at_server(struct sl_worker *worker, const struct sl_pkt *pkt, struct sl_hold *hold,
+                           uint32_t offset)
+{
+	struct sl_flow *flow = pkt->flow;
+	const uint8_t *bytes = NULL;
+	uint32_t n;
+
+	offset -= hold->server_early;
+	if (offset >= SL_TLS_RETRY_PEEK_BYTES)
+		return;
+	n = RTE_MIN(pkt->payload_len, SL_TLS_RETRY_PEEK_BYTES - offset);
+	bytes = rte_pktmbuf_read(pkt->mbuf, pkt->payload_off, n, worker->scratch);
+	switch (sl_stream_write(worker, flow->key.vlan, &hold->stream, offset, bytes, n)) {
+	case SL_STREAM_NEW:
+	case SL_STREAM_DUPLICATE:
+		break;
+	case SL_STREAM_CONFLICT:
+	case SL_STREAM_NO_ROOM:
+		/* What the server answered cannot be told: no second hello may be let out then. */
+		sl_hold_refuse(worker, flow, SL_REASON_HOLD_LIMIT, NULL);
+		return;
+	}
+	n = sl_stream_piece(worker, &hold->stream, 0, SL_TLS_RETRY_PEEK_BYTES, &bytes);
+	switch (sl_tls_is_hello_retry(bytes, n)) {
+	case SL_PARSE_MORE:
+		break;
+	case SL_PARSE_DONE:
+		begin_second(worker, flow, hold);
+		break;
+	case SL_PARSE_NOT_MINE:
+	case SL_PARSE_BAD:
+		sl_hold_finish(worker, flow);
+		break;
+	}
+}
+
 static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
                                 struct sl_hold *hold, uint32_t acked)
 {
-	flow->ack[1] = hold->iss + 1 + acked;
-	if (hold->phase == SL_HOLD_JUDGED && acked >= hold->judged)
+	flow->ack[1] = hold->iss + 1 + hold->base + acked;
+	if (hold->phase != SL_HOLD_JUDGED || acked < hold->judged)
+		return;
+	if (hold->second)
 		sl_hold_finish(worker, flow);
+	else
+		begin_watch(worker, flow, hold);
 }
 
 static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t acked = ack_of(pkt) - (hold->iss + 1);
+	uint32_t acked = ack_of(pkt) - (hold->iss + 1 + hold->base);
 	uint32_t offset = seq_of(pkt) - (hold->irs + 1);
-	bool judged = hold->phase == SL_HOLD_JUDGED;
+	bool judged = hold->phase >= SL_HOLD_JUDGED;
 	/* Behind the verdict the client's later bytes pass without being counted. */
-	uint32_t sent = judged ? hold->window_end : hold->released;
+	uint32_t sent = hold->released;
 
 	if (hold->phase == SL_HOLD_OPENING) {
 		/* A challenge ACK of an older connection on these ports (RFC 5961 4.2). */
@@ -293,7 +370,10 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
-	if (acked > sent + 1) { /* a FIN counts for one */
+	if (hold->phase == SL_HOLD_JUDGED || hold->phase == SL_HOLD_WATCH)
+		sent = hold->window_end;
+	/* A FIN counts for one; what stands before the copy was acknowledged long ago. */
+	if (acked > sent + 1 && (hold->base == 0 || (int32_t)acked >= 0)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -308,7 +388,11 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	open_window(hold, pkt);
 	touch(worker, flow);
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
-	server_acknowledges(worker, flow, hold, acked);
+	if ((int32_t)acked >= 0)
+		server_acknowledges(worker, flow, hold, acked);
+	if ((flow->flags & SL_FLOW_HOLD) && hold->phase == SL_HOLD_WATCH && pkt->payload_len > 0 &&
+	    offset < 1u << 30)
+		peek_at_server(worker, pkt, hold, offset);
 }
 
 static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
@@ -385,12 +469,28 @@ static enum sl_stream_result copy_payload(struct sl_worker *worker, const struct
 	return all;
 }
 
+/*
+ * A segment that begins before the copy, of a client that says hello again: the server has what was
+ * judged then; what goes on into the copy has to come again alone.
+ */
+static void client_before_copy(struct sl_pkt *pkt, const struct sl_hold *hold)
+{
+	if ((int32_t)(offset_of(hold, pkt) + pkt->payload_len) <= 0)
+		sl_pkt_forward(pkt, (enum sl_reason)pkt->flow->reason);
+	else
+		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
+}
+
 static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t offset = seq_of(pkt) - (hold->iss + 1);
+	uint32_t offset = offset_of(hold, pkt);
 	enum sl_reason refused = SL_REASON_NONE;
 
+	if (hold->base > 0 && (int32_t)offset < 0) {
+		client_before_copy(pkt, hold);
+		return;
+	}
 	if (offset > hold->window_end || pkt->payload_len > hold->window_end - offset) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not take it */
 		return;
@@ -421,14 +521,14 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	hold->held_packets++;
 	worker->stats->held++;
 	pkt->fate = SL_FATE_HELD;
-	if (hold->phase == SL_HOLD_HELLO)
+	if (hold->phase == SL_HOLD_HELLO || hold->phase == SL_HOLD_SECOND)
 		sl_hold_judge(worker, flow);
 }
 
 /* A client that closes before its hello is complete will never complete it. */
 static void client_fin_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	if (seq_of(pkt) != hold->iss + 1 + hold->released) {
+	if (offset_of(hold, pkt) != hold->released) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -441,7 +541,9 @@ static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct
 {
 	uint32_t acked = ack_of(pkt) - (hold->irs + 1);
 
-	if (hold->phase == SL_HOLD_OPENING || acked > hold->server_early + hold->server_fin) {
+	uint32_t server_end = hold->second ? hold->server_end : hold->server_early;
+
+	if (hold->phase == SL_HOLD_OPENING || acked > server_end + hold->server_fin) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -452,10 +554,36 @@ static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT); /* behind its own FIN */
 	else if (has(pkt, RTE_TCP_FIN_FLAG))
 		client_fin_early(worker, pkt, hold);
-	else if (seq_of(pkt) == hold->iss + 1 + hold->released + hold->client_fin)
+	else if (offset_of(hold, pkt) == hold->released + hold->client_fin)
 		pass_clean(pkt);
 	else
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+}
+
+/*
+ * Follows the records behind the verdict, so that it is known where one begins if the server asks
+ * for another hello. Early data (RFC 8446 2.3) is all that comes here.
+ */
+static void follow_records(struct sl_worker *worker, const struct sl_pkt *pkt, struct sl_hold *hold,
+                           uint32_t offset)
+{
+	uint32_t end = offset + pkt->payload_len, skip, n;
+	const uint8_t *bytes;
+	size_t used;
+
+	if ((int32_t)(end - hold->walked) <= 0 || hold->second || hold->lost_track)
+		return;
+	if ((int32_t)(offset - hold->walked) > 0) {
+		hold->lost_track = true;
+		return;
+	}
+	skip = hold->walked - offset;
+	n = RTE_MIN(pkt->payload_len - skip, (uint32_t)SL_SCRATCH_BYTES);
+	bytes = rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + skip, n, worker->scratch);
+	hold->walked += n;
+	if (end != hold->walked ||
+	    sl_tls_records_feed(&hold->records, bytes, n, NULL, &used) != SL_PARSE_MORE)
+		hold->lost_track = true;
 }
 
 /* True unless the segment brings another byte than the one that was judged at its place. */
@@ -480,7 +608,7 @@ static bool equals_judged(struct sl_worker *worker, const struct sl_pkt *pkt,
 static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t offset = seq_of(pkt) - (hold->iss + 1);
+	uint32_t offset = offset_of(hold, pkt);
 	uint32_t acked = ack_of(pkt) - (hold->irs + 1);
 	bool keepalive = offset == UINT32_MAX && pkt->payload_len <= 1;
 
@@ -499,6 +627,8 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
 		return;
 	}
+	if (!keepalive)
+		follow_records(worker, pkt, hold, offset);
 	if (has(pkt, RTE_TCP_FIN_FLAG))
 		hold->client_fin = true;
 	flow->ack[0] = ack_of(pkt);
@@ -517,7 +647,7 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 		pass_reset(worker, pkt);
 	} else if (!has(pkt, RTE_TCP_ACK_FLAG) || has(pkt, RTE_TCP_URG_FLAG)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
-	} else if (hold->phase == SL_HOLD_JUDGED) {
+	} else if (hold->phase == SL_HOLD_JUDGED || hold->phase == SL_HOLD_WATCH) {
 		client_judged(worker, pkt, hold);
 	} else {
 		client_unjudged(worker, pkt, hold);

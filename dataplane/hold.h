@@ -19,6 +19,7 @@ enum sl_hold_phase {
 	SL_HOLD_POSTGRES,    /* SSLRequest let out, the server's `S` is awaited */
 	SL_HOLD_JUDGED,      /* allowed and let out; the server has not acknowledged all of it */
 	SL_HOLD_WATCH,       /* acknowledged; is the server's answer a HelloRetryRequest? */
+	SL_HOLD_SECOND,      /* it is: the client's second hello is collected */
 };
 
 struct sl_hold {
@@ -34,9 +35,15 @@ struct sl_hold {
 	bool client_offers_scale;
 	uint16_t client_mss;
 	uint16_t server_mss;
-	uint32_t iss;          /* the client's initial sequence number */
-	uint32_t irs;          /* the server's */
-	uint32_t walked;       /* stream bytes that the record walker has seen */
+	uint32_t iss; /* the client's initial sequence number */
+	uint32_t irs; /* the server's */
+	/*
+	 * Offsets below are of the client's stream, from the byte behind its SYN, less `base`:
+	 * where the copy begins. In WATCH the copy is of the server's first bytes instead.
+	 */
+	uint32_t base;
+	uint32_t walked;       /* bytes that the record walker has seen */
+	uint32_t hello_at;     /* where its walk begins: behind a PostgreSQL SSLRequest, if any */
 	uint32_t released;     /* stream bytes that left */
 	uint32_t judged;       /* stream bytes that must stay equal until acknowledged */
 	uint32_t window_end;   /* stream offset behind the server's receive window */
@@ -50,8 +57,9 @@ struct sl_hold {
 	bool has_timestamps;
 	uint32_t ts_value;
 	uint32_t ts_echo;
-	uint8_t peek_bytes; /* of the server's first bytes, for the HelloRetryRequest */
+	bool lost_track; /* bytes behind the verdict came with gaps: records cannot be told */
 	struct sl_tls_records records;
+	struct sl_tls_records records_base; /* as they were where the copy begins */
 	struct sl_stream stream;
 };
 

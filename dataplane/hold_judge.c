@@ -6,6 +6,7 @@
  * not-tls, malformed-hello, hello-too-large.
  */
 #include "hold.h"
+#include "names.h"
 
 /* Is it PostgreSQL, which asks in the clear whether TLS is spoken? True if that settles things. */
 static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
@@ -20,6 +21,7 @@ static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struc
 	case SL_PARSE_DONE:
 		hold->judged = SL_POSTGRES_SSLREQUEST_BYTES;
 		hold->walked = SL_POSTGRES_SSLREQUEST_BYTES;
+		hold->hello_at = SL_POSTGRES_SSLREQUEST_BYTES;
 		sl_hold_release(worker, flow, SL_POSTGRES_SSLREQUEST_BYTES, SL_REASON_NONE);
 		hold->phase = SL_HOLD_POSTGRES;
 		return true;
@@ -50,11 +52,10 @@ static enum sl_parse walk_records(struct sl_worker *worker, struct sl_hold *hold
 /* Puts the handshake bytes of the judged range into worker->scratch. */
 static void collect_hello(struct sl_worker *worker, const struct sl_hold *hold)
 {
-	uint32_t at = hold->walked - hold->records.range_len;
-	struct sl_tls_records records;
+	uint32_t at = hold->hello_at;
+	struct sl_tls_records records = hold->records_base;
 	size_t used;
 
-	sl_tls_records_init(&records, worker->settings->hello_max_bytes);
 	while (at < hold->walked) {
 		const uint8_t *bytes = NULL;
 		uint32_t n = sl_stream_piece(worker, &hold->stream, at, hold->walked - at, &bytes);
@@ -88,22 +89,42 @@ static enum sl_reason judge_hello(struct sl_worker *worker, struct sl_flow *flow
 	return sl_inspect_name(worker, flow, &named);
 }
 
+/* The name in a second hello is the one that the first was let out for. */
+static bool is_same_name(const struct sl_worker *worker, const struct sl_flow *flow,
+                         const struct sl_tls_hello *hello)
+{
+	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
+	const struct sl_name *name;
+
+	if (index == 0)
+		return false;
+	name = sl_names_at(worker, index);
+	return name->len == hello->name_len && memcmp(name->text, hello->name, name->len) == 0;
+}
+
 static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
 	struct sl_tls_hello hello;
 	enum sl_reason reason = judge_hello(worker, flow, hold, &hello);
 	const struct sl_proof proof = {hello.name, hello.name_len, SL_VIA_TLS};
 
+	if (reason == SL_REASON_DOMAIN_ALLOWED && hold->second &&
+	    !is_same_name(worker, flow, &hello))
+		reason = SL_REASON_DOMAIN_NOT_ALLOWED;
 	if (reason != SL_REASON_DOMAIN_ALLOWED) {
 		sl_hold_refuse(worker, flow, reason, &proof);
 		return;
 	}
-	if (!sl_verdict_flow(worker, flow, reason, &proof)) {
+	if (!hold->second && !sl_verdict_flow(worker, flow, reason, &proof)) {
 		sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, &proof);
 		return;
 	}
 	hold->judged = hold->walked;
 	hold->phase = SL_HOLD_JUDGED;
+	/* Early data may be in the copy behind the hello: keep track of where its records end. */
+	sl_tls_records_init_second(&hold->records, worker->settings->hello_max_bytes);
+	hold->lost_track = walk_records(worker, hold) != SL_PARSE_MORE ||
+	                   hold->stream.end != hold->stream.contiguous;
 	sl_hold_release(worker, flow, hold->stream.end, reason);
 }
 
@@ -114,7 +135,7 @@ void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
 
 	if (hold->stream.contiguous == 0)
 		return;
-	if (hold->walked == 0 && judge_postgres(worker, flow, hold))
+	if (hold->walked == 0 && !hold->second && judge_postgres(worker, flow, hold))
 		return;
 	switch (walk_records(worker, hold)) {
 	case SL_PARSE_MORE:
