@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,6 +20,14 @@
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 #define TEXTS_MAX   (SL_DIAG_MAX + 1)
+
+/* Files are named from the source directory; the build tells where that is. */
+static inline int enter_source(void)
+{
+	const char *source = getenv("SLUICE_SOURCE");
+
+	return source == NULL ? 0 : chdir(source);
+}
 
 struct texts {
 	size_t n;

@@ -10,9 +10,7 @@
 #include "config.h"
 #include "diag_expect.h"
 
-#ifndef SL_TEST_CONFIG
 #define SL_TEST_CONFIG "config"
-#endif
 
 static struct sl_diag diag;
 static struct sl_config config;
@@ -528,5 +526,7 @@ int main(void)
 	        CHECK(check_without_files_is_a_wrong_call),
 	};
 
+	if (enter_source() != 0)
+		return 1;
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

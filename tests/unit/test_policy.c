@@ -11,9 +11,7 @@
 #include "diag_expect.h"
 #include "policy.h"
 
-#ifndef SL_TEST_DATA
 #define SL_TEST_DATA "tests/unit/data"
-#endif
 
 static struct sl_diag diag;
 static struct sl_policy_doc *doc;
@@ -579,7 +577,8 @@ static void files_of_bad_documents_are_refused(void **state)
 	size_t files = 0;
 
 	if (directory == NULL)
-		fail_msg("no " SL_TEST_DATA "/policy; run this in the source directory");
+		fail_msg("no " SL_TEST_DATA
+		         "/policy; set SLUICE_SOURCE or run this in the source directory");
 	while ((item = readdir(directory)) != NULL) {
 		char path[512];
 
@@ -632,5 +631,7 @@ int main(void)
 	        TEST(files_of_bad_documents_are_refused),
 	};
 
+	if (enter_source() != 0)
+		return 1;
 	return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
 }
