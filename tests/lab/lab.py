@@ -15,6 +15,7 @@ import atexit
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -258,10 +259,12 @@ class Lab:
         self.prefix = f"{PREFIX}{os.getpid()}-"
         self.sandboxes, self.internets, self.spaces = {}, [], []
         self.running, self.count = None, 0
-        self.where = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.where = pathlib.Path(tempfile.mkdtemp(prefix=self.prefix))
         self.recorder = None
         self.closed = False
         atexit.register(self.close)
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             explain_what_is_missing()
             topology.sweep(PREFIX)
@@ -352,7 +355,8 @@ class Lab:
             if name.startswith(self.prefix):
                 topology.destroy(name)
         if os.environ.get("LAB_KEEP"):
-            print(f"the lab's files are in {self.where}", file=sys.stderr)
+            kept = self.where.rename(self.where.with_name(f"{PREFIX}-kept-{self.where.name}"))
+            print(f"the lab's files are in {kept}", file=sys.stderr)
         else:
             shutil.rmtree(self.where, ignore_errors=True)
         atexit.unregister(self.close)

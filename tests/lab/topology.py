@@ -9,10 +9,12 @@ import ctypes
 import os
 import pathlib
 import selectors
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -170,12 +172,20 @@ def destroy(name):
 
 
 def sweep(prefix):
-    """Removes namespaces of labs whose process is gone (it was killed before it could)."""
+    """Removes what labs left whose process is gone (it was killed before it could)."""
     known = pathlib.Path("/run/netns")
     for name in os.listdir(known) if known.is_dir() else []:
-        owner = name.removeprefix(prefix).split("-")[0]
-        if name.startswith(prefix) and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
+        if is_orphan(name, prefix):
             destroy(name)
+    for name in os.listdir(tempfile.gettempdir()):
+        if is_orphan(name, prefix):
+            shutil.rmtree(pathlib.Path(tempfile.gettempdir()) / name, ignore_errors=True)
+
+
+def is_orphan(name, prefix):
+    """Names are the prefix, the process id of the lab, and the rest behind a dash."""
+    owner = name.removeprefix(prefix).split("-")[0]
+    return name.startswith(prefix) and owner.isdigit() and not os.path.exists(f"/proc/{owner}")
 
 
 class Switch:
