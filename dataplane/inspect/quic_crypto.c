@@ -15,11 +15,11 @@
 
 #include "quic_crypto.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BLOCK_BYTES  64
@@ -198,7 +198,7 @@ static EVP_CIPHER_CTX *context_create(const char *name, bool encrypts)
 
 struct sl_quic_crypto *sl_quic_crypto_create(void)
 {
-	struct sl_quic_crypto *crypto = calloc(1, sizeof(*crypto));
+	struct sl_quic_crypto *crypto = OPENSSL_zalloc(sizeof(*crypto));
 
 	if (crypto == NULL)
 		return NULL;
@@ -226,7 +226,7 @@ void sl_quic_crypto_free(struct sl_quic_crypto *crypto)
 		return;
 	EVP_CIPHER_CTX_free(crypto->aead);
 	EVP_CIPHER_CTX_free(crypto->mask);
-	free(crypto);
+	OPENSSL_free(crypto);
 }
 
 uint8_t *sl_quic_crypto_scratch(struct sl_quic_crypto *crypto)

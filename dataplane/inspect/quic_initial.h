@@ -31,23 +31,11 @@
 #include <stdint.h>
 
 #include "inspect/quic_crypto.h"
+#include "inspect/quic_packet.h"
 #include "sluice/parse.h"
 #include "sluice/reason.h"
 
-#define SL_QUIC_INITIAL_DGRAM_MIN 1200 /* a client's datagram with an Initial, RFC 9000 14.1 */
-#define SL_QUIC_FIRST_DCID_MIN    8    /* RFC 9000 7.2 */
-#define SL_QUIC_INITIALS_MAX      8 /* so many in one datagram are opened; honest ones have 1-2 */
-
-/* What an Initial's (or a Retry's) long header says without any key. */
-struct sl_quic_header {
-	enum sl_reason reason; /* why there is none; SL_REASON_NONE for DONE */
-	uint32_t version;
-	uint16_t token_len; /* bytes */
-	uint8_t dcid_len;
-	uint8_t scid_len;
-	uint8_t dcid[SL_QUIC_CID_MAX];
-	uint8_t scid[SL_QUIC_CID_MAX];
-};
+#define SL_QUIC_INITIALS_MAX 8 /* so many in one datagram are opened; honest ones have 1-2 */
 
 /*
  * One client connection, as far as its Initials are concerned. No pointers: it may be copied. Only
@@ -63,17 +51,6 @@ struct sl_quic_conn {
 	uint64_t number_next;                /* packet number behind the largest that opened */
 	struct sl_quic_keys client;
 };
-
-/*
- * Can this be a client's first datagram? Looks at the first packet's header only.
- *
- * SL_PARSE_DONE      a version 1 or 2 Initial, *out is filled in
- * SL_PARSE_NOT_MINE  SL_REASON_NOT_QUIC: short header, 0-RTT or another type first, another version
- *                    (gQUIC, drafts, greased ones, version negotiation), a datagram below 1,200
- *                    bytes, a DCID below 8
- * SL_PARSE_BAD       SL_REASON_MALFORMED_QUIC: a length that does not fit
- */
-enum sl_parse sl_quic_initial_probe(const uint8_t *dgram, size_t len, struct sl_quic_header *out);
 
 /*
  * Starts a connection and derives its keys. dcid is the Destination Connection ID of the client's
@@ -140,19 +117,6 @@ enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_q
  */
 enum sl_parse sl_quic_frames_walk(const uint8_t *payload, size_t len, sl_quic_crypto_fn *fn,
                                   void *arg, struct sl_quic_datagram_info *info);
-
-/*
- * Does a datagram, of either side, hold an Initial anywhere in its chain of coalesced packets?
- * Cheap: long headers only, no key.
- *
- * SL_PARSE_DONE      yes, the first one's header is in *out (it is not checked for being whole, nor
- *                    the datagram's size: sl_quic_client_datagram() does that)
- * SL_PARSE_NOT_MINE  no; nothing in it can open a connection
- * SL_PARSE_BAD       SL_REASON_NOT_QUIC for another version, version negotiation, or the public
- *                    header of gQUIC: a server that knows it might open a connection;
- *                    SL_REASON_MALFORMED_QUIC for a chain that breaks
- */
-enum sl_parse sl_quic_find_initial(const uint8_t *dgram, size_t len, struct sl_quic_header *out);
 
 /*
  * Is a server's datagram a Retry that answers conn's first Initial (RFC 9000 17.2.5)? On DONE

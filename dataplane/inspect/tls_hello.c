@@ -12,16 +12,18 @@
 
 #include "cursor.h"
 
-enum content_type { /* RFC 8446 5.1 */
-	            CONTENT_CHANGE_CIPHER_SPEC = 20,
-	            CONTENT_ALERT = 21,
-	            CONTENT_HANDSHAKE = 22,
-	            CONTENT_APPLICATION_DATA = 23,
+/* RFC 8446 5.1. */
+enum content_type {
+	CONTENT_CHANGE_CIPHER_SPEC = 20,
+	CONTENT_ALERT = 21,
+	CONTENT_HANDSHAKE = 22,
+	CONTENT_APPLICATION_DATA = 23,
 };
 
-enum handshake_type { /* RFC 8446 4 */
-	              HANDSHAKE_CLIENT_HELLO = 1,
-	              HANDSHAKE_SERVER_HELLO = 2,
+/* RFC 8446 4. */
+enum handshake_type {
+	HANDSHAKE_CLIENT_HELLO = 1,
+	HANDSHAKE_SERVER_HELLO = 2,
 };
 
 enum extension_type {
@@ -40,10 +42,11 @@ enum extension_type {
 #define SESSION_ID_MAX       32
 #define NAME_TYPE_HOST       0
 
-enum {                          /* sl_tls_records.flags */
-       FLAG_SECOND = 1 << 0,    /* records that are no handshake may come first */
-       FLAG_HANDSHAKE = 1 << 1, /* a handshake record has begun */
-       FLAG_PASSING = 1 << 2,   /* the current record is passed over */
+/* sl_tls_records.flags */
+enum {
+	FLAG_SECOND = 1 << 0,    /* records that are no handshake may come first */
+	FLAG_HANDSHAKE = 1 << 1, /* a handshake record has begun */
+	FLAG_PASSING = 1 << 2,   /* the current record is passed over */
 };
 
 /* ---- the records ---- */
@@ -408,7 +411,8 @@ enum sl_parse sl_tls_is_postgres_sslrequest(const uint8_t *stream, size_t len)
 	                                                                 0x04, 0xd2, 0x16, 0x2f};
 	size_t seen = len < sizeof(sslrequest) ? len : sizeof(sslrequest);
 
-	if (seen > 0 && memcmp(stream, sslrequest, seen) != 0)
-		return SL_PARSE_NOT_MINE;
+	for (size_t i = 0; i < seen; i++)
+		if (stream[i] != sslrequest[i])
+			return SL_PARSE_NOT_MINE;
 	return seen == sizeof(sslrequest) ? SL_PARSE_DONE : SL_PARSE_MORE;
 }
