@@ -1,0 +1,62 @@
+/*
+ * workers.h: the workers of `sluice run`: their rings, their lcores, their loop.
+ */
+#ifndef SLUICE_CONTROL_WORKERS_H
+#define SLUICE_CONTROL_WORKERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock.h"
+#include "ports.h"
+#include "sluice/event.h"
+#include "sluice/worker.h"
+
+struct rte_mempool;
+struct sl_totals;
+struct sl_workers;
+
+#define SL_WORKERS_HANDOVER_SLOTS 4096 /* frames that wait for their worker */
+#define SL_WORKERS_EVENT_SLOTS    8192 /* events that wait for the control thread, each worker's */
+
+struct sl_workers_params {
+	unsigned count;
+	uint32_t idle_sleep_us;             /* 0: never sleep */
+	const struct sl_settings *settings; /* outlives the workers, as do all below */
+	struct sl_publication *publication;
+	struct rte_mempool *pool;
+	struct sl_port *ports; /* SL_PORT_COUNT */
+	bool events;           /* is anybody there to take them? */
+};
+
+/*
+ * Makes the quiescent-state variable of the publication. Before the workers, because a policy is
+ * published before they run. Returns 0 or -ENOMEM. The EAL is up.
+ */
+int sl_workers_init_publication(struct sl_publication *publication, unsigned count);
+void sl_workers_fini_publication(struct sl_publication *publication);
+
+/* Makes rings and workers; nothing runs yet. Returns NULL and a message in err. */
+struct sl_workers *sl_workers_create(const struct sl_workers_params *params, char *err,
+                                     size_t err_size);
+
+/* Starts them on the EAL's worker lcores. Returns 0, or -errno and a message in err. */
+int sl_workers_launch(struct sl_workers *workers, char *err, size_t err_size);
+
+/*
+ * Takes up to max events, with times by the time of day, to `take`. Returns how many. Control
+ * thread.
+ */
+unsigned sl_workers_take_events(struct sl_workers *workers, unsigned max,
+                                void (*take)(void *ctx, const struct sl_event *event), void *ctx);
+
+/* Tells all to stop and waits. False if one does not within timeout_ms (its port is stuck). */
+bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms);
+
+void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *totals);
+
+/* All have stopped. NULL is fine. */
+void sl_workers_free(struct sl_workers *workers);
+
+#endif
