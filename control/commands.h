@@ -1,0 +1,11 @@
+/*
+ * commands.h: the subcommands of `sluice`. Each gets its own name as argv[0] and returns the exit
+ * code: 0, 1 for a failure, 2 for a wrong call.
+ */
+#ifndef SLUICE_CONTROL_COMMANDS_H
+#define SLUICE_CONTROL_COMMANDS_H
+
+int sl_run_main(int argc, char **argv);
+int sl_replay_main(int argc, char **argv);
+
+#endif

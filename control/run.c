@@ -1,0 +1,532 @@
+/*
+ * run.c: `sluice run`: start, look after, stop.
+ *
+ * Decides the order in which things come up: no worker runs, and so nothing is forwarded, before
+ * the first policy is published; a start that fails ends the process. After that nothing that
+ * happens here ends it but a signal: a bad policy, a full disk, a watch that fails are told and
+ * survived.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_mbuf.h>
+
+#include "clock.h"
+#include "commands.h"
+#include "config.h"
+#include "diag.h"
+#include "eal.h"
+#include "events.h"
+#include "log.h"
+#include "memory.h"
+#include "policy.h"
+#include "ports.h"
+#include "reload.h"
+#include "settings.h"
+#include "totals.h"
+#include "watch.h"
+#include "workers.h"
+
+#define DRAIN_MS        20    /* how long an event may wait in its ring */
+#define DRAIN_MAX       4096  /* events at a time, so that a flood leaves room for the rest */
+#define STOP_MS         5000  /* how long a worker may take to stop */
+#define LARGE_BYTES     65536 /* a policy whose compilation must not hold up a worker */
+#define CONTROL_RT_PRIO 1
+
+static const char usage[] =
+        "usage: sluice run -c FILE\n"
+        "\n"
+        "Forwards between the two ports of the config FILE as its policy allows. SIGHUP reads the\n"
+        "policy again, SIGTERM and SIGINT stop.\n";
+
+struct run {
+	struct sl_config config;
+	struct sl_settings settings;
+	struct sl_eal_plan plan;
+	struct sl_publication publication;
+	struct sl_events *events; /* or NULL */
+	struct rte_mempool *pool;
+	struct sl_reload *reload;
+	struct sl_watch *watch;
+	struct sl_port ports[SL_PORT_COUNT];
+	struct sl_workers *workers;
+	int signals;
+	bool eal_up;
+	bool realtime; /* this thread runs before others */
+};
+
+/* ---- what is said ---- */
+
+static void say_error(void *opaque, const char *text)
+{
+	(void)opaque;
+	sl_log(SL_LOG_ERROR, "%s", text);
+}
+
+static void say_warning(void *opaque, const char *text)
+{
+	(void)opaque;
+	sl_log(SL_LOG_WARNING, "%s", text);
+}
+
+/* Tells everything, and leaves diag empty. */
+static void say_diag(struct sl_diag *diag)
+{
+	sl_diag_each(diag, SL_DIAG_WARNING, say_warning, NULL);
+	sl_diag_each(diag, SL_DIAG_ERROR, say_error, NULL);
+	sl_diag_free(diag);
+	sl_diag_init(diag);
+}
+
+static void say_ready(const struct run *run)
+{
+	for (int port = 0; port < SL_PORT_COUNT; port++)
+		sl_log(SL_LOG_INFO, "port %s: %s, %u rx queue%s, frames up to %u bytes",
+		       port == SL_PORT_SANDBOX ? "sandbox" : "uplink", run->ports[port].dev,
+		       run->ports[port].rx_queues, run->ports[port].rx_queues == 1 ? "" : "s",
+		       run->ports[port].frame_max);
+	sl_log(SL_LOG_INFO, "ready: %u worker%s, %s, generation %llu", run->plan.workers,
+	       run->plan.workers == 1 ? "" : "s",
+	       run->plan.huge_pages ? "hugepages" : "no hugepages",
+	       (unsigned long long)sl_reload_number(run->reload));
+}
+
+/* ---- events ---- */
+
+static void take_event(void *ctx, const struct sl_event *event)
+{
+	sl_events_add(ctx, event);
+}
+
+static void drain_events(void *ctx)
+{
+	struct run *run = ctx;
+
+	if (run->events == NULL || run->workers == NULL)
+		return;
+	if (sl_workers_take_events(run->workers, DRAIN_MAX, take_event, run->events) > 0)
+		sl_events_flush(run->events);
+}
+
+/* ---- the policy ---- */
+
+/* This thread runs before the workers that share its CPU, or like everybody. */
+static bool set_realtime(bool on)
+{
+	struct sched_param param = {.sched_priority = on ? CONTROL_RT_PRIO : 0};
+
+	return pthread_setschedparam(pthread_self(), on ? SCHED_FIFO : SCHED_OTHER, &param) == 0;
+}
+
+static void say_pushed(const struct run *run, const struct sl_push *push)
+{
+	if (!push->changed) {
+		sl_log(SL_LOG_INFO, "policy unchanged, generation %llu stays in force (%s)",
+		       (unsigned long long)push->generation, run->config.policy);
+		return;
+	}
+	sl_log(SL_LOG_INFO,
+	       "policy generation %llu enforced: %u sandboxes changed, %u sandboxes, %llu us (%s)",
+	       (unsigned long long)push->generation, push->sandboxes_changed, push->sandboxes,
+	       (unsigned long long)push->total_us, run->config.policy);
+}
+
+static void steer(struct run *run)
+{
+	const struct sl_generation *current = atomic_load(&run->publication.current);
+
+	for (int port = 0; port < SL_PORT_COUNT; port++)
+		if (run->ports[port].dev != NULL)
+			sl_port_steer(&run->ports[port], current, run->plan.workers);
+}
+
+/* Reads and pushes what the watch has. Returns 0, or -errno after saying what is wrong. */
+static int push(struct run *run)
+{
+	struct sl_policy_doc *doc = NULL;
+	struct sl_push push = {0};
+	struct sl_diag diag;
+	size_t len;
+	const char *bytes = sl_watch_bytes(run->watch, &len);
+	int ret;
+
+	sl_diag_init(&diag);
+	ret = sl_policy_doc_read_buffer(run->config.policy, bytes, len, &diag, &doc);
+	sl_watch_forget_bytes(run->watch);
+	if (ret == 0)
+		ret = sl_reload_push(run->reload, doc, &diag, &push);
+	sl_policy_doc_free(doc);
+	say_diag(&diag);
+	if (ret == 0)
+		say_pushed(run, &push);
+	else if (ret == -ETIMEDOUT && push.generation != 0)
+		sl_log(SL_LOG_ERROR,
+		       "policy generation %llu published, but not enforced everywhere",
+		       (unsigned long long)push.generation);
+	else
+		sl_log(SL_LOG_ERROR, "policy refused, generation %llu stays in force",
+		       (unsigned long long)sl_reload_number(run->reload));
+	sl_diag_free(&diag);
+	return ret;
+}
+
+static void push_while_running(struct run *run)
+{
+	size_t len;
+	bool yields;
+
+	/* what takes long must not take a worker's CPU away from it */
+	sl_watch_bytes(run->watch, &len);
+	yields = run->realtime && run->plan.control_shares && len > LARGE_BYTES;
+	if (yields)
+		set_realtime(false);
+	if (push(run) == 0)
+		steer(run);
+	if (yields)
+		set_realtime(true);
+}
+
+static void take_news(struct run *run, enum sl_watch_news news)
+{
+	switch (news) {
+	case SL_WATCH_NOTHING:
+		return;
+	case SL_WATCH_CHANGED:
+		push_while_running(run);
+		return;
+	case SL_WATCH_GONE:
+	case SL_WATCH_FAILED:
+		break;
+	}
+	sl_log(SL_LOG_WARNING, "policy file %s: %s; generation %llu stays in force",
+	       run->config.policy, strerror(sl_watch_error(run->watch)),
+	       (unsigned long long)sl_reload_number(run->reload));
+}
+
+/* ---- the control loop ---- */
+
+/* Returns false if it is time to stop. */
+static bool take_signal(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP) {
+			sl_log(SL_LOG_INFO, "stopping on SIG%s", sigabbrev_np((int)info.ssi_signo));
+			return false;
+		}
+		sl_log(SL_LOG_INFO, "SIGHUP: reading %s again", run->config.policy);
+		if (run->events != NULL && sl_events_reopen(run->events) != 0)
+			sl_log(SL_LOG_WARNING, "%s cannot be opened again: %s", run->config.events,
+			       strerror(errno));
+		take_news(run, sl_watch_read(run->watch, sl_clock_wait_ms()));
+	}
+	return true;
+}
+
+static void look_after(struct run *run)
+{
+	bool go_on = true;
+
+	while (go_on) {
+		struct pollfd fds[] = {
+		        {.fd = run->signals, .events = POLLIN},
+		        {.fd = sl_watch_fd(run->watch), .events = POLLIN},
+		};
+		int timeout_ms = sl_watch_timeout_ms(run->watch, sl_clock_wait_ms());
+
+		if (run->events != NULL && timeout_ms > DRAIN_MS)
+			timeout_ms = DRAIN_MS;
+		poll(fds, 2, timeout_ms);
+		if (fds[0].revents != 0)
+			go_on = take_signal(run);
+		if (go_on)
+			take_news(run, sl_watch_poll(run->watch, sl_clock_wait_ms()));
+		drain_events(run);
+	}
+}
+
+/* ---- start ---- */
+
+/* Before the EAL, whose threads inherit the mask. */
+static int block_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return -1;
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		sl_log(SL_LOG_ERROR, "no signalfd: %s", strerror(errno));
+	return fd;
+}
+
+static int read_config(struct run *run, const char *path)
+{
+	struct sl_diag diag;
+	int ret;
+
+	sl_diag_init(&diag);
+	ret = sl_config_read_file(path, SL_CONFIG_FOR_RUN, &diag, &run->config);
+	if (ret == 0)
+		ret = sl_settings_from_config(&run->config, false, &diag, &run->settings);
+	say_diag(&diag);
+	sl_diag_free(&diag);
+	return ret;
+}
+
+static int open_events(struct run *run)
+{
+	if (run->config.events == NULL)
+		return 0;
+	run->events = sl_events_open(run->config.events, SL_EVENTS_DROP);
+	if (run->events == NULL) {
+		sl_log(SL_LOG_ERROR, "events cannot be written to %s: %s", run->config.events,
+		       strerror(errno));
+		return -EIO;
+	}
+	return 0;
+}
+
+static int start_eal(struct run *run)
+{
+	struct sl_eal_machine machine;
+	uint32_t need_mib = sl_memory_mib(&run->config);
+	char err[512];
+
+	sl_eal_machine_read(&machine);
+	if (sl_eal_plan_run(&run->config, &machine, need_mib, &run->plan, err, sizeof(err)) != 0 ||
+	    sl_eal_start(&run->plan, err, sizeof(err)) != 0) {
+		sl_log(SL_LOG_ERROR, "%s", err);
+		return -EIO;
+	}
+	run->eal_up = true;
+	if (!run->plan.huge_pages && machine.huge_free > 0)
+		sl_log(SL_LOG_INFO, "%llu MiB of hugepages are free, %u are needed: using none",
+		       (unsigned long long)(machine.huge_free >> 20), run->plan.memory_mib);
+	if (run->plan.workers_share)
+		sl_log(SL_LOG_WARNING, "there are more workers than CPUs");
+	return 0;
+}
+
+static int make_pool(struct run *run)
+{
+	uint32_t mbufs = sl_memory_mbufs(&run->config);
+
+	run->pool = rte_pktmbuf_pool_create("frames", mbufs, SL_MEMORY_CACHE_MBUFS, 0,
+	                                    sl_ports_data_room(&run->config), SOCKET_ID_ANY);
+	if (run->pool == NULL) {
+		sl_log(SL_LOG_ERROR,
+		       "no memory for %u packet buffers (%s): raise `memory` or lower `mbufs`",
+		       mbufs, rte_strerror(rte_errno));
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The first policy: a gateway that has none does not start. */
+static int load_policy(struct run *run)
+{
+	struct sl_reload_params params = {
+	        .config = &run->config,
+	        .publication = &run->publication,
+	        .workers = run->plan.workers,
+	        .idle = drain_events,
+	        .idle_ctx = run,
+	};
+	struct sl_diag diag;
+
+	sl_diag_init(&diag);
+	if (sl_workers_init_publication(&run->publication, run->plan.workers) == 0)
+		run->reload = sl_reload_create(&params, &diag);
+	say_diag(&diag);
+	sl_diag_free(&diag);
+	if (run->reload == NULL) {
+		sl_log(SL_LOG_ERROR, "no memory for the policy's tables: raise `memory`");
+		return -ENOMEM;
+	}
+	/* watched before it is read, so that no change is missed in between */
+	run->watch = sl_watch_create(run->config.policy, SL_POLICY_FILE_MAX);
+	if (run->watch == NULL) {
+		sl_log(SL_LOG_ERROR, "%s cannot be watched: %s", run->config.policy,
+		       strerror(errno));
+		return -errno;
+	}
+	if (sl_watch_read(run->watch, sl_clock_wait_ms()) != SL_WATCH_CHANGED) {
+		sl_log(SL_LOG_ERROR, "%s: %s", run->config.policy,
+		       strerror(sl_watch_error(run->watch)));
+		return -EIO;
+	}
+	return push(run);
+}
+
+static int open_ports(struct run *run)
+{
+	char err[512];
+
+	for (int port = 0; port < SL_PORT_COUNT; port++) {
+		if (sl_port_open(&run->ports[port], (enum sl_port_id)port, &run->config,
+		                 run->plan.workers, run->pool, err, sizeof(err)) != 0) {
+			sl_log(SL_LOG_ERROR, "%s", err);
+			run->ports[port].dev = NULL;
+			return -EIO;
+		}
+		sl_port_warn(&run->ports[port]);
+	}
+	steer(run);
+	return 0;
+}
+
+static int start_workers(struct run *run)
+{
+	struct sl_workers_params params = {
+	        .count = run->plan.workers,
+	        .idle_sleep_us = run->config.machine.idle_sleep_us,
+	        .settings = &run->settings,
+	        .publication = &run->publication,
+	        .pool = run->pool,
+	        .ports = run->ports,
+	        .events = run->events != NULL,
+	};
+	char err[512];
+
+	run->workers = sl_workers_create(&params, err, sizeof(err));
+	if (run->workers == NULL || sl_workers_launch(run->workers, err, sizeof(err)) != 0) {
+		sl_log(SL_LOG_ERROR, "%s", err);
+		return -EIO;
+	}
+	return 0;
+}
+
+static int start(struct run *run, const char *path)
+{
+	int ret;
+
+	run->signals = block_signals();
+	ret = run->signals < 0 ? -EIO : read_config(run, path);
+	if (ret == 0)
+		ret = open_events(run);
+	if (ret == 0)
+		ret = start_eal(run);
+	if (ret == 0)
+		ret = load_policy(run);
+	if (ret == 0)
+		ret = make_pool(run);
+	if (ret == 0)
+		ret = open_ports(run);
+	if (ret == 0)
+		ret = start_workers(run);
+	return ret;
+}
+
+/* ---- stop ---- */
+
+static int print_totals(const struct run *run)
+{
+	struct sl_totals totals = {0};
+
+	sl_workers_totals(run->workers, &totals);
+	sl_totals_print(&totals, true, stdout);
+	fflush(stdout);
+	if (sl_totals_balance(&totals))
+		return 0;
+	sl_log(SL_LOG_ERROR, "packets in and out do not balance; this is a bug");
+	return 1;
+}
+
+/* Everything back in the opposite order. Returns the exit code so far. */
+static int stop(struct run *run, bool started)
+{
+	int ret = 0;
+
+	if (run->workers != NULL && !sl_workers_stop(run->workers, STOP_MS)) {
+		/* its memory is still in use: leave it to the kernel */
+		sl_log(SL_LOG_ERROR, "a worker does not stop");
+		if (run->events != NULL)
+			sl_events_flush(run->events);
+		_exit(1);
+	}
+	drain_events(run);
+	if (started)
+		ret = print_totals(run);
+	for (int port = 0; port < SL_PORT_COUNT; port++)
+		sl_port_close(&run->ports[port]);
+	sl_workers_free(run->workers);
+	sl_watch_free(run->watch);
+	sl_reload_free(run->reload);
+	sl_workers_fini_publication(&run->publication);
+	rte_mempool_free(run->pool);
+	if (sl_events_close(run->events) != 0)
+		ret = 1;
+	if (run->eal_up)
+		rte_eal_cleanup();
+	sl_eal_plan_free(&run->plan);
+	sl_config_fini(&run->config);
+	if (run->signals >= 0)
+		close(run->signals);
+	return ret;
+}
+
+static int run_gateway(const char *path)
+{
+	static struct run run;
+	int ret;
+
+	sl_log_style(true, NULL);
+	if (start(&run, path) != 0) {
+		stop(&run, false);
+		return 1;
+	}
+	run.realtime = set_realtime(true);
+	say_ready(&run);
+	look_after(&run);
+	ret = stop(&run, true);
+	return ret;
+}
+
+int sl_run_main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+	        {"config", required_argument, NULL, 'c'},
+	        {"help", no_argument, NULL, 'h'},
+	        {0},
+	};
+	const char *path = NULL;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (path == NULL || optind < argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	return run_gateway(path);
+}
