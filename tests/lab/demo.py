@@ -70,19 +70,22 @@ class Show:
         self.lab, self.gateway = lab, gateway
         self.kept, self.broken = 0, []
 
-    def title(self, text, explanation):
-        print(f"\n{paint(text, 'bold')}\n{paint(explanation, 'dim')}")
-        print(paint(f"  {'sandbox':8}{'tries':60}{'outcome':30}{'the gateway says':24}as promised", "dim"))
+    def title(self, text, *explanation):
+        print(f"\n{paint(text, 'bold')}")
+        for line in explanation:
+            print(f"   {line}")
+        print(paint(f"\n   {'sandbox':9}{'tries':55}{'verdict':10}{'what came of it':27}"
+                    f"{'the reason, says Sluice':25}as promised", "dim"))
 
-    def line(self, who, tries, passed, outcome, reason, promised):
-        verdict = paint("✔", "green") if passed else paint("✘", "red")
-        mark = paint("yes", "green") if promised else paint("NO", "red")
-        print(f"  {cell(who, 8)}{cell(tries, 60, 'cyan')}{verdict} {cell(outcome, 28)}"
-              f"{cell(reason, 24, 'dim')}{mark}", flush=True)
+    def line(self, who, tries, verdict, outcome, reason, promised):
+        colour = {"allowed": "green", "denied": "red"}.get(verdict, "dim")
+        mark = paint("✔", "green") if promised else paint("✘ NO", "red")
+        print(f"   {cell(who, 9, 'bold')}{cell(tries, 55, 'cyan')}{cell(verdict, 10, colour)}"
+              f"{cell(outcome, 27)}{cell(reason, 25)}{mark}", flush=True)
         if promised:
             self.kept += 1
         else:
-            self.broken.append(f"{who}: {tries}: {outcome}, {reason}")
+            self.broken.append(f"{who}: {tries}: {verdict}, {outcome}, {reason}")
 
     def attempt(self, sandbox, tries, done, allow, reason, **event):
         """One try: done is (passed, outcome); the gateway's own word on it must be `reason`."""
@@ -92,7 +95,8 @@ class Show:
                                             verdict="allow" if allow else "deny", **event)["reason"]
         except AssertionError:
             said = self.last_word(sandbox)
-        self.line(sandbox.name, tries, passed, outcome, said, passed == allow and said == reason)
+        self.line(sandbox.name, tries, "allowed" if passed else "denied", outcome, said,
+                  passed == allow and said == reason)
 
     def last_word(self, sandbox):
         events = self.gateway.events(vlan=sandbox.vlan)
@@ -100,7 +104,7 @@ class Show:
 
     def promise(self, who, claim, true, outcome):
         """Something that is shown by looking at the wire or at a server."""
-        self.line(who, claim, true, outcome, "", true)
+        self.line(who, claim, "", outcome, "", true)
 
 
 def by_curl(result):
@@ -110,7 +114,7 @@ def by_curl(result):
 
 
 def by_dig(answer):
-    return answer.status == "NOERROR", answer.data[-1] if answer.data else answer.status
+    return answer.status == "NOERROR", answer.data[-1] if answer.data else f"DNS answer: {answer.status}"
 
 
 def by_openssl(result):
@@ -133,8 +137,8 @@ def by_ssh(sandbox, address):
 
 
 def names(show, build):
-    show.title("1. A policy of names", "build may reach registry.npmjs.org and *.s3.amazonaws.com: "
-               "a connection must prove such a name before a byte of it leaves.")
+    show.title("1. A policy of names", "build may reach registry.npmjs.org and *.s3.amazonaws.com.",
+               "A connection must prove such a name, by its TLS hello, before a byte of it leaves.")
     show.attempt(build, "dig registry.npmjs.org", by_dig(build.dig("registry.npmjs.org")),
                  True, "dns-allowed", name="registry.npmjs.org")
     show.attempt(build, "curl https://registry.npmjs.org", by_curl(build.https("registry.npmjs.org")),
@@ -156,8 +160,8 @@ def names(show, build):
 
 
 def addresses(show, ops):
-    show.title("2. A policy of addresses", "ops may reach 192.0.2.0/24 by any protocol, but not its "
-               "upper half: deny beats allow.")
+    show.title("2. A policy of addresses", "ops may reach 192.0.2.0/24 by any protocol,",
+               "but not its upper half: deny beats allow.")
     show.attempt(ops, "curl http://192.0.2.10", by_curl(ops.curl("http://192.0.2.10")),
                  True, "subnet-allowed", dst="192.0.2.10")
     show.attempt(ops, "ssh 192.0.2.22", by_ssh(ops, "192.0.2.22"), True, "subnet-allowed",
@@ -171,8 +175,8 @@ def addresses(show, ops):
 
 def modes(show, lab):
     agent, locked, stray = lab[102], lab[104], lab[999]
-    show.title("3. The other two modes, and nobody", "agent has no policy (allow-all), locked has "
-               "deny-all, and nobody has heard of stray.")
+    show.title("3. The other two modes, and nobody", "agent has no policy (allow-all: the public Internet),",
+               "locked has deny-all, and stray's VLAN is in no policy.")
     show.attempt(agent, "curl https://exfil.example", by_curl(agent.https("exfil.example")),
                  True, "allow-all", dst=EXFIL)
     show.attempt(agent, "curl http://10.99.0.1 (an inside address)",
@@ -186,8 +190,8 @@ def modes(show, lab):
 
 def live_update(show, lab):
     gateway, build, agent = show.gateway, lab[101], lab[102]
-    show.title("4. A live update", "agent is in the middle of a download when its policy becomes "
-               "deny-all; build has a connection open and should not notice.")
+    show.title("4. A live update", "agent and build are in the middle of downloads",
+               "when the operator changes agent's policy to deny-all.")
     into = lab.fresh_directory("download") / "big"
     process = agent.spawn("curl", "-sS", "--no-buffer", "-o", into, f"http://{GITHUB}/big",
                           stderr=subprocess.DEVNULL)
@@ -227,16 +231,15 @@ def widening(show, build):
 def closing(show):
     counters = show.gateway.stop()
     show.title("6. The books", "Every packet that came in was forwarded, or dropped for a reason.")
-    denied = sum(counters["reasons"].get(reason, 0) for reason in counters["reasons"])
-    show.promise("", f"{counters['packets']} packets in", counters["packets"] ==
-                 counters["forwarded"] + counters["dropped"] + counters.get("held", 0),
-                 f"{counters['forwarded']} out, {counters['dropped']} dropped")
-    return denied
+    packets, forwarded, dropped = (counters[key] for key in ("packets", "forwarded", "dropped"))
+    show.promise("", f"{packets} packets in", packets == forwarded + dropped,
+                 f"{forwarded} out, {dropped} dropped")
 
 
 def main():
-    print(paint("Sluice: an egress gateway for sandboxes. Everything below happens inside this machine, "
-                "in network\nnamespaces that go away at the end.", "bold"))
+    print(paint("Sluice stands between sandboxes that run untrusted code and the Internet, and lets a packet out\n"
+                "only if that sandbox's policy allows it now. All of this runs in namespaces of this machine.",
+                "bold"))
     print(f"\n{SKETCH}\n\n{paint('The policy, policy.yaml:', 'bold')}\n")
     print("\n".join("    " + line for line in POLICY.splitlines()), flush=True)
     with Lab(SANDBOXES) as lab:
