@@ -1,0 +1,445 @@
+/*
+ * compile_names.c: the lists of patterns in use, each distinct one compiled once.
+ *
+ * Decides how patterns become Hyperscan databases: names are matched backwards between two
+ * sentinels (dataplane/inspect/hostmatch.c), so an exact name is a literal between both and a
+ * leading `*` a literal behind the first alone; only a `*` further in costs a regular expression.
+ * It must never free or change what a worker may be using.
+ */
+#include "compile.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <hs.h>
+
+#include "arena.h"
+#include "diag.h"
+
+#define BUCKETS 4096
+
+struct sl_name_pool {
+	struct sl_name_list *buckets[BUCKETS];
+	unsigned workers;
+	struct hs_scratch *model;     /* fits every database; no worker's */
+	bool grown;                   /* since `current` was copied from it */
+	struct sl_scratches *current; /* NULL: nothing to scan yet */
+};
+
+static void *hs_take(size_t bytes)
+{
+	return sl_arena_alloc(sl_arena_shared(), bytes);
+}
+
+static void hs_give(void *ptr)
+{
+	sl_arena_free(sl_arena_shared(), ptr);
+}
+
+/* Hyperscan has one allocator for the process: set once, before the first database. */
+static void set_allocator(void)
+{
+	hs_set_allocator(hs_take, hs_give);
+}
+
+struct sl_name_pool *sl_compile_names_create(unsigned workers)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct sl_name_pool *pool;
+
+	if (hs_valid_platform() != HS_SUCCESS || sl_arena_shared() == NULL)
+		return NULL;
+	pthread_once(&once, set_allocator);
+	pool = sl_arena_zalloc(sl_arena_shared(), sizeof(*pool));
+	if (pool != NULL)
+		pool->workers = workers;
+	return pool;
+}
+
+/* Frees a set and those that it replaced. */
+static void free_scratches(struct sl_scratches *set)
+{
+	while (set != NULL) {
+		struct sl_scratches *replaced = set->replaces;
+
+		for (unsigned i = 0; i < SL_WORKERS_MAX; i++)
+			hs_free_scratch(set->scratch[i]);
+		sl_arena_free(sl_arena_shared(), set);
+		set = replaced;
+	}
+}
+
+static void free_list(struct sl_name_list *list)
+{
+	hs_free_database(list->names.literals);
+	hs_free_database(list->names.regexes);
+	sl_arena_free(sl_arena_shared(), list);
+}
+
+void sl_compile_names_destroy(struct sl_name_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	free_scratches(pool->current);
+	hs_free_scratch(pool->model);
+	sl_arena_free(sl_arena_shared(), pool);
+}
+
+/* ---- The lists ---- */
+
+static uint64_t hash_patterns(const struct sl_pattern *patterns, size_t n)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k <= patterns[i].len; k++) /* the NUL keeps them apart */
+			hash = (hash ^ (uint8_t)patterns[i].text[k]) * 0x100000001b3u;
+	return hash;
+}
+
+static bool same_patterns(const struct sl_name_list *list, const struct sl_pattern *patterns,
+                          size_t n)
+{
+	const char *text = list->text;
+
+	if (list->count != n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(text, patterns[i].text, patterns[i].len + 1u) != 0)
+			return false;
+		text += patterns[i].len + 1;
+	}
+	return true;
+}
+
+static struct sl_name_list *new_list(const struct sl_pattern *patterns, size_t n)
+{
+	struct sl_name_list *list;
+	size_t bytes = 0;
+	char *text;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += patterns[i].len + 1u;
+	list = sl_arena_alloc(sl_arena_shared(), sizeof(*list) + bytes);
+	if (list == NULL)
+		return NULL;
+	text = (char *)(list + 1);
+	*list = (struct sl_name_list){.count = (uint32_t)n, .bytes = (uint32_t)bytes, .text = text};
+	for (size_t i = 0; i < n; i++) {
+		memcpy(text, patterns[i].text, patterns[i].len + 1u);
+		text += patterns[i].len + 1;
+	}
+	return list;
+}
+
+struct sl_name_list *sl_compile_names_get(struct sl_name_pool *pool,
+                                          const struct sl_pattern *patterns, size_t n)
+{
+	uint64_t hash = hash_patterns(patterns, n);
+	struct sl_name_list **bucket = &pool->buckets[hash % BUCKETS];
+	struct sl_name_list *list;
+
+	for (list = *bucket; list != NULL; list = list->next)
+		if (list->hash == hash && same_patterns(list, patterns, n))
+			break;
+	if (list == NULL) {
+		list = new_list(patterns, n);
+		if (list == NULL)
+			return NULL;
+		list->hash = hash;
+		list->next = *bucket;
+		*bucket = list;
+	}
+	list->refs++;
+	return list;
+}
+
+void sl_compile_names_put(struct sl_name_pool *pool, struct sl_name_list *list)
+{
+	struct sl_name_list **link;
+
+	if (list == NULL || --list->refs > 0)
+		return;
+	for (link = &pool->buckets[list->hash % BUCKETS]; *link != list; link = &(*link)->next)
+		;
+	*link = list->next;
+	free_list(list);
+}
+
+/* ---- Compiling ---- */
+
+static enum sl_pattern_kind kind_of(const char *text)
+{
+	if (strcmp(text, "*") == 0)
+		return SL_PATTERN_ANY;
+	if (strchr(text + 1, '*') != NULL)
+		return SL_PATTERN_INNER;
+	return text[0] == '*' ? SL_PATTERN_BELOW : SL_PATTERN_EXACT;
+}
+
+/* "b.c" becomes \1 "c.b" \2, and "*.b.c" becomes \1 "c.b.". Returns the length. */
+static size_t write_literal(char *out, const char *pattern)
+{
+	bool below = pattern[0] == '*';
+	size_t n = 0;
+
+	out[n++] = SL_NAMES_BEGIN;
+	for (size_t i = strlen(pattern); i > (below ? 1 : 0); i--)
+		out[n++] = pattern[i - 1];
+	if (!below)
+		out[n++] = SL_NAMES_END;
+	return n;
+}
+
+/* Room for the regular expression of a pattern of len bytes: a `*` grows the most. */
+#define ONE_LABEL       "[^.\\x02]+"
+#define REGEX_ROOM(len) (sizeof(ONE_LABEL) * (len) + 16)
+
+/*
+ * "www.*.com" becomes ^\x01com\.[^.\x02]+\.www\x02. A leading `*` is one or more labels, so the end
+ * behind the last dot stays open. Returns the length.
+ */
+static size_t write_regex(char *out, const char *pattern)
+{
+	size_t n = (size_t)sprintf(out, "^\\x01");
+
+	for (size_t i = strlen(pattern); i > 0; i--) {
+		char c = pattern[i - 1];
+
+		if (c == '*' && i == 1)
+			return n;
+		if (c == '*')
+			n += (size_t)sprintf(out + n, ONE_LABEL);
+		else if (c == '.')
+			n += (size_t)sprintf(out + n, "\\.");
+		else
+			out[n++] = c;
+	}
+	return n + (size_t)sprintf(out + n, "\\x02");
+}
+
+/* What Hyperscan takes: parallel arrays. */
+struct batch {
+	unsigned count;
+	const char **expressions;
+	unsigned *flags;
+	size_t *lens;
+	char *text;
+	size_t used;
+};
+
+static void batch_free(struct batch *batch)
+{
+	free(batch->expressions);
+	free(batch->flags);
+	free(batch->lens);
+	free(batch->text);
+}
+
+static int batch_init(struct batch *batch, size_t count, size_t bytes)
+{
+	*batch = (struct batch){
+	        .expressions = calloc(count, sizeof(*batch->expressions)),
+	        .flags = calloc(count, sizeof(*batch->flags)),
+	        .lens = calloc(count, sizeof(*batch->lens)),
+	        .text = malloc(bytes),
+	};
+	if (batch->expressions != NULL && batch->flags != NULL && batch->lens != NULL &&
+	    batch->text != NULL)
+		return 0;
+	batch_free(batch);
+	return -ENOMEM;
+}
+
+/* The len bytes that were written behind the used ones are an expression now. */
+static void batch_take(struct batch *batch, size_t len, unsigned flags)
+{
+	batch->expressions[batch->count] = batch->text + batch->used;
+	batch->flags[batch->count] = flags;
+	batch->lens[batch->count] = len;
+	batch->text[batch->used + len] = '\0';
+	batch->used += len + 1;
+	batch->count++;
+}
+
+/* What is in a list: how many of each kind, and how long those are that become expressions. */
+struct census {
+	size_t literals, literal_bytes;
+	size_t regexes, regex_bytes;
+	bool any;
+};
+
+static const char *list_end(const struct sl_name_list *list)
+{
+	return list->text + list->bytes;
+}
+
+static struct census take_census(const struct sl_name_list *list)
+{
+	struct census census = {0};
+
+	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1) {
+		switch (kind_of(p)) {
+		case SL_PATTERN_EXACT:
+		case SL_PATTERN_BELOW:
+			census.literals++;
+			census.literal_bytes += strlen(p) + 3;
+			break;
+		case SL_PATTERN_INNER:
+			census.regexes++;
+			census.regex_bytes += REGEX_ROOM(strlen(p));
+			break;
+		case SL_PATTERN_ANY:
+			census.any = true;
+			break;
+		}
+	}
+	return census;
+}
+
+static int report(hs_error_t err, hs_compile_error_t *why, const char *file, struct sl_diag *diag)
+{
+	if (err == HS_SUCCESS)
+		return 0;
+	sl_diag_error(diag, file, 0, 0, "the domain patterns cannot be compiled: %s",
+	              why != NULL ? why->message : "out of memory");
+	hs_free_compile_error(why);
+	return err == HS_COMPILER_ERROR ? -EINVAL : -ENOMEM;
+}
+
+static int build_literals(struct sl_name_list *list, const struct census *census, const char *file,
+                          struct sl_diag *diag)
+{
+	hs_compile_error_t *why = NULL;
+	struct batch batch;
+	hs_error_t err;
+
+	if (batch_init(&batch, census->literals, census->literal_bytes) != 0)
+		return -ENOMEM;
+	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1) {
+		enum sl_pattern_kind kind = kind_of(p);
+
+		if (kind == SL_PATTERN_EXACT || kind == SL_PATTERN_BELOW)
+			batch_take(&batch, write_literal(batch.text + batch.used, p),
+			           HS_FLAG_SINGLEMATCH);
+	}
+	err = hs_compile_lit_multi(batch.expressions, batch.flags, NULL, batch.lens, batch.count,
+	                           HS_MODE_BLOCK, NULL, &list->names.literals, &why);
+	batch_free(&batch);
+	return report(err, why, file, diag);
+}
+
+static int build_regexes(struct sl_name_list *list, const struct census *census, const char *file,
+                         struct sl_diag *diag)
+{
+	hs_compile_error_t *why = NULL;
+	struct batch batch;
+	hs_error_t err;
+
+	if (batch_init(&batch, census->regexes, census->regex_bytes) != 0)
+		return -ENOMEM;
+	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1)
+		if (kind_of(p) == SL_PATTERN_INNER)
+			batch_take(&batch, write_regex(batch.text + batch.used, p),
+			           HS_FLAG_SINGLEMATCH | HS_FLAG_DOTALL);
+	err = hs_compile_multi(batch.expressions, batch.flags, NULL, batch.count, HS_MODE_BLOCK,
+	                       NULL, &list->names.regexes, &why);
+	batch_free(&batch);
+	return report(err, why, file, diag);
+}
+
+/* ---- Building, and the scratches that it takes ---- */
+
+static int fit_database(struct sl_name_pool *pool, const hs_database_t *database)
+{
+	size_t before = 0, after = 0;
+
+	if (database == NULL)
+		return 0;
+	if (pool->model != NULL)
+		hs_scratch_size(pool->model, &before);
+	if (hs_alloc_scratch(database, &pool->model) != HS_SUCCESS) {
+		pool->model = NULL; /* Hyperscan gave the old one up */
+		return -ENOMEM;
+	}
+	hs_scratch_size(pool->model, &after);
+	pool->grown = pool->grown || after != before;
+	return 0;
+}
+
+/* The model grows until it fits this list's databases as well as all others. */
+static int fit_model(struct sl_name_pool *pool, const struct sl_name_list *list)
+{
+	int ret = 0;
+
+	if (pool->model == NULL) {
+		for (unsigned i = 0; i < BUCKETS; i++)
+			for (list = pool->buckets[i]; list != NULL && ret == 0; list = list->next)
+				if (fit_database(pool, list->names.literals) != 0 ||
+				    fit_database(pool, list->names.regexes) != 0)
+					ret = -ENOMEM;
+		return ret;
+	}
+	if (fit_database(pool, list->names.literals) != 0 ||
+	    fit_database(pool, list->names.regexes) != 0)
+		return -ENOMEM;
+	return 0;
+}
+
+int sl_compile_names_build(struct sl_name_pool *pool, struct sl_name_list *list, const char *file,
+                           struct sl_diag *diag)
+{
+	struct census census;
+	int ret = 0;
+
+	if (list->built)
+		return 0;
+	census = take_census(list);
+	list->names.any = census.any;
+	if (!census.any && census.literals > 0)
+		ret = build_literals(list, &census, file, diag);
+	if (ret == 0 && !census.any && census.regexes > 0)
+		ret = build_regexes(list, &census, file, diag);
+	if (ret == 0)
+		ret = fit_model(pool, list);
+	list->built = ret == 0;
+	return ret;
+}
+
+static struct sl_scratches *copy_model(const struct sl_name_pool *pool)
+{
+	struct sl_scratches *set = sl_arena_zalloc(sl_arena_shared(), sizeof(*set));
+
+	for (unsigned i = 0; set != NULL && i < pool->workers; i++) {
+		if (hs_clone_scratch(pool->model, &set->scratch[i]) != HS_SUCCESS) {
+			free_scratches(set);
+			set = NULL;
+		}
+	}
+	return set;
+}
+
+int sl_compile_names_scratches(struct sl_name_pool *pool, const struct sl_scratches **scratches)
+{
+	if (pool->grown) {
+		struct sl_scratches *larger = copy_model(pool);
+
+		if (larger == NULL)
+			return -ENOMEM;
+		larger->replaces = pool->current;
+		pool->current = larger;
+		pool->grown = false;
+	}
+	*scratches = pool->current;
+	return 0;
+}
+
+void sl_compile_names_reclaim(struct sl_name_pool *pool)
+{
+	if (pool->current != NULL) {
+		free_scratches(pool->current->replaces);
+		pool->current->replaces = NULL;
+	}
+}

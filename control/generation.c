@@ -1,0 +1,65 @@
+/*
+ * generation.c: the index of a generation, made whole before anybody sees it. It must never change
+ * one that was handed out.
+ */
+#include "generation.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "compile.h"
+#include "side.h"
+
+struct owned {
+	struct sl_generation generation; /* the first member */
+	struct sl_arena *arena;
+};
+
+static void apply_change(struct sl_generation *generation, const struct sl_change *change)
+{
+	for (unsigned i = 0; i < change->count; i++) {
+		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+
+		if (to != NULL)
+			generation->sandboxes[to->sandbox.vlan] = &to->sandbox;
+		else
+			generation->sandboxes[from->sandbox.vlan] = NULL;
+	}
+}
+
+struct sl_generation *sl_generation_create(const struct sl_generation *previous, uint64_t number,
+                                           const struct sl_change *change,
+                                           const struct sl_side *side,
+                                           const struct sl_scratches *scratches)
+{
+	struct sl_arena *arena = sl_arena_create();
+	struct owned *owned;
+
+	if (arena == NULL)
+		return NULL;
+	owned = sl_arena_alloc(arena, sizeof(*owned));
+	if (owned == NULL) {
+		sl_arena_drop(arena);
+		return NULL;
+	}
+	owned->arena = arena;
+	if (previous != NULL)
+		owned->generation = *previous;
+	else
+		memset(&owned->generation, 0, sizeof(owned->generation));
+	owned->generation.number = number;
+	owned->generation.fib4 = side->fib4;
+	owned->generation.fib6 = side->fib6;
+	owned->generation.classes = side->classes;
+	if (scratches != NULL)
+		memcpy(owned->generation.scratch, scratches->scratch,
+		       sizeof(owned->generation.scratch));
+	apply_change(&owned->generation, change);
+	return &owned->generation;
+}
+
+void sl_generation_drop(struct sl_generation *generation)
+{
+	if (generation != NULL)
+		sl_arena_drop(((struct owned *)generation)->arena);
+}
