@@ -106,6 +106,14 @@ static bool given(const struct sl_config *config, const char *option)
 	return false;
 }
 
+/* Adds an option unless `eal-args` has it. config NULL: there is none. */
+static void add_unless_given(const struct sl_config *config, struct sl_eal_plan *plan,
+                             const char *option, const char *value)
+{
+	if (config == NULL || !given(config, option))
+		add(plan, "%s%s", option, value);
+}
+
 /* ---- CPUs ---- */
 
 static int take_listed(const struct sl_config *config, const struct sl_eal_machine *machine,
@@ -240,6 +248,8 @@ static int plan_memory(const struct sl_config *config, const struct sl_eal_machi
 		plan->huge_pages = false;
 	else if (!plan->huge_pages)
 		add(plan, "--no-huge");
+	/* nothing is shared with other processes, no mount is needed; the one excludes --no-huge */
+	add_unless_given(config, plan, plan->huge_pages ? "--in-memory" : "--no-shconf", "");
 	if (!plan->huge_pages && !given(config, "-m"))
 		add(plan, "-m%u", plan->memory_mib);
 	return 0;
@@ -278,18 +288,9 @@ static int plan_devices(const struct sl_config *config, struct sl_eal_plan *plan
 	return ret;
 }
 
-/* Options that are the same for everything that starts an EAL, unless eal-args has them. */
-static void add_unless_given(const struct sl_config *config, struct sl_eal_plan *plan,
-                             const char *option, const char *value)
-{
-	if (config == NULL || !given(config, option))
-		add(plan, "%s%s", option, value);
-}
-
 static void plan_common(const struct sl_config *config, struct sl_eal_plan *plan,
                         const char *log_level)
 {
-	add_unless_given(config, plan, "--in-memory", "");
 	add_unless_given(config, plan, "--iova-mode", "=va");
 	add_unless_given(config, plan, "--no-telemetry", "");
 	add_unless_given(config, plan, "--file-prefix", "=sluice");
@@ -333,6 +334,7 @@ void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 	add(plan, "sluice");
 	plan_common(NULL, plan, "=error");
 	add(plan, "--no-pci");
+	add(plan, "--no-shconf");
 	add(plan, "--no-huge");
 	add(plan, "-m%u", need_mib);
 	add(plan, "--lcores=0@%u", cpu);
@@ -340,7 +342,9 @@ void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 
 int sl_eal_start(struct sl_eal_plan *plan, char *err, size_t err_size)
 {
-	if (rte_eal_init(plan->argc, plan->argv) < 0) {
+	/* the EAL moves the pointers about */
+	memcpy(plan->shuffled, plan->argv, sizeof(plan->shuffled));
+	if (rte_eal_init(plan->argc, plan->shuffled) < 0) {
 		snprintf(err, err_size, "DPDK does not start: %s", rte_strerror(rte_errno));
 		return rte_errno ? -rte_errno : -EIO;
 	}

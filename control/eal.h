@@ -25,7 +25,8 @@ struct sl_eal_machine {
 
 struct sl_eal_plan {
 	int argc;
-	char *argv[SL_EAL_ARGS_MAX]; /* NULL after the last */
+	char *argv[SL_EAL_ARGS_MAX];     /* NULL after the last */
+	char *shuffled[SL_EAL_ARGS_MAX]; /* what the EAL got */
 	unsigned workers;
 	unsigned cpu[SL_WORKERS_MAX]; /* of each worker, by worker id */
 	bool control_shares;          /* no CPU is left for the control thread alone */
