@@ -301,7 +301,7 @@ static void symlink_target_written_in_place_is_settled(void **state)
 
 static void symlink_target_renamed_over_is_taken_at_once(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_watch *watch = NULL;
 
 	mkdir("data", 0755);
 	write_file("data/v1", "one");
@@ -316,7 +316,7 @@ static void symlink_target_renamed_over_is_taken_at_once(void **state)
 /* Kubernetes: policy.yaml -> ..data/policy.yaml, ..data -> ..<time>, the old directory removed. */
 static void configmap_swap_is_taken_at_once_and_once(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_watch *watch = NULL;
 
 	for (int round = 1; round <= 3; round++) {
 		char dir[16], file[32], text[16];

@@ -1,0 +1,544 @@
+/*
+ * pipeline.c: what the packet's walk costs, in one process and on one core.
+ *
+ * Three forwarders take the same frames from the same source and give them to the same sink, in
+ * alternating runs, so that the machine's noise falls on all alike:
+ *
+ *   io      receive and send, nothing else: the limit
+ *   bare    parse, one rte_hash lookup by the flow's key, counters: what any stateful path costs
+ *   sluice  the whole walk
+ *
+ * The source is DPDK's net_pcap in infinite_rx mode (or, for more flows than mbufs, a loop that
+ * writes frames from memory), the sink net_null.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_hash.h>
+#include <rte_hash_crc.h>
+#include <rte_ip.h>
+#include <rte_malloc.h>
+#include <rte_ring_elem.h>
+#include <rte_udp.h>
+
+#include "config.h"
+#include "diag.h"
+#include "frames.h"
+#include "policy.h"
+#include "reload.h"
+#include "settings.h"
+#include "sluice/worker.h"
+
+#define BURST 32
+
+struct options {
+	const char *scenario;
+	unsigned flows, vlans, runs, prefixes;
+	double seconds;
+	bool ipv6, imix, memory, json, events;
+};
+
+struct source {
+	struct options options;
+	struct frames_spec spec;
+	uint8_t *templates; /* memory source: one 128-byte slot a flow */
+	uint16_t *lengths;
+	unsigned next, count;
+	struct rte_mempool *pool;
+	uint16_t pcap_port, null_port;
+	bool uplink_burst;
+};
+
+static void die(const char *what)
+{
+	fprintf(stderr, "bench: %s\n", what);
+	exit(1);
+}
+
+/* --- source and sink --- */
+
+#define SLOT 2048
+
+static uint16_t memory_rx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct source *source = ctx;
+
+	if (rte_pktmbuf_alloc_bulk(source->pool, pkts, n) != 0)
+		return 0;
+	for (uint16_t i = 0; i < n; i++) {
+		unsigned slot = source->next;
+		size_t stride = source->options.imix ? SLOT : 128;
+
+		if (++source->next == source->count)
+			source->next = 0;
+		rte_prefetch0(source->templates + (size_t)source->next * stride);
+		pkts[i]->data_len = source->lengths[slot];
+		pkts[i]->pkt_len = source->lengths[slot];
+		rte_memcpy(rte_pktmbuf_mtod(pkts[i], void *), source->templates + slot * stride,
+		           source->lengths[slot]);
+	}
+	return n;
+}
+
+static uint16_t pcap_rx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
+{
+	return rte_eth_rx_burst(((struct source *)ctx)->pcap_port, 0, pkts, n);
+}
+
+static uint16_t null_tx(void *ctx, struct rte_mbuf **pkts, uint16_t n)
+{
+	return rte_eth_tx_burst(((struct source *)ctx)->null_port, 0, pkts, n);
+}
+
+static void fill_templates(struct source *source)
+{
+	size_t stride = source->options.imix ? SLOT : 128;
+	uint8_t frame[FRAME_ROOM];
+
+	source->count = source->spec.flows;
+	source->templates = malloc(source->count * stride);
+	source->lengths = malloc(source->count * sizeof(uint16_t));
+	if (source->templates == NULL || source->lengths == NULL)
+		die("no memory for frames");
+	for (unsigned n = 0; n < source->count; n++) {
+		unsigned i = (unsigned)((uint64_t)n * 1000003u % source->count);
+
+		source->lengths[n] = frames_write(&source->spec, i, false, frame);
+		memcpy(source->templates + n * stride, frame, source->lengths[n]);
+	}
+}
+
+static void start_port(uint16_t port, struct rte_mempool *pool)
+{
+	struct rte_eth_conf conf = {0};
+
+	if (rte_eth_dev_configure(port, 1, 1, &conf) != 0 ||
+	    rte_eth_rx_queue_setup(port, 0, 1024, 0, NULL, pool) != 0 ||
+	    rte_eth_tx_queue_setup(port, 0, 1024, 0, NULL) != 0 || rte_eth_dev_start(port) != 0)
+		die("cannot start a port");
+}
+
+/* --- the bare lookup: numbers that any stateful forwarder has to pay --- */
+
+struct bare {
+	struct rte_hash *hash;
+	uint64_t packets[4096];
+	uint64_t *flows;
+};
+
+struct bare_key {
+	uint32_t inside, remote;
+	uint16_t sport, dport;
+	uint16_t vlan;
+	uint8_t proto, pad;
+};
+
+static bool bare_parse(const struct rte_mbuf *mbuf, struct bare_key *key)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const struct rte_vlan_hdr *vlan = (const struct rte_vlan_hdr *)(eth + 1);
+	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(vlan + 1);
+	const struct rte_udp_hdr *udp = (const struct rte_udp_hdr *)(ip + 1);
+
+	if (mbuf->data_len < sizeof(*eth) + sizeof(*vlan) + sizeof(*ip) + sizeof(*udp) ||
+	    eth->ether_type != RTE_BE16(RTE_ETHER_TYPE_VLAN) || ip->version_ihl != 0x45)
+		return false;
+	*key = (struct bare_key){
+	        .inside = ip->src_addr,
+	        .remote = ip->dst_addr,
+	        .sport = udp->src_port,
+	        .dport = udp->dst_port,
+	        .vlan = rte_be_to_cpu_16(vlan->vlan_tci) & 0xfff,
+	        .proto = ip->next_proto_id,
+	};
+	return true;
+}
+
+static struct bare *bare_create(unsigned flows)
+{
+	struct bare *bare = calloc(1, sizeof(*bare));
+	struct rte_hash_parameters params = {
+	        .name = "bare",
+	        .entries = flows * 2,
+	        .key_len = sizeof(struct bare_key),
+	        .hash_func = rte_hash_crc,
+	        .socket_id = SOCKET_ID_ANY,
+	};
+
+	if (bare == NULL || (bare->hash = rte_hash_create(&params)) == NULL ||
+	    (bare->flows = calloc(flows * 2 + 1, 64)) == NULL)
+		die("no memory for the bare table");
+	return bare;
+}
+
+static unsigned bare_turn(struct bare *bare, struct source *source,
+                          uint16_t (*rx)(void *, struct rte_mbuf **, uint16_t))
+{
+	struct rte_mbuf *pkts[BURST];
+	struct bare_key keys[BURST];
+	const void *key_ptrs[BURST];
+	int32_t positions[BURST];
+	uint16_t n = rx(source, pkts, BURST), sent;
+
+	for (uint16_t i = 0; i < n; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], void *));
+	for (uint16_t i = 0; i < n; i++) {
+		if (!bare_parse(pkts[i], &keys[i]))
+			memset(&keys[i], 0, sizeof(keys[i]));
+		key_ptrs[i] = &keys[i];
+	}
+	if (n > 0)
+		rte_hash_lookup_bulk(bare->hash, key_ptrs, n, positions);
+	for (uint16_t i = 0; i < n; i++) {
+		if (positions[i] < 0)
+			positions[i] = rte_hash_add_key(bare->hash, &keys[i]);
+		bare->flows[(size_t)positions[i] * 8]++;
+		bare->packets[keys[i].vlan]++;
+	}
+	sent = null_tx(source, pkts, n);
+	if (sent < n)
+		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+	return n;
+}
+
+/* --- the gateway --- */
+
+struct gateway {
+	struct sl_config config;
+	struct sl_settings settings;
+	struct sl_publication publication;
+	struct sl_reload *reload;
+	struct rte_ring *events;
+	struct sl_worker *worker;
+	uint64_t start_tsc, hz;
+};
+
+static uint64_t clock_us(void *ctx)
+{
+	const struct gateway *gateway = ctx;
+
+	/* 1767225600 s: some day in 2026. */
+	return 1767225600000000u + (rte_rdtsc() - gateway->start_tsc) * 1000000u / gateway->hz;
+}
+
+static void gateway_create(struct gateway *gateway, struct source *source,
+                           uint16_t (*rx)(void *, struct rte_mbuf **, uint16_t), const char *policy)
+{
+	struct sl_diag diag;
+	struct sl_policy_doc *doc = NULL;
+	struct sl_reload_params reload = {.publication = &gateway->publication, .workers = 1};
+	struct sl_worker_params params = {
+	        .count = 1,
+	        .settings = &gateway->settings,
+	        .publication = &gateway->publication,
+	        .pool = source->pool,
+	        .now_us = clock_us,
+	        .clock_ctx = gateway,
+	};
+	char err[256];
+
+	sl_diag_init(&diag);
+	gateway->start_tsc = rte_rdtsc();
+	gateway->hz = rte_get_tsc_hz();
+	sl_config_init_replay(&gateway->config);
+	gateway->config.limits.flows = RTE_MAX(source->options.flows * 2, 1u << 20);
+	gateway->config.limits.flows_per_sandbox = gateway->config.limits.flows;
+	if (sl_settings_from_config(&gateway->config, true, &diag, &gateway->settings) != 0 ||
+	    sl_policy_doc_read_buffer("bench", policy, strlen(policy), &diag, &doc) != 0) {
+		sl_diag_print(&diag, SL_DIAG_ERROR, stderr);
+		die("policy refused");
+	}
+	reload.config = &gateway->config;
+	gateway->reload = sl_reload_create(&reload, &diag);
+	if (gateway->reload == NULL || sl_reload_push(gateway->reload, doc, &diag, NULL) != 0) {
+		sl_diag_print(&diag, SL_DIAG_ERROR, stderr);
+		die("cannot compile the policy");
+	}
+	if (source->options.events)
+		gateway->events =
+		        rte_ring_create_elem("events", sizeof(struct sl_event), 4096, SOCKET_ID_ANY,
+		                             RING_F_SP_ENQ | RING_F_SC_DEQ);
+	params.events = gateway->events;
+	params.port[SL_PORT_SANDBOX] = (struct sl_port_io){rx, null_tx, source};
+	params.port[SL_PORT_UPLINK] = (struct sl_port_io){NULL, null_tx, source};
+	gateway->worker = sl_worker_create(&params, err, sizeof(err));
+	if (gateway->worker == NULL)
+		die(err);
+	sl_diag_free(&diag);
+	sl_policy_doc_free(doc);
+}
+
+/* --- measuring --- */
+
+enum forwarder {
+	IO,
+	BARE,
+	SLUICE,
+	FORWARDERS,
+};
+
+static const char *const forwarder_names[FORWARDERS] = {"io", "bare", "sluice"};
+
+struct result {
+	double mpps, cycles;
+};
+
+struct bench {
+	struct source source;
+	struct bare *bare;
+	struct gateway gateway;
+	uint16_t (*rx)(void *, struct rte_mbuf **, uint16_t);
+};
+
+static unsigned turn(struct bench *bench, enum forwarder forwarder)
+{
+	struct rte_mbuf *pkts[BURST];
+	uint16_t n, sent;
+
+	if (forwarder == SLUICE)
+		return sl_worker_turn(bench->gateway.worker);
+	if (forwarder == BARE)
+		return bare_turn(bench->bare, &bench->source, bench->rx);
+	n = bench->rx(&bench->source, pkts, BURST);
+	sent = null_tx(&bench->source, pkts, n);
+	if (sent < n)
+		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
+	return n;
+}
+
+static struct result measure(struct bench *bench, enum forwarder forwarder, double seconds)
+{
+	uint64_t hz = rte_get_tsc_hz(), packets = 0, start, end, last;
+
+	/* Each frame once before the clock runs: caches are warm and every flow is open. */
+	for (uint64_t warm = 0; warm < bench->source.spec.flows + 10000ull;)
+		warm += turn(bench, forwarder);
+	start = rte_rdtsc_precise();
+	end = start + (uint64_t)(seconds * (double)hz);
+	do {
+		for (int i = 0; i < 256; i++)
+			packets += turn(bench, forwarder);
+		last = rte_rdtsc_precise();
+	} while (last < end);
+	return (struct result){
+	        .mpps = (double)packets / ((double)(last - start) / (double)hz) / 1e6,
+	        .cycles = (double)(last - start) / (double)packets,
+	};
+}
+
+static int by_cycles(const void *a, const void *b)
+{
+	const struct result *x = a, *y = b;
+
+	return x->cycles < y->cycles ? -1 : x->cycles > y->cycles;
+}
+
+static struct result median(struct result *results, unsigned n)
+{
+	qsort(results, n, sizeof(*results), by_cycles);
+	return results[n / 2];
+}
+
+static void report(const struct bench *bench, struct result results[FORWARDERS][64])
+{
+	const struct options *options = &bench->source.options;
+	struct result middle[FORWARDERS];
+
+	for (int f = 0; f < FORWARDERS; f++)
+		middle[f] = median(results[f], options->runs);
+	if (options->json)
+		printf("{\"scenario\":\"%s\",\"flows\":%u,\"sandboxes\":%u,\"ipv6\":%s,"
+		       "\"imix\":%s,\"runs\":%u",
+		       options->scenario, options->flows, options->vlans,
+		       options->ipv6 ? "true" : "false", options->imix ? "true" : "false",
+		       options->runs);
+	else
+		printf("%s, %u flows, %u sandboxes, %s, %s; median of %u runs\n", options->scenario,
+		       options->flows, options->vlans, options->ipv6 ? "IPv6" : "IPv4",
+		       options->imix ? "IMIX" : "64 B", options->runs);
+	for (int f = 0; f < FORWARDERS; f++) {
+		if (options->json)
+			printf(",\"%s\":{\"mpps\":%.2f,\"cycles\":%.1f}", forwarder_names[f],
+			       middle[f].mpps, middle[f].cycles);
+		else
+			printf("  %-7s %7.2f Mpps %7.1f cycles\n", forwarder_names[f],
+			       middle[f].mpps, middle[f].cycles);
+	}
+	if (options->json)
+		printf(",\"ratio\":%.2f}\n", middle[SLUICE].cycles / middle[BARE].cycles);
+	else
+		printf("  sluice / bare: %.2f\n", middle[SLUICE].cycles / middle[BARE].cycles);
+}
+
+static void parse_options(int argc, char **argv, struct options *options)
+{
+	static const struct option longs[] = {
+	        {"scenario", required_argument, NULL, 's'},
+	        {"flows", required_argument, NULL, 'f'},
+	        {"sandboxes", required_argument, NULL, 'v'},
+	        {"runs", required_argument, NULL, 'r'},
+	        {"seconds", required_argument, NULL, 't'},
+	        {"prefixes", required_argument, NULL, 'p'},
+	        {"ipv6", no_argument, NULL, '6'},
+	        {"imix", no_argument, NULL, 'i'},
+	        {"memory", no_argument, NULL, 'm'},
+	        {"json", no_argument, NULL, 'j'},
+	        {"events", no_argument, NULL, 'e'},
+	        {NULL, 0, NULL, 0},
+	};
+	int c;
+
+	*options = (struct options){.scenario = "established",
+	                            .flows = 10000,
+	                            .vlans = 100,
+	                            .runs = 5,
+	                            .prefixes = 1000,
+	                            .seconds = 0.3};
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			options->scenario = optarg;
+			break;
+		case 'f':
+			options->flows = (unsigned)atoi(optarg);
+			break;
+		case 'v':
+			options->vlans = (unsigned)atoi(optarg);
+			break;
+		case 'r':
+			options->runs = (unsigned)atoi(optarg);
+			break;
+		case 't':
+			options->seconds = atof(optarg);
+			break;
+		case 'p':
+			options->prefixes = (unsigned)atoi(optarg);
+			break;
+		case '6':
+			options->ipv6 = true;
+			break;
+		case 'i':
+			options->imix = true;
+			break;
+		case 'm':
+			options->memory = true;
+			break;
+		case 'j':
+			options->json = true;
+			break;
+		case 'e':
+			options->events = true;
+			break;
+		default:
+			die("usage: bench_pipeline [--scenario established|deny-all|unknown|"
+			    "subnet-denied] [--flows N] [--sandboxes N] [--runs N] [--seconds S] "
+			    "[--prefixes N] [--ipv6] [--imix] [--memory] [--events] [--json]");
+		}
+	}
+	if (options->runs == 0 || options->runs > 64 || options->flows == 0)
+		die("1 to 64 runs, at least one flow");
+}
+
+static void start_eal(const char *capture)
+{
+	char pcap[256];
+	const char *args[13] = {"bench",
+	                        "--no-pci",
+	                        "--in-memory",
+	                        "--no-telemetry",
+	                        "--iova-mode=va",
+	                        "--lcores=0",
+	                        "--force-max-simd-bitwidth=512",
+	                        "--log-level=*:error",
+	                        "--vdev=net_null0,no-rx=1",
+	                        pcap};
+	int n = 10;
+
+	snprintf(pcap, sizeof(pcap), "--vdev=net_pcap0,rx_pcap=%s,infinite_rx=1", capture);
+	if (access("/sys/kernel/mm/hugepages/hugepages-2048kB", R_OK) != 0 ||
+	    getenv("BENCH_NO_HUGE") != NULL) {
+		args[n++] = "--no-huge";
+		args[n++] = "-m4096";
+	}
+	if (rte_eal_init(n, (char **)(uintptr_t)args) < 0)
+		die("no EAL (are there hugepages? echo 512 > /proc/sys/vm/nr_hugepages, or set "
+		    "BENCH_NO_HUGE=1)");
+}
+
+static void choose_frames(struct bench *bench, const char **mode)
+{
+	const struct options *options = &bench->source.options;
+	struct frames_spec *spec = &bench->source.spec;
+
+	*spec = (struct frames_spec){.flows = options->flows,
+	                             .vlans = options->vlans,
+	                             .ipv6 = options->ipv6,
+	                             .imix = options->imix,
+	                             .first_vlan = 1,
+	                             .remote4 = 0xc6330000};
+	*mode = "custom";
+	if (strcmp(options->scenario, "deny-all") == 0)
+		*mode = "deny-all";
+	else if (strcmp(options->scenario, "unknown") == 0)
+		spec->first_vlan = 2000;
+	else if (strcmp(options->scenario, "subnet-denied") == 0)
+		spec->remote4 = 0xcb007100 - 30000;
+	else if (strcmp(options->scenario, "allow-all") == 0)
+		*mode = "allow-all";
+	else if (strcmp(options->scenario, "established") != 0)
+		die("unknown scenario");
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench bench;
+	static struct result results[FORWARDERS][64];
+	char capture[] = "/tmp/bench-frames-XXXXXX";
+	struct options *options = &bench.source.options;
+	struct frames_spec small;
+	const char *mode;
+	unsigned mbufs;
+	char *policy;
+
+	parse_options(argc, argv, options);
+	options->memory |= options->flows > 100000 || options->imix;
+	choose_frames(&bench, &mode);
+	small = bench.source.spec;
+	if (options->memory)
+		small.flows = 1;
+	close(mkstemp(capture));
+	if (frames_capture(&small, capture) != 0)
+		die("cannot write the capture");
+	start_eal(capture);
+	mbufs = options->memory ? 16383 : options->flows * 2 + 16383;
+	bench.source.pool = rte_pktmbuf_pool_create("frames", mbufs, 256, 0,
+	                                            options->imix ? 2176 : 128 + 512, 0);
+	if (bench.source.pool == NULL)
+		die("no memory for mbufs (more hugepages?)");
+	if (rte_eth_dev_get_port_by_name("net_null0", &bench.source.null_port) != 0 ||
+	    rte_eth_dev_get_port_by_name("net_pcap0", &bench.source.pcap_port) != 0)
+		die("no ports");
+	start_port(bench.source.null_port, bench.source.pool);
+	if (options->memory)
+		fill_templates(&bench.source);
+	else
+		start_port(bench.source.pcap_port, bench.source.pool);
+	bench.rx = options->memory ? memory_rx : pcap_rx;
+	bench.bare = bare_create(options->flows);
+	policy = frames_policy(options->vlans, mode, options->prefixes);
+	gateway_create(&bench.gateway, &bench.source, bench.rx, policy);
+	for (unsigned run = 0; run < options->runs; run++)
+		for (int f = 0; f < FORWARDERS; f++)
+			results[f][run] = measure(&bench, (enum forwarder)f, options->seconds);
+	report(&bench, results);
+	free(policy);
+	unlink(capture);
+	return 0;
+}
