@@ -16,7 +16,8 @@ void sl_totals_add(struct sl_totals *totals, const struct sl_stats *stats)
 			uint64_t n = stats->sandbox[vlan].reason[r];
 
 			totals->reason[r] += n;
-			if (sl_reason_allows((enum sl_reason)r))
+			/* NONE: let out before there was a verdict (stats.h). */
+			if (r == SL_REASON_NONE || sl_reason_allows((enum sl_reason)r))
 				totals->forwarded += n;
 			else
 				totals->dropped += n;
@@ -32,8 +33,7 @@ void sl_totals_add(struct sl_totals *totals, const struct sl_stats *stats)
 
 bool sl_totals_balance(const struct sl_totals *totals)
 {
-	return totals->packets == totals->forwarded + totals->dropped + totals->held &&
-	       totals->reason[SL_REASON_NONE] == 0;
+	return totals->packets == totals->forwarded + totals->dropped + totals->held;
 }
 
 void sl_totals_print(const struct sl_totals *totals, bool with_held, FILE *out)
@@ -44,7 +44,7 @@ void sl_totals_print(const struct sl_totals *totals, bool with_held, FILE *out)
 	if (with_held)
 		fprintf(out, "held %" PRIu64 "\n", totals->held);
 	fprintf(out, "flows %" PRIu64 "\n", totals->flows);
-	for (int r = 0; r < SL_REASON_COUNT; r++)
+	for (int r = SL_REASON_NONE + 1; r < SL_REASON_COUNT; r++)
 		if (totals->reason[r] != 0)
 			fprintf(out, "reason %s %" PRIu64 "\n", sl_reason_name((enum sl_reason)r),
 			        totals->reason[r]);
@@ -58,7 +58,7 @@ void sl_totals_print_json(const struct sl_totals *totals, FILE *out)
 	        "{\"packets\":%" PRIu64 ",\"forwarded\":%" PRIu64 ",\"dropped\":%" PRIu64
 	        ",\"flows\":%" PRIu64 ",\"reasons\":{",
 	        totals->packets, totals->forwarded, totals->dropped, totals->flows);
-	for (int r = 0; r < SL_REASON_COUNT; r++) {
+	for (int r = SL_REASON_NONE + 1; r < SL_REASON_COUNT; r++) {
 		if (totals->reason[r] == 0)
 			continue;
 		fprintf(out, "%s\"%s\":%" PRIu64, comma, sl_reason_name((enum sl_reason)r),
