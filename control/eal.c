@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_memory.h>
 
 #include "config.h"
 #include "ports.h"
@@ -263,8 +265,12 @@ static int plan_device(const struct sl_config *config, const char *dev, struct s
 
 	if (sl_ports_is_pci(dev)) {
 		add(plan, "--allow=%s", dev);
+		plan->memory_is_mapped = true;
 		return 0;
 	}
+	if (strncmp(dev, "net_virtio_user", 15) == 0 || strncmp(dev, "net_vhost", 9) == 0 ||
+	    strncmp(dev, "net_memif", 9) == 0)
+		plan->memory_is_mapped = true;
 	ret = sl_ports_devargs(dev, plan->workers, config->machine.mtu, devargs, sizeof(devargs));
 	if (ret != 0) {
 		snprintf(err, err_size, "the device string \"%.64s...\" is too long", dev);
@@ -340,6 +346,35 @@ void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 	add(plan, "--lcores=0@%u", cpu);
 }
 
+/*
+ * Without hugepages DPDK's memory is a file in memory, in pages of 4 KiB: the address tables alone
+ * then cost tens of thousands of page faults at start, and a TLB miss a lookup later. Private
+ * memory in its place lets the kernel use large pages by itself. What is in it already is copied,
+ * then one call swaps it in. Where that fails everything stays as it was.
+ */
+static int make_private(const struct rte_memseg_list *list, void *ctx)
+{
+	size_t page = list->page_sz, pages = list->len / page;
+	unsigned char *resident = malloc(pages);
+	char *base = list->base_va, *copy = MAP_FAILED;
+
+	(void)ctx;
+	if (resident != NULL && !list->external && mincore(base, list->len, resident) == 0)
+		copy = mmap(NULL, list->len, PROT_READ | PROT_WRITE,
+		            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	for (size_t i = 0; copy != MAP_FAILED && i < pages; i++)
+		if (resident[i] & 1)
+			memcpy(copy + i * page, base + i * page, page);
+	free(resident);
+	if (copy == MAP_FAILED)
+		return 0;
+	if (mremap(copy, list->len, list->len, MREMAP_MAYMOVE | MREMAP_FIXED, base) == MAP_FAILED)
+		munmap(copy, list->len);
+	else
+		madvise(base, list->len, MADV_HUGEPAGE);
+	return 0;
+}
+
 int sl_eal_start(struct sl_eal_plan *plan, char *err, size_t err_size)
 {
 	/* the EAL moves the pointers about */
@@ -348,5 +383,8 @@ int sl_eal_start(struct sl_eal_plan *plan, char *err, size_t err_size)
 		snprintf(err, err_size, "DPDK does not start: %s", rte_strerror(rte_errno));
 		return rte_errno ? -rte_errno : -EIO;
 	}
+	/* before anybody else has a thread or a device that uses it */
+	if (!plan->huge_pages && !plan->memory_is_mapped)
+		rte_memseg_list_walk(make_private, NULL);
 	return 0;
 }

@@ -32,6 +32,7 @@ struct sl_eal_plan {
 	bool control_shares;          /* no CPU is left for the control thread alone */
 	bool workers_share;           /* more workers than CPUs */
 	bool huge_pages;
+	bool memory_is_mapped; /* by a device, or by the process at a device's other end */
 	uint32_t memory_mib;
 };
 

@@ -7,13 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_mbuf.h>
 #include <rte_ring_elem.h>
 
 #include "config.h"
 #include "diag.h"
+#include "eal.h"
 #include "policy.h"
 #include "reload.h"
 #include "settings.h"
@@ -76,27 +75,14 @@ static void *must(void *memory)
 
 void inproc_eal(void)
 {
-	static bool started;
-	static const char *const args[] = {"test",
-	                                   "--no-huge",
-	                                   "-m",
-	                                   "4096",
-	                                   "--no-pci",
-	                                   "--no-telemetry",
-	                                   "--no-shconf",
-	                                   "--iova-mode=va",
-	                                   "--force-max-simd-bitwidth=512",
-	                                   "--lcores=0",
-	                                   "--log-level=lib.*:error"};
-	char *argv[RTE_DIM(args)];
+	static struct sl_eal_plan plan;
+	char err[256];
 
-	if (started)
+	if (plan.argc > 0)
 		return;
-	started = true;
-	for (size_t i = 0; i < RTE_DIM(args); i++)
-		argv[i] = must(strdup(args[i])); /* the EAL keeps pointers to them */
-	if (rte_eal_init(RTE_DIM(args), argv) < 0)
-		violated("no EAL: %s", rte_strerror(rte_errno));
+	sl_eal_plan_alone(4096, &plan);
+	if (sl_eal_start(&plan, err, sizeof(err)) != 0)
+		violated("%s", err);
 }
 
 /* ---- the clock and the ports ---- */
