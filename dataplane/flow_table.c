@@ -3,9 +3,9 @@
  */
 #include "flow_table.h"
 
+#include <emmintrin.h> /* SSE2: every x86-64 has it */
 #include <rte_common.h>
 #include <rte_prefetch.h>
-#include <rte_random.h>
 #include <sys/random.h>
 
 #include <string.h>
@@ -51,7 +51,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-uint32_t sl_flow_table_hash(const struct sl_flow_table *table, const struct sl_key *key)
+static inline uint32_t hash_of(const struct sl_flow_table *table, const struct sl_key *key)
 {
 	uint64_t word[5], hash;
 
@@ -62,6 +62,11 @@ uint32_t sl_flow_table_hash(const struct sl_flow_table *table, const struct sl_k
 		hash = mix(hash ^ table->secret[1], word[4] ^ table->secret[2]);
 	}
 	return (uint32_t)(hash ^ (hash >> 32));
+}
+
+uint32_t sl_flow_table_hash(const struct sl_flow_table *table, const struct sl_key *key)
+{
+	return hash_of(table, key);
 }
 
 static inline uint16_t signature_of(uint32_t hash)
@@ -80,24 +85,38 @@ static inline bool key_equal(const struct sl_key *a, const struct sl_key *b)
 	return a->family == SL_FAMILY_4 || ((x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
 }
 
-struct sl_flow *sl_flow_table_find(struct sl_flow_table *table, const struct sl_key *key,
+/* A bit for each slot of the bucket whose signature is this one. */
+static inline unsigned slots_of(const struct sl_bucket *bucket, uint16_t signature)
+{
+	__m128i all = _mm_load_si128((const __m128i *)bucket->signature);
+	__m128i same = _mm_cmpeq_epi16(all, _mm_set1_epi16((short)signature));
+
+	return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(same, _mm_setzero_si128()));
+}
+
+static inline struct sl_flow *find(struct sl_flow_table *table, const struct sl_key *key,
                                    uint32_t hash)
 {
 	struct sl_bucket *bucket = &table->buckets[hash & table->bucket_mask];
 	uint16_t signature = signature_of(hash);
 
 	for (;;) {
-		for (unsigned i = 0; i < SL_BUCKET_SLOTS; i++)
-			if (bucket->signature[i] == signature) {
-				struct sl_flow *flow = &table->flows[bucket->flow[i]];
+		for (unsigned slots = slots_of(bucket, signature); slots != 0; slots &= slots - 1) {
+			struct sl_flow *flow = &table->flows[bucket->flow[__builtin_ctz(slots)]];
 
-				if (key_equal(&flow->key, key))
-					return flow;
-			}
-		if (bucket->next == 0)
+			if (likely(key_equal(&flow->key, key)))
+				return flow;
+		}
+		if (likely(bucket->next == 0))
 			return NULL;
 		bucket = sl_pool_at(&table->overflow, bucket->next);
 	}
+}
+
+struct sl_flow *sl_flow_table_find(struct sl_flow_table *table, const struct sl_key *key,
+                                   uint32_t hash)
+{
+	return find(table, key, hash);
 }
 
 void sl_flow_table_find_bulk(struct sl_flow_table *table, struct sl_pkt *pkts, const uint16_t *idx,
@@ -106,22 +125,21 @@ void sl_flow_table_find_bulk(struct sl_flow_table *table, struct sl_pkt *pkts, c
 	for (unsigned i = 0; i < n; i++) {
 		struct sl_pkt *pkt = &pkts[idx[i]];
 
-		pkt->hash = sl_flow_table_hash(table, &pkt->key);
+		pkt->hash = hash_of(table, &pkt->key);
 		rte_prefetch0(&table->buckets[pkt->hash & table->bucket_mask]);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct sl_pkt *pkt = &pkts[idx[i]];
 		const struct sl_bucket *bucket = &table->buckets[pkt->hash & table->bucket_mask];
-		uint16_t signature = signature_of(pkt->hash);
+		unsigned slots = slots_of(bucket, signature_of(pkt->hash));
 
-		for (unsigned k = 0; k < SL_BUCKET_SLOTS; k++)
-			if (bucket->signature[k] == signature)
-				rte_prefetch0(&table->flows[bucket->flow[k]]);
+		if (likely(slots != 0))
+			rte_prefetch0(&table->flows[bucket->flow[__builtin_ctz(slots)]]);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct sl_pkt *pkt = &pkts[idx[i]];
 
-		pkt->flow = sl_flow_table_find(table, &pkt->key, pkt->hash);
+		pkt->flow = find(table, &pkt->key, pkt->hash);
 	}
 }
 
@@ -173,7 +191,10 @@ struct sl_flow *sl_flow_table_insert(struct sl_flow_table *table, const struct s
 	flow = &table->flows[index];
 	memset(flow, 0, sizeof(*flow));
 	memset(&table->colds[index], 0, sizeof(table->colds[index]));
-	flow->key = *key;
+	if (key->family == SL_FAMILY_4)
+		memcpy(&flow->key, key, 16); /* the rest is not set in an IPv4 packet's key */
+	else
+		flow->key = *key;
 	return flow;
 }
 

@@ -107,6 +107,20 @@ static bool parse_ethernet(struct sl_worker *worker, struct sl_pkt *pkt, uint32_
 	       *type != RTE_ETHER_TYPE_QINQ3;
 }
 
+/* RFC 791 3.1: the header's 16-bit words add up to 0xffff, carries around. */
+static inline bool ipv4_checksum_good(const struct rte_ipv4_hdr *ip)
+{
+	uint32_t word[5];
+	uint64_t sum;
+
+	memcpy(word, ip, sizeof(word));
+	sum = (uint64_t)word[0] + word[1] + word[2] + word[3] + word[4];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+}
+
 static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t len)
 {
 	const struct rte_ipv4_hdr *ip = sl_pkt_at(pkt, const struct rte_ipv4_hdr, pkt->l3_off);
@@ -121,7 +135,7 @@ static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t le
 		return false;
 	if (frag & 0x8000) /* reserved (RFC 791), a covert bit */
 		return false;
-	if (!worker->settings->checksums_ignore && rte_raw_cksum(ip, sizeof(*ip)) != 0xffff &&
+	if (unlikely(!ipv4_checksum_good(ip)) && !worker->settings->checksums_ignore &&
 	    !(worker->settings->checksums_partial && ip->hdr_checksum == 0))
 		return false;
 	if (ip->src_addr == ip->dst_addr || ip->dst_addr == RTE_BE32(RTE_IPV4_BROADCAST))

@@ -23,11 +23,9 @@ static void hand_over(struct sl_worker *worker, struct sl_pkt *pkt, unsigned own
 }
 
 /* Addresses that a sandbox without `source` may have. */
-static bool is_private(const struct sl_addr *addr)
+static inline bool is_private(uint8_t family, const uint8_t *b)
 {
-	const uint8_t *b = addr->bytes;
-
-	if (addr->family == SL_FAMILY_6)
+	if (family == SL_FAMILY_6)
 		return (b[0] & 0xfe) == 0xfc; /* fc00::/7 */
 	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
 	       (b[0] == 100 && (b[1] & 0xc0) == 64);
@@ -37,41 +35,52 @@ bool sl_sandbox_owns(const struct sl_worker *worker, const struct sl_sandbox *sa
                      const struct sl_addr *addr)
 {
 	if (!sandbox->has_source)
-		return !worker->settings->source_rule || is_private(addr);
+		return !worker->settings->source_rule || is_private(addr->family, addr->bytes);
 	for (unsigned i = 0; i < sandbox->source_count; i++)
 		if (sl_net_contains(&sandbox->sources[i], addr))
 			return true;
 	return false;
 }
 
-static void settle(struct sl_worker *worker, struct sl_pkt *pkt)
+/* The same question of a packet, without making a struct of its address where none is needed. */
+static inline bool source_is_own(const struct sl_worker *worker, const struct sl_pkt *pkt)
 {
-	struct sl_vlan *vlan = &worker->vlans[pkt->vlan];
 	struct sl_addr inside;
 
+	if (likely(!pkt->sandbox->has_source))
+		return !worker->settings->source_rule ||
+		       is_private(pkt->key.family, pkt->key.inside6);
+	sl_key_inside(&pkt->key, &inside);
+	return sl_sandbox_owns(worker, pkt->sandbox, &inside);
+}
+
+static inline bool may_be_neighbour(const struct sl_pkt *pkt)
+{
+	return pkt->l3 == SL_L3_ARP || (pkt->l3 == SL_L3_IPV6 && pkt->proto == IPPROTO_ICMPV6);
+}
+
+static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
+{
 	pkt->sandbox = sl_worker_sandbox(worker, pkt->vlan);
-	if (pkt->sandbox == NULL) {
+	if (unlikely(pkt->sandbox == NULL)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_UNKNOWN_SANDBOX);
 		return;
 	}
-	if (sl_neighbour(worker, pkt))
+	if (unlikely(may_be_neighbour(pkt)) && sl_neighbour(worker, pkt))
 		return;
-	if (pkt->l3 != SL_L3_IPV4 && pkt->l3 != SL_L3_IPV6) {
+	if (unlikely(pkt->l3 != SL_L3_IPV4 && pkt->l3 != SL_L3_IPV6)) {
 		sl_verdict_refuse_quietly(worker, pkt,
 		                          pkt->sandbox->mode == SL_MODE_DENY_ALL
 		                                  ? SL_REASON_DENY_ALL
 		                                  : SL_REASON_PROTOCOL_NOT_ALLOWED);
 		return;
 	}
-	if (pkt->in_port == SL_PORT_SANDBOX) {
-		sl_key_inside(&pkt->key, &inside);
-		if (!sl_sandbox_owns(worker, pkt->sandbox, &inside)) {
-			sl_verdict_refuse_quietly(worker, pkt, SL_REASON_SOURCE_SPOOFED);
-			return;
-		}
+	if (pkt->in_port == SL_PORT_SANDBOX && unlikely(!source_is_own(worker, pkt))) {
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_SOURCE_SPOOFED);
+		return;
 	}
 	/* Flows that were open before are cut by flow.c; where there are none, this is all. */
-	if (pkt->sandbox->mode == SL_MODE_DENY_ALL && vlan->flows == 0) {
+	if (pkt->sandbox->mode == SL_MODE_DENY_ALL && worker->vlans[pkt->vlan].flows == 0) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_DENY_ALL, NULL);
 		pkt->quiet = pkt->in_port != SL_PORT_SANDBOX || pkt->fragment;
 	}

@@ -45,8 +45,8 @@ struct sl_vlan {
 	struct sl_bucket_rate fragment_walks;
 };
 
-struct sl_tx_entry {
-	struct rte_mbuf *mbuf;
+/* Whom a queued frame counts for. */
+struct sl_tx_account {
 	uint16_t vlan;   /* counters' slot */
 	uint16_t weight; /* packets that came in and leave with this frame (0: made here) */
 	uint8_t reason;  /* enum sl_reason they count under */
@@ -54,7 +54,8 @@ struct sl_tx_entry {
 
 struct sl_tx {
 	unsigned count;
-	struct sl_tx_entry entry[SL_TX_BUFFER];
+	struct rte_mbuf *mbuf[SL_TX_BUFFER];
+	struct sl_tx_account account[SL_TX_BUFFER];
 };
 
 /* Holds with the same kind of deadline, oldest first. */
@@ -98,7 +99,8 @@ struct sl_worker {
 	struct sl_deadlines quics_open;
 	struct sl_quic_crypto *quic_crypto;
 
-	struct sl_pool dns_streams; /* of struct sl_dns_stream */
+	struct sl_pool dns_streams;            /* of struct sl_dns_stream */
+	struct sl_deadlines dns_streams_timed; /* until the message is complete */
 
 	struct sl_pool pins;          /* of struct sl_pin */
 	struct sl_pool pin_addresses; /* of struct sl_pin_address */

@@ -5,20 +5,19 @@
  */
 #include "tx.h"
 
-static void count_sent(struct sl_worker *worker, enum sl_port_id port,
-                       const struct sl_tx_entry *entry)
+static inline void count_sent(struct sl_worker *worker, enum sl_port_id port,
+                              const struct sl_tx_account *account)
 {
-	worker->stats->tx[port]++;
-	if (entry->weight > 0)
-		sl_count(worker, entry->vlan, entry->reason, entry->weight);
+	if (likely(account->weight > 0))
+		sl_count(worker, account->vlan, account->reason, account->weight);
 	else
 		worker->stats->made[port]++;
 }
 
-static void count_refused(struct sl_worker *worker, const struct sl_tx_entry *entry)
+static void count_refused(struct sl_worker *worker, const struct sl_tx_account *account)
 {
-	if (entry->weight > 0)
-		sl_count(worker, entry->vlan, SL_REASON_TX_FULL, entry->weight);
+	if (account->weight > 0)
+		sl_count(worker, account->vlan, SL_REASON_TX_FULL, account->weight);
 	else
 		worker->stats->made_dropped++;
 }
@@ -27,26 +26,22 @@ static void flush_port(struct sl_worker *worker, enum sl_port_id port)
 {
 	struct sl_tx *tx = &worker->tx[port];
 	const struct sl_port_io *io = &worker->params.port[port];
-	struct rte_mbuf *burst[SL_TX_BUFFER];
 	unsigned sent = 0;
 
-	if (tx->count == 0)
-		return;
-	for (unsigned i = 0; i < tx->count; i++)
-		burst[i] = tx->entry[i].mbuf;
 	while (sent < tx->count) {
-		uint16_t n = io->tx(io->ctx, burst + sent, (uint16_t)(tx->count - sent));
+		uint16_t n = io->tx(io->ctx, tx->mbuf + sent, (uint16_t)(tx->count - sent));
 
-		if (n == 0)
+		if (unlikely(n == 0))
 			break;
 		sent += n;
 	}
+	worker->stats->tx[port] += sent;
 	for (unsigned i = 0; i < sent; i++)
-		count_sent(worker, port, &tx->entry[i]);
+		count_sent(worker, port, &tx->account[i]);
 	for (unsigned i = sent; i < tx->count; i++)
-		count_refused(worker, &tx->entry[i]);
-	if (sent < tx->count)
-		rte_pktmbuf_free_bulk(burst + sent, tx->count - sent);
+		count_refused(worker, &tx->account[i]);
+	if (unlikely(sent < tx->count))
+		rte_pktmbuf_free_bulk(tx->mbuf + sent, tx->count - sent);
 	tx->count = 0;
 }
 
@@ -57,11 +52,11 @@ void sl_tx_put(struct sl_worker *worker, enum sl_port_id port, struct rte_mbuf *
 
 	if (unlikely(tx->count == SL_TX_BUFFER))
 		flush_port(worker, port);
-	tx->entry[tx->count++] = (struct sl_tx_entry){
-	        .mbuf = mbuf,
+	tx->mbuf[tx->count] = mbuf;
+	tx->account[tx->count++] = (struct sl_tx_account){
 	        .vlan = vlan,
 	        .weight = (uint16_t)weight,
-	        .reason = reason,
+	        .reason = (uint8_t)reason,
 	};
 }
 

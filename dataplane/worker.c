@@ -37,7 +37,8 @@ static void fill_burst(struct sl_worker *worker, struct rte_mbuf **mbufs, unsign
 		struct sl_pkt *pkt = &worker->pkts[i];
 
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
-		memset(pkt, 0, sizeof(*pkt));
+		/* Addresses in the key are written where there are any. */
+		memset(pkt, 0, offsetof(struct sl_pkt, key.inside4));
 		pkt->mbuf = mbufs[i];
 		pkt->in_port = (uint8_t)(in_port < 0 ? mbufs[i]->port : in_port);
 		worker->stats->rx[pkt->in_port]++;
