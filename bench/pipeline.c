@@ -217,7 +217,7 @@ struct gateway {
 	struct sl_reload *reload;
 	struct rte_ring *events;
 	struct sl_worker *worker;
-	uint64_t start_tsc, hz;
+	uint64_t start_tsc, us_per_tsc; /* scaled by 2^32 */
 };
 
 static uint64_t clock_us(void *ctx)
@@ -225,7 +225,10 @@ static uint64_t clock_us(void *ctx)
 	const struct gateway *gateway = ctx;
 
 	/* 1767225600 s: some day in 2026. */
-	return 1767225600000000u + (rte_rdtsc() - gateway->start_tsc) * 1000000u / gateway->hz;
+	return 1767225600000000u +
+	       (uint64_t)(((unsigned __int128)(rte_rdtsc() - gateway->start_tsc) *
+	                   gateway->us_per_tsc) >>
+	                  32);
 }
 
 static void gateway_create(struct gateway *gateway, struct source *source,
@@ -246,7 +249,7 @@ static void gateway_create(struct gateway *gateway, struct source *source,
 
 	sl_diag_init(&diag);
 	gateway->start_tsc = rte_rdtsc();
-	gateway->hz = rte_get_tsc_hz();
+	gateway->us_per_tsc = (uint64_t)((double)(1ull << 32) * 1e6 / (double)rte_get_tsc_hz());
 	sl_config_init_replay(&gateway->config);
 	gateway->config.limits.flows = RTE_MAX(source->options.flows * 2, 1u << 20);
 	gateway->config.limits.flows_per_sandbox = gateway->config.limits.flows;

@@ -11,7 +11,7 @@
 #include "stream.h"
 #include "tx.h"
 
-#define BURST        32
+#define BURST        64
 #define SWEEP_BUDGET 256 /* flows that a turn judges again after a push */
 
 static void set_clock(struct sl_worker *worker)
