@@ -13,8 +13,9 @@ import time
 from topology import HERE, LabError, die_with_parent, wait_for
 
 ROOT = HERE.parent.parent
+READY = re.compile(r"ready: .*generation (\d+)")
 ENFORCED = re.compile(r"policy generation (\d+) enforced")
-REFUSED = re.compile(r"policy\b.*\b(refused|rejected|not taken)")
+REFUSED = re.compile(r"policy refused, generation \d+ stays in force")
 
 
 def sluice_binary():
@@ -122,12 +123,12 @@ class Gateway(Process):
         self.config_file.write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML
 
     def launch(self):
-        """Starts it and waits until its first generation is enforced."""
+        """Starts it and waits until it forwards by its first generation."""
         super().__init__(self.lab.gateway_space,
                          [sluice_binary(), "run", "-c", self.config_file, *self.args],
                          self.where / "log")
-        self.spoken = 0
-        self.generation = self.await_enforced()
+        match, self.spoken = self.await_line(READY)
+        self.generation = int(match.group(1))
 
     def restart(self):
         """Starts it again over the same files, as a supervisor would."""
@@ -192,11 +193,11 @@ class Gateway(Process):
             return f"an event {expected}; came:\n" + "\n".join(map(json.dumps, self.events()))
         return wait_for(lambda: self.events(**expected), nothing)[-1]
 
-    def denied(self, sandbox, reason, **expected):
+    def denied(self, sandbox, reason, /, **expected):
         event = self.await_event(vlan=sandbox.vlan, verdict="deny", reason=reason, **expected)
         return event
 
-    def allowed(self, sandbox, reason, **expected):
+    def allowed(self, sandbox, reason, /, **expected):
         return self.await_event(vlan=sandbox.vlan, verdict="allow", reason=reason, **expected)
 
     # Its end.

@@ -14,6 +14,7 @@ Needs root. Nothing outside the lab's own namespaces is touched, and they go whe
 import atexit
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -142,13 +143,14 @@ class Sandbox:
         via.left.wait(lambda f: f[12:14] == b"\x08\x06" and f[38:42] == asked,
                       f"the ARP request for {target} to come out of the gateway")
 
-    def sent_out(self, needle, through=None):
-        """True if these bytes, or this name, left the gateway in any form that a wire shows."""
+    def sent_out(self, needle, through=None, whole=False):
+        """True if these bytes, or this name, left the gateway in any form that a wire shows.
+
+        `whole`: not as the end of a longer name (one that is allowed, say).
+        """
         self.barrier(through)
-        forms = [needle.lower()] if isinstance(needle, bytes) else forms_of(needle)
-        text = b"".join(frame.lower() + b"\n" for frame in self.left.frames)
-        return any(form in text for form in forms) or any(form in stream.lower() for form in forms
-                                                          for stream in self.streams_out().values())
+        form = forms_of(needle, whole)
+        return any(form.search(seen) for seen in (*self.left.frames, *self.streams_out().values()))
 
     def streams_out(self):
         """TCP payload that left, put together by sequence number: {(src, sport, dst, dport): bytes}."""
@@ -218,10 +220,16 @@ def packed_address(address):
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
-def forms_of(name):
-    """A name as text (hellos, HTTP) and as DNS labels."""
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.lower().split("."))
-    return [name.lower().encode(), labels]
+def forms_of(needle, whole=False):
+    """A pattern for bytes, or for a name as text (hellos, HTTP) and as DNS labels, in any case."""
+    if isinstance(needle, bytes):
+        return re.compile(re.escape(needle), re.I)
+    text = re.escape(needle.encode())
+    labels = b"".join(b"[%c]" % len(label) + re.escape(label.encode()) for label in needle.split("."))
+    if whole:  # behind the counts of a query's header; behind its length, or no letter of a name
+        labels = rb"\x00\x01\x00\x00\x00\x00\x00." + labels
+        text = rb"(?:%b|(?<![\w.-]))%b(?![\w.-])" % (re.escape(len(needle).to_bytes(2, "big")), text)
+    return re.compile(text + b"|" + labels, re.I | re.S)
 
 
 def joined(pieces):

@@ -47,7 +47,18 @@ def tls_session(sandbox, name, address=REGISTRY):
 
 def ask(session, name):
     session.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
-    return session.recv(4096)
+    answer = b""
+    while b"from=" not in answer:  # the end of the body
+        answer += session.recv(4096)
+    return answer
+
+
+def is_cut(session):
+    """True if the peer's end is gone (Python's TLS reports a reset as the end of the stream)."""
+    try:
+        return session.recv(100) == b""
+    except ConnectionResetError:
+        return True
 
 
 def resets_out(sandbox, address):
@@ -104,8 +115,7 @@ def test_flow_of_a_name_that_stays_allowed_goes_on(lab):
             tls_session(build, "github.com", "198.51.100.12") as cut:
         assert b"200 OK" in ask(kept, "registry.npmjs.org") and b"200 OK" in ask(cut, "github.com")
         gateway.push(names("registry.npmjs.org", "assets.example"))
-        with pytest.raises(ConnectionResetError):
-            cut.recv(100)
+        assert is_cut(cut)
         assert b"200 OK" in ask(kept, "registry.npmjs.org")
     gateway.denied(build, "policy-changed", name="github.com", generation=2)
     assert not gateway.events(reason="policy-changed", name="registry.npmjs.org")
@@ -121,8 +131,7 @@ def test_flow_that_never_proved_a_name_ends_with_allow_all(lab):
         policy = names("registry.npmjs.org")
         policy["sandboxes"][0]["policy"]["subnets"] = {"allow": ["192.0.2.0/24"]}
         gateway.push(policy)
-        with pytest.raises(ConnectionResetError):
-            session.recv(100)
+        assert is_cut(session)
         kept.sendall(b"kept")  # its address is allowed without a name
         assert kept.recv(100) == b"kept"
     assert build.https("registry.npmjs.org").ok
