@@ -80,6 +80,7 @@ void sl_dns_destroy(struct sl_worker *worker)
 	}
 	if (worker->queries.base != NULL)
 		sl_pool_destroy(&worker->queries);
+	sl_dns_tcp_destroy(worker);
 }
 
 /* ---- which address is a resolver ---- */
@@ -236,7 +237,7 @@ void sl_dns_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason r
 
 void sl_dns_timeouts(struct sl_worker *worker)
 {
-	sl_dns_udp_timeouts(worker);
+	sl_dns_pending_timeouts(worker);
 	sl_dns_tcp_timeouts(worker);
 	sl_pins_sweep(worker);
 }

@@ -1,6 +1,6 @@
 /*
- * dns.h: what the files of DNS judgement share: dns.c (gate, judgement, timeouts), dns_udp.c,
- * dns_tcp.c. Others know only what stages.h declares.
+ * dns.h: what the files of DNS judgement share: dns.c (gate, judgement), dns_pending.c, dns_udp.c,
+ * dns_tcp.c and its two helpers. Others know only what stages.h declares.
  */
 #ifndef DATAPLANE_DNS_H
 #define DATAPLANE_DNS_H
@@ -8,17 +8,16 @@
 #include "deadline.h"
 #include "inspect/dns.h"
 #include "stages.h"
-
-#define SL_QUERIES_PER_FLOW 16
-#define SL_MISMATCHES_MAX   8
+#include "stream.h"
 
 /* A query that left and was not answered yet. Counted against the sandbox's `held-bytes`. */
 struct sl_query {
 	struct sl_deadline deadline; /* in worker->queries_open */
 	uint32_t flow;               /* index */
-	uint32_t flow_next;          /* the flow's next query, or 0; the first is in its `hold` */
+	uint32_t next;               /* of the same flow; 0: none */
 	uint32_t name;               /* in the names table; holds a reference */
 	uint32_t epoch;              /* of the sandbox, when the name was last found allowed */
+	uint16_t vlan;
 	uint16_t client_id;
 	uint8_t mismatches;
 	struct sl_dns_case client_case;
@@ -58,16 +57,124 @@ enum sl_parse sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbo
                                 const uint8_t *msg, size_t len, const struct sl_dns_question *sent,
                                 uint32_t name, bool pin);
 
+/*
+ * dns_pending.c: queries that wait for their answers. `first` is where the flow keeps the index of
+ * its first one.
+ */
+static inline struct sl_query *sl_dns_pending_at(const struct sl_worker *worker, uint32_t index)
+{
+	return sl_pool_at(&worker->queries, index);
+}
+
+/*
+ * One more for a query that the policy allows; `sent` is the caller's to fill in. 0: the flow has
+ * `most` already, or a limit of memory is reached.
+ */
+uint32_t sl_dns_pending_make(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                             const struct sl_flow *flow, uint32_t *first, unsigned most,
+                             const struct sl_dns_query *asked);
+
+/* The same query of the same client, still pending. 0: none. */
+uint32_t sl_dns_pending_find(const struct sl_worker *worker, uint32_t first,
+                             const struct sl_dns_query *asked);
+
+/* It was found allowed and sent again now. */
+void sl_dns_pending_renew(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                          uint32_t index);
+
+/* True if the policy, which may have changed since, still allows the name. */
+bool sl_dns_pending_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                            struct sl_query *query);
+
+void sl_dns_pending_free(struct sl_worker *worker, uint32_t *first, uint32_t index);
+void sl_dns_pending_free_all(struct sl_worker *worker, uint32_t *first);
+void sl_dns_pending_timeouts(struct sl_worker *worker);
+
 /* dns_udp.c */
 void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_dns_udp_walk(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_dns_udp_end(struct sl_worker *worker, struct sl_flow *flow);
-void sl_dns_udp_timeouts(struct sl_worker *worker);
 
-/* dns_tcp.c */
+/* dns_tcp.c: the connection. */
+enum sl_dns_tcp_phase {
+	SL_DNS_TCP_OPENING = 0, /* SYN let out, no SYN/ACK yet */
+	SL_DNS_TCP_OPEN,
+};
+
+/*
+ * A gated TCP connection. Stream offsets count from base_seq, which moves on as the server
+ * acknowledges: acked <= released <= stream.contiguous <= stream.end.
+ */
+struct sl_dns_stream {
+	struct sl_deadline deadline; /* in worker->dns_streams_timed, if timed */
+	uint32_t flow;               /* index */
+	uint32_t pending;            /* queries that wait for answers */
+	uint8_t phase;               /* enum sl_dns_tcp_phase */
+	bool timed;                  /* bytes are on hold */
+	bool has_timestamps;
+	uint16_t client_mss;
+	uint16_t server_mss; /* 0: it named none */
+	uint32_t iss;        /* the client's initial sequence number */
+	uint32_t irs;        /* the server's */
+	uint32_t base_seq;
+	uint32_t acked;
+	uint32_t released; /* behind the last message that was let out */
+	uint32_t held_packets;
+	/* of the client's latest segment, for those made from the copy */
+	uint32_t ack;
+	uint16_t window;
+	uint32_t ts_value;
+	uint32_t ts_echo;
+	struct sl_stream stream; /* what the client sent */
+	/* the other direction */
+	uint32_t server_next; /* the next byte of the server's that the sandbox gets */
+	uint16_t answer_bytes;
+	uint16_t answer_have;
+	uint8_t prefix_have;
+	bool answer_skipped; /* no memory for this one: it pins nothing */
+	bool answers_lost;   /* a length that no message has: nothing is read any more */
+	struct sl_stream answer;
+};
+
+static inline struct sl_dns_stream *sl_dns_stream_of(const struct sl_worker *worker,
+                                                     const struct sl_flow *flow)
+{
+	return sl_pool_at(&worker->dns_streams, sl_flow_cold(&worker->table, flow)->hold);
+}
+
+bool sl_dns_tcp_create(struct sl_worker *worker);
+void sl_dns_tcp_destroy(struct sl_worker *worker);
 void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_dns_tcp_walk(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_dns_tcp_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 void sl_dns_tcp_timeouts(struct sl_worker *worker);
+
+/* dns_tcp_judge.c: the messages. */
+
+/*
+ * Judges the messages that are together now and lets them out, or ends the flow. False: the flow is
+ * refused or gone.
+ */
+bool sl_dns_tcp_judge(struct sl_worker *worker, struct sl_flow *flow);
+
+/* Reads the server's bytes, in order, for pins. */
+void sl_dns_tcp_answers(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *bytes,
+                        uint32_t len);
+
+/* dns_tcp_send.c: segments made from the copy. */
+
+/* Sends [from, upto) of the copy to the server; weight as in sl_tx_put. False: not all of it. */
+bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
+                     uint32_t upto, unsigned weight);
+
+/* A FIN behind everything that was released. */
+void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow);
+
+/*
+ * Tells the sandbox the last word (a DNS message; NULL: a reset instead) in answer to what ends at
+ * the stream offset `upto`, and closes towards it; resets the server.
+ */
+void sl_dns_tcp_close_both(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *msg,
+                           uint16_t len, uint32_t upto, enum sl_reason reason, unsigned weight);
 
 #endif

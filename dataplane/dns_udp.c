@@ -18,110 +18,17 @@
 #include "names.h"
 #include "parse.h"
 
-#define TIMEOUTS_BUDGET 1024 /* queries forgotten in one turn */
+#define QUERIES_PER_FLOW 16
+#define MISMATCHES_MAX   8
 
-/* ---- pending queries ---- */
-
-static struct sl_query *query_at(const struct sl_worker *worker, uint32_t index)
+static uint32_t *pending_of(struct sl_worker *worker, const struct sl_flow *flow)
 {
-	return sl_pool_at(&worker->queries, index);
-}
-
-static void query_free(struct sl_worker *worker, uint32_t index)
-{
-	struct sl_query *query = query_at(worker, index);
-	struct sl_flow *flow = &worker->table.flows[query->flow];
-	uint32_t *link = &worker->table.colds[query->flow].hold;
-
-	while (*link != index)
-		link = &query_at(worker, *link)->flow_next;
-	*link = query->flow_next;
-	sl_deadline_remove(&worker->queries, &worker->queries_open, index);
-	sl_names_drop(worker, query->name);
-	sl_held_give(worker, flow->key.vlan, sizeof(*query));
-	sl_pool_put(&worker->queries, index);
+	return &sl_flow_cold(&worker->table, flow)->hold;
 }
 
 void sl_dns_udp_end(struct sl_worker *worker, struct sl_flow *flow)
 {
-	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
-
-	while (cold->hold != 0)
-		query_free(worker, cold->hold);
-}
-
-void sl_dns_udp_timeouts(struct sl_worker *worker)
-{
-	uint32_t index;
-
-	for (unsigned i = 0; i < TIMEOUTS_BUDGET; i++) {
-		index = sl_deadline_due(worker, &worker->queries, &worker->queries_open);
-		if (index == 0)
-			return;
-		query_free(worker, index);
-	}
-}
-
-/* The same query of the same client, asked again. 0: none. */
-static uint32_t find_again(const struct sl_worker *worker, const struct sl_flow *flow,
-                           const struct sl_dns_query *asked)
-{
-	uint32_t index = sl_flow_cold(&worker->table, flow)->hold;
-
-	while (index != 0) {
-		const struct sl_query *query = query_at(worker, index);
-		const struct sl_name *name = sl_names_at(worker, query->name);
-
-		if (query->client_id == asked->question.id &&
-		    query->sent.type == asked->question.type && name->len == asked->name_len &&
-		    memcmp(name->text, asked->name, name->len) == 0 &&
-		    memcmp(&query->client_case, &asked->letter_case, sizeof(query->client_case)) ==
-		            0)
-			return index;
-		index = query->flow_next;
-	}
-	return 0;
-}
-
-static unsigned count_pending(const struct sl_worker *worker, const struct sl_flow *flow)
-{
-	uint32_t index = sl_flow_cold(&worker->table, flow)->hold;
-	unsigned n = 0;
-
-	for (; index != 0; index = query_at(worker, index)->flow_next)
-		n++;
-	return n;
-}
-
-static uint32_t query_make(struct sl_worker *worker, struct sl_flow *flow,
-                           const struct sl_dns_query *asked)
-{
-	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
-	uint16_t vlan = flow->key.vlan;
-	struct sl_query *query;
-	uint32_t index, name;
-
-	if (count_pending(worker, flow) >= SL_QUERIES_PER_FLOW ||
-	    !sl_held_take(worker, vlan, sizeof(*query)))
-		return 0;
-	name = sl_names_take(worker, asked->name, asked->name_len);
-	index = name != 0 ? sl_pool_get(&worker->queries) : 0;
-	if (index == 0) {
-		sl_names_drop(worker, name);
-		sl_held_give(worker, vlan, sizeof(*query));
-		return 0;
-	}
-	query = query_at(worker, index);
-	memset(query, 0, sizeof(*query));
-	query->flow = sl_flow_index(&worker->table, flow);
-	query->flow_next = cold->hold;
-	query->name = name;
-	query->client_id = asked->question.id;
-	query->client_case = asked->letter_case;
-	cold->hold = index;
-	sl_deadline_append(&worker->queries, &worker->queries_open, index,
-	                   worker->now_ms + worker->settings->dns_ms);
-	return index;
+	sl_dns_pending_free_all(worker, pending_of(worker, flow));
 }
 
 /* ---- frames ---- */
@@ -228,19 +135,20 @@ static enum sl_reason send_new(struct sl_worker *worker, struct sl_pkt *pkt, str
 {
 	struct sl_dns_case letter_case = asked->letter_case;
 	uint16_t id = asked->question.id;
-	uint32_t index = query_make(worker, flow, asked);
+	uint32_t index = sl_dns_pending_make(worker, pkt->sandbox, flow, pending_of(worker, flow),
+	                                     QUERIES_PER_FLOW, asked);
 
 	if (index == 0)
 		return SL_REASON_HOLD_LIMIT;
-	query_at(worker, index)->epoch = pkt->sandbox->epoch;
 	if (worker->settings->dns_rewrite &&
 	    (!sl_dns_random(worker, &id, sizeof(id)) ||
 	     !sl_dns_random(worker, &letter_case, sizeof(letter_case)))) {
-		query_free(worker, index);
+		sl_dns_pending_free(worker, pending_of(worker, flow), index);
 		return SL_REASON_HOLD_LIMIT;
 	}
-	if (!send_query(worker, pkt, asked, id, &letter_case, &query_at(worker, index)->sent)) {
-		query_free(worker, index);
+	if (!send_query(worker, pkt, asked, id, &letter_case,
+	                &sl_dns_pending_at(worker, index)->sent)) {
+		sl_dns_pending_free(worker, pending_of(worker, flow), index);
 		return SL_REASON_TX_FULL;
 	}
 	settle_as_sent(pkt);
@@ -251,7 +159,7 @@ static enum sl_reason send_new(struct sl_worker *worker, struct sl_pkt *pkt, str
 static enum sl_reason send_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t index,
                                  const struct sl_dns_query *asked)
 {
-	struct sl_query *query = query_at(worker, index);
+	struct sl_query *query = sl_dns_pending_at(worker, index);
 	struct sl_dns_case letter_case = {0};
 
 	for (unsigned i = 0; i < query->sent.name_bytes; i++)
@@ -259,10 +167,7 @@ static enum sl_reason send_again(struct sl_worker *worker, struct sl_pkt *pkt, u
 			letter_case.bits[i / 64] |= 1ull << (i % 64);
 	if (!send_query(worker, pkt, asked, query->sent.id, &letter_case, NULL))
 		return SL_REASON_TX_FULL;
-	query->epoch = pkt->sandbox->epoch;
-	sl_deadline_remove(&worker->queries, &worker->queries_open, index);
-	sl_deadline_append(&worker->queries, &worker->queries_open, index,
-	                   worker->now_ms + worker->settings->dns_ms);
+	sl_dns_pending_renew(worker, pkt->sandbox, index);
 	settle_as_sent(pkt);
 	return SL_REASON_NONE;
 }
@@ -344,7 +249,7 @@ static void walk_query(struct sl_worker *worker, struct sl_pkt *pkt)
 	if (!may_leave(worker, pkt, &query))
 		return;
 	proof = sl_dns_proof(&query);
-	again = find_again(worker, pkt->flow, &query);
+	again = sl_dns_pending_find(worker, *pending_of(worker, pkt->flow), &query);
 	reason = again != 0 ? send_again(worker, pkt, again, &query)
 	                    : send_new(worker, pkt, pkt->flow, &query);
 	if (reason != SL_REASON_NONE) {
@@ -362,40 +267,26 @@ static void walk_query(struct sl_worker *worker, struct sl_pkt *pkt)
  * guesses on. A wrong id may have been meant for any query of the flow, a wrong question or broken
  * message for those with its id.
  */
-static void count_mismatch(struct sl_worker *worker, const struct sl_flow *flow, int id)
+static void count_mismatch(struct sl_worker *worker, struct sl_flow *flow, int id)
 {
-	uint32_t index = sl_flow_cold(&worker->table, flow)->hold, next;
+	uint32_t index = *pending_of(worker, flow), next;
 
 	for (; index != 0; index = next) {
-		struct sl_query *query = query_at(worker, index);
+		struct sl_query *query = sl_dns_pending_at(worker, index);
 
-		next = query->flow_next;
-		if ((id < 0 || query->sent.id == id) && ++query->mismatches >= SL_MISMATCHES_MAX)
-			query_free(worker, index);
+		next = query->next;
+		if ((id < 0 || query->sent.id == id) && ++query->mismatches >= MISMATCHES_MAX)
+			sl_dns_pending_free(worker, pending_of(worker, flow), index);
 	}
 }
 
-static bool has_id(const struct sl_worker *worker, const struct sl_flow *flow, uint16_t id)
+static bool has_id(struct sl_worker *worker, const struct sl_flow *flow, uint16_t id)
 {
-	uint32_t index = sl_flow_cold(&worker->table, flow)->hold;
+	uint32_t index = *pending_of(worker, flow);
 
-	while (index != 0 && query_at(worker, index)->sent.id != id)
-		index = query_at(worker, index)->flow_next;
+	while (index != 0 && sl_dns_pending_at(worker, index)->sent.id != id)
+		index = sl_dns_pending_at(worker, index)->next;
 	return index != 0;
-}
-
-/* The policy may have changed since the query was asked. */
-static bool still_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                          struct sl_query *query)
-{
-	const struct sl_name *name = sl_names_at(worker, query->name);
-
-	if (query->epoch == sandbox->epoch)
-		return true;
-	if (!sl_dns_name_allowed(worker, sandbox, name->text, name->len))
-		return false;
-	query->epoch = sandbox->epoch;
-	return true;
 }
 
 /* Writes bytes into the packet's payload, across the segments of the mbuf. */
@@ -458,12 +349,12 @@ static void settle_answer(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t
                           const uint8_t *msg, bool allowed)
 {
 	if (allowed) {
-		restore_question(pkt, msg, query_at(worker, index));
+		restore_question(pkt, msg, sl_dns_pending_at(worker, index));
 		sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
 	} else {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_POLICY_CHANGED);
 	}
-	query_free(worker, index);
+	sl_dns_pending_free(worker, pending_of(worker, pkt->flow), index);
 }
 
 static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
@@ -480,13 +371,13 @@ static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
 		return;
 	}
 	id = sl_dns_message_id(msg);
-	index = sl_flow_cold(&worker->table, pkt->flow)->hold;
-	for (; index != 0; index = query_at(worker, index)->flow_next) {
-		struct sl_query *query = query_at(worker, index);
+	index = *pending_of(worker, pkt->flow);
+	for (; index != 0; index = sl_dns_pending_at(worker, index)->next) {
+		struct sl_query *query = sl_dns_pending_at(worker, index);
 
 		if (query->sent.id != id || sl_due(worker, query->deadline.due_ms))
 			continue;
-		allowed = still_allowed(worker, pkt->sandbox, query);
+		allowed = sl_dns_pending_allowed(worker, pkt->sandbox, query);
 		switch (sl_dns_answer_pin(worker, pkt->sandbox, msg, pkt->payload_len, &query->sent,
 		                          query->name, allowed)) {
 		case SL_PARSE_DONE:
@@ -512,20 +403,20 @@ static void walk_opened_up(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
 	const uint8_t *msg = sl_dns_payload(worker, pkt);
-	uint32_t index = sl_flow_cold(&worker->table, flow)->hold;
+	uint32_t index = *pending_of(worker, flow);
 
 	if (index == 0) {
 		flow->flags &= (uint8_t)~SL_FLOW_DNS;
 		sl_verdict_set_fast(worker, flow);
 	}
 	for (; pkt->in_port == SL_PORT_UPLINK && index != 0;
-	     index = query_at(worker, index)->flow_next) {
-		struct sl_query *query = query_at(worker, index);
+	     index = sl_dns_pending_at(worker, index)->next) {
+		struct sl_query *query = sl_dns_pending_at(worker, index);
 
 		if (sl_dns_answer_pin(worker, pkt->sandbox, msg, pkt->payload_len, &query->sent,
 		                      query->name, false) == SL_PARSE_DONE) {
 			restore_question(pkt, msg, query);
-			query_free(worker, index);
+			sl_dns_pending_free(worker, pending_of(worker, flow), index);
 			break;
 		}
 	}

@@ -1,0 +1,844 @@
+/*
+ * test_dns.c: DNS over UDP through the whole gateway (spec section 4): which resolver is reached,
+ * what of a query leaves, which answer is believed, and what a refused sandbox gets. Pins have
+ * test_dns_pins.c, TCP has test_dns_stream.c.
+ */
+#include "dns_lab.h"
+
+#define DENIED "secret.example.net"
+
+static const struct lab_from client6 = {LAB_VLAN, LAB_CLIENT6, LAB_RESOLVER6, LAB_SPORT};
+
+static struct lab_from to(const char *resolver)
+{
+	return (struct lab_from){LAB_VLAN, LAB_CLIENT, resolver, LAB_SPORT};
+}
+
+static enum sl_reason ask_at(struct inproc *gw, const char *resolver, const char *name)
+{
+	struct lab_from from = to(resolver);
+
+	return lab_ask_from(gw, &from, LAB_ID, name, DNS_A);
+}
+
+static enum sl_reason syn_to(struct inproc *gw, const char *resolver)
+{
+	struct packet syn = TCP(.vlan = LAB_VLAN, .src = LAB_CLIENT, .dst = resolver,
+	                        .sport = LAB_SPORT, .dport = 53, .flags = TCP_SYN, .seq = 1000);
+
+	return inproc_send(gw, SL_PORT_SANDBOX, &syn);
+}
+
+static struct inproc *gateway(void)
+{
+	return lab_create(LAB_POLICY, LAB_CONFIG);
+}
+
+/* ---- which resolver ---- */
+
+static void resolver_in_internal_or_protected_range_is_reached(void **state)
+{
+	struct inproc *gw = lab_create(
+	        LAB_POLICY,
+	        "dns: {resolvers: [10.9.9.9, 198.18.0.53]}\nprotected: [198.18.0.0/15]\n");
+
+	assert_int_equal(ask_at(gw, "10.9.9.9", "www.example.com"), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(ask_at(gw, "198.18.0.53", "www.example.com"), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 2);
+	assert_int_equal(ask_at(gw, "198.18.0.53", DENIED), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	/* for DNS alone */
+	struct packet other = UDP(.vlan = LAB_VLAN, .src = LAB_CLIENT, .dst = "10.9.9.9",
+	                          .sport = 1, .dport = 54, PKT_TEXT("x"));
+	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &other), SL_REASON_INTERNAL_SUBNET);
+	inproc_free(gw);
+}
+
+static void resolver_in_denied_subnet_is_refused(void **state)
+{
+	struct inproc *gw =
+	        lab_create("sandboxes: [{vlan: 101, policy: {allow: ['*'], subnets: {deny: "
+	                   "[203.0.113.53/32]}}}]",
+	                   "dns: {resolvers: [203.0.113.53, 203.0.113.54]}");
+
+	assert_int_equal(ask_at(gw, "203.0.113.54", "a.b"), SL_REASON_DNS_ALLOWED);
+	inproc_clear(gw);
+	assert_int_equal(ask_at(gw, "203.0.113.53", "a.b"), SL_REASON_SUBNET_DENIED);
+	assert_int_equal(syn_to(gw, "203.0.113.53"), SL_REASON_SUBNET_DENIED);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	inproc_free(gw);
+}
+
+static void resolver_in_allowed_subnet_is_not_looked_at(void **state)
+{
+	struct inproc *gw = lab_create("sandboxes: [{vlan: 101, policy: {allow: [a.b], subnets: "
+	                               "{allow: [203.0.113.0/24]}}}]",
+	                               LAB_CONFIG);
+
+	assert_int_equal(ask_at(gw, LAB_RESOLVER, DENIED), SL_REASON_SUBNET_ALLOWED);
+	assert_int_equal(ask_at(gw, "203.0.113.99", DENIED), SL_REASON_SUBNET_ALLOWED);
+	assert_int_equal(lab_send(gw, &lab_client, "no DNS", 6), SL_REASON_SUBNET_ALLOWED);
+	assert_true(packet_view_says(lab_last(gw, SL_PORT_UPLINK), "no DNS"));
+	inproc_free(gw);
+}
+
+static void resolver_in_allowed_and_protected_range_is_gated(void **state)
+{
+	struct inproc *gw =
+	        lab_create("sandboxes: [{vlan: 101, policy: {allow: [a.b], subnets: {allow: "
+	                   "[198.18.0.0/15]}}}]",
+	                   "dns: {resolvers: [198.18.0.53]}\nprotected: [198.18.0.0/15]\n");
+
+	assert_int_equal(ask_at(gw, "198.18.0.53", "a.b"), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(ask_at(gw, "198.18.0.53", DENIED), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	inproc_free(gw);
+}
+
+static void resolver_not_configured_is_refused(void **state)
+{
+	struct inproc *gw = gateway();
+	const struct sl_event *event;
+
+	assert_int_equal(ask_at(gw, LAB_RESOLVER, "www.example.com"), SL_REASON_DNS_ALLOWED);
+	inproc_clear(gw);
+	assert_int_equal(ask_at(gw, "192.0.2.53", "www.example.com"),
+	                 SL_REASON_DNS_RESOLVER_NOT_ALLOWED);
+	event = lab_event(gw);
+	assert_int_equal(event->reason, SL_REASON_DNS_RESOLVER_NOT_ALLOWED);
+	assert_false(event->allow);
+	assert_int_equal(syn_to(gw, "192.0.2.53"), SL_REASON_DNS_RESOLVER_NOT_ALLOWED);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 2); /* answered both */
+	inproc_free(gw);
+}
+
+static void resolver_under_subnets_without_patterns_is_refused(void **state)
+{
+	struct inproc *gw = lab_create(
+	        "sandboxes: [{vlan: 101, policy: {subnets: {allow: [198.51.100.0/24]}}}]",
+	        LAB_CONFIG);
+
+	assert_int_equal(ask_at(gw, "198.51.100.53", DENIED), SL_REASON_SUBNET_ALLOWED);
+	assert_int_equal(ask_at(gw, LAB_RESOLVER, "a.b"), SL_REASON_ADDRESS_NOT_ALLOWED);
+	inproc_free(gw);
+}
+
+static void resolver_under_allow_all_is_reached_where_it_lies(void **state)
+{
+	struct inproc *gw = lab_create("sandboxes: [{vlan: 101}]", "dns: {resolvers: [10.9.9.9]}");
+
+	assert_int_equal(ask_at(gw, "10.9.9.9", DENIED), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(ask_at(gw, "192.0.2.53", DENIED), SL_REASON_ALLOW_ALL);
+	assert_int_equal(ask_at(gw, "10.9.9.8", DENIED), SL_REASON_INTERNAL_SUBNET);
+	inproc_free(gw);
+}
+
+static void resolver_any_is_every_public_one(void **state)
+{
+	struct inproc *gw = lab_create(LAB_POLICY, "dns: {resolvers: any, pinning: 'off'}");
+
+	assert_int_equal(ask_at(gw, "192.0.2.53", "www.example.com"), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(ask_at(gw, "192.0.2.54", DENIED), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(ask_at(gw, "10.9.9.9", "www.example.com"), SL_REASON_INTERNAL_SUBNET);
+	inproc_free(gw);
+}
+
+static void resolver_under_deny_all_is_not_reached(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: deny-all}]") != 0);
+	inproc_advance_s(gw, 1);
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DENY_ALL);
+	inproc_free(gw);
+}
+
+/* ---- queries ---- */
+
+static void query_leaves_rebuilt(void **state)
+{
+	struct inproc *gw = gateway();
+	const uint8_t cookie[12] = {0, 10, 0, 8, 'c', 'h', 'a', 'n', 'n', 'e', 'l', '!'};
+	const struct packet_view *view;
+	const uint8_t *q;
+
+	dns_begin(&lab_msg, LAB_ID, DNS_RD | DNS_AD | DNS_CD);
+	dns_question(&lab_msg, "wWw.eXample.coM", DNS_AAAA);
+	dns_opt(&lab_msg, 4096, 0x8000, cookie, sizeof(cookie));
+	assert_int_equal(lab_send(gw, &lab_client, lab_msg.bytes, lab_msg.len),
+	                 SL_REASON_DNS_ALLOWED);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 1);
+	view = lab_last(gw, SL_PORT_UPLINK);
+	assert_string_equal(view->src_text, LAB_CLIENT);
+	assert_string_equal(view->dst_text, LAB_RESOLVER);
+	assert_int_equal(view->sport, LAB_SPORT);
+	assert_int_equal(view->dport, 53);
+	assert_int_equal(view->tci & 0xfff, LAB_VLAN);
+	assert_int_equal(view->ttl, 64);
+	assert_int_equal(view->trailer_len, 0);
+	q = view->payload;
+	assert_int_equal(lab_get16(q + 2), DNS_RD);
+	assert_int_equal(lab_get16(q + 4), 1);
+	assert_int_equal(lab_get16(q + 10), 1);
+	assert_int_equal(view->payload_len, 12 + 17 + 4 + 11);
+	assert_true(strncasecmp((const char *)q + 13, "www", 3) == 0);
+	assert_true(strncasecmp((const char *)q + 17, "example", 7) == 0);
+	assert_int_equal(lab_get16(q + 29), DNS_AAAA);
+	/* the gateway's own OPT: root, 41, 1232 bytes, no DO, no options */
+	assert_memory_equal(q + 33, "\0\0\x29\x04\xd0\0\0\0\0\0\0", 11);
+	assert_false(inproc_left(gw, SL_PORT_UPLINK, "channel!", 8));
+	inproc_free(gw);
+}
+
+static void query_without_opt_leaves_without(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->payload_len, 12 + 17 + 4);
+	inproc_free(gw);
+}
+
+static void query_id_and_case_are_drawn(void **state)
+{
+	struct inproc *gw = gateway();
+	unsigned same_id = 0, same_case = 0, last_id = 0x10000;
+	uint8_t last_name[17] = {0};
+
+	for (uint16_t i = 0; i < 200; i++) {
+		struct lab_from from = lab_client;
+		const uint8_t *q;
+
+		from.sport = (uint16_t)(30000 + i);
+		assert_int_equal(lab_ask_from(gw, &from, LAB_ID, "www.example.com", DNS_A),
+		                 SL_REASON_DNS_ALLOWED);
+		q = lab_last(gw, SL_PORT_UPLINK)->payload;
+		same_id += lab_get16(q) == last_id;
+		same_case += memcmp(q + 12, last_name, 17) == 0;
+		last_id = lab_get16(q);
+		memcpy(last_name, q + 12, 17);
+	}
+	assert_true(same_id <= 2);
+	assert_true(same_case <= 3); /* 13 letters */
+	inproc_free(gw);
+}
+
+static void query_in_replay_keeps_id_and_case(void **state)
+{
+	struct inproc *gw = inproc_create_with(
+	        &(struct inproc_options){.policy = LAB_POLICY, .config = LAB_CONFIG});
+	const uint8_t *q;
+
+	assert_int_equal(lab_ask(gw, "wWw.Example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	q = lab_last(gw, SL_PORT_UPLINK)->payload;
+	assert_int_equal(lab_get16(q), LAB_ID);
+	assert_memory_equal(q + 12, "\3wWw\7Example\3com", 17);
+	lab_answer(gw, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	inproc_free(gw);
+}
+
+static void query_over_ipv6_is_judged_alike(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask_from(gw, &client6, 7, "x.example.org", DNS_A),
+	                 SL_REASON_DNS_ALLOWED);
+	assert_string_equal(lab_last(gw, SL_PORT_UPLINK)->dst_text, LAB_RESOLVER6);
+	lab_answer(gw, 0);
+	assert_int_equal(lab_reply_to(gw, &client6), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), 7);
+	assert_int_equal(lab_ask_from(gw, &client6, 8, DENIED, DNS_A),
+	                 SL_REASON_DNS_NAME_NOT_ALLOWED);
+	inproc_free(gw);
+}
+
+static void query_events_tell_the_name(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "WWW.Example.Com", DNS_A), SL_REASON_DNS_ALLOWED);
+	assert_true(lab_event(gw)->allow);
+	assert_int_equal(lab_event(gw)->reason, SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_event(gw)->via, SL_VIA_DNS);
+	assert_true(lab_event_names(lab_event(gw), "www.example.com"));
+	assert_int_equal(lab_ask(gw, "x.example.org", DNS_A), SL_REASON_DNS_ALLOWED);
+	assert_true(lab_event_names(lab_event(gw), "x.example.org"));
+	assert_int_equal(lab_ask(gw, DENIED, DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_false(lab_event(gw)->allow);
+	assert_int_equal(lab_event(gw)->reason, SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(lab_event(gw)->via, SL_VIA_DNS);
+	assert_true(lab_event_names(lab_event(gw), DENIED));
+	assert_string_equal(lab_event(gw)->sandbox, "box");
+	inproc_free(gw);
+}
+
+static void query_for_denied_name_is_refused_at_once(void **state)
+{
+	struct inproc *gw = gateway();
+	const struct packet_view *view;
+	const uint8_t *a;
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	inproc_clear(gw);
+	struct lab_from from = lab_client;
+	from.sport++;
+	dns_begin(&lab_msg, LAB_ID, DNS_RD);
+	dns_question(&lab_msg, "Secret.Example.net", DNS_A);
+	dns_opt(&lab_msg, 1232, 0, NULL, 0);
+	assert_int_equal(lab_send(gw, &from, lab_msg.bytes, lab_msg.len),
+	                 SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 1);
+	view = lab_last(gw, SL_PORT_SANDBOX);
+	assert_string_equal(view->src_text, LAB_RESOLVER);
+	assert_int_equal(view->sport, 53);
+	assert_int_equal(view->dport, from.sport);
+	a = view->payload;
+	assert_int_equal(lab_get16(a), LAB_ID);
+	assert_int_equal(lab_get16(a + 2), DNS_QR | DNS_RD | DNS_RA | 5);
+	assert_memory_equal(a + 12, "\6Secret\7Example\3net", 20);
+	assert_int_equal(lab_get16(a + 6), 0);
+	/* the OPT says "blocked" (RFC 8914) */
+	assert_int_equal(lab_get16(a + 10), 1);
+	assert_int_equal(lab_get16(a + view->payload_len - 2), 15);
+	/* no flow was opened: an answer meets none */
+	assert_int_equal(inproc_stats(gw, 0)->flows, 1);
+	lab_answer_to(a, 0);
+	assert_int_equal(lab_reply_to(gw, &from), SL_REASON_NO_FLOW);
+	inproc_free(gw);
+}
+
+static void query_for_denied_name_is_nxdomain_if_configured(void **state)
+{
+	struct inproc *gw =
+	        lab_create(LAB_POLICY, "dns: {resolvers: [203.0.113.53], refuse: nxdomain}\n");
+
+	assert_int_equal(lab_ask(gw, DENIED, DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload + 2) & 15, 3);
+	assert_int_equal(lab_last(gw, SL_PORT_SANDBOX)->payload_len, 12 + 20 + 4);
+	inproc_free(gw);
+}
+
+static void query_refusals_are_limited_to_100_a_second(void **state)
+{
+	struct inproc *gw = gateway();
+
+	for (int i = 0; i < 150; i++)
+		assert_int_equal(lab_ask(gw, DENIED, DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 100);
+	assert_int_equal(inproc_stats(gw, 0)->answers_suppressed, 50);
+	inproc_advance_s(gw, 1);
+	assert_int_equal(lab_ask(gw, DENIED, DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 101);
+	inproc_free(gw);
+}
+
+static void query_each_on_a_flow_is_judged_by_itself(void **state)
+{
+	struct inproc *gw = gateway();
+	uint8_t a[64], aaaa[64];
+
+	/* as glibc does: A and AAAA from one socket, answered in the other order */
+	assert_int_equal(lab_ask_from(gw, &lab_client, 1, "www.example.com", DNS_A),
+	                 SL_REASON_DNS_ALLOWED);
+	memcpy(a, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	assert_int_equal(lab_ask_from(gw, &lab_client, 2, "www.example.com", DNS_AAAA),
+	                 SL_REASON_DNS_ALLOWED);
+	memcpy(aaaa, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	assert_int_equal(inproc_stats(gw, 0)->flows, 1);
+	lab_answer_to(aaaa, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), 2);
+	lab_answer_to(a, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), 1);
+	/* and a third one for something else */
+	inproc_clear(gw);
+	assert_int_equal(lab_ask(gw, DENIED, DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(lab_send(gw, &lab_client, "\1\2", 2), SL_REASON_MALFORMED_DNS);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	inproc_free(gw);
+}
+
+static void query_names_match_as_everywhere(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "a.b.EXAMPLE.org", DNS_A), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_ask(gw, "example.org", DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(lab_ask(gw, "www.example.com.evil.net", DNS_A),
+	                 SL_REASON_DNS_NAME_NOT_ALLOWED);
+	assert_int_equal(lab_ask(gw, "xwww.example.com", DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	inproc_free(gw);
+}
+
+static void query_for_root_needs_a_star(void **state)
+{
+	struct inproc *gw = lab_create("sandboxes:\n"
+	                               "  - {vlan: 101, policy: {allow: ['*']}}\n"
+	                               "  - {vlan: 102, policy: {allow: ['*.com']}}\n",
+	                               LAB_CONFIG);
+	struct lab_from other = lab_client;
+
+	other.vlan = 102;
+	assert_int_equal(lab_ask(gw, "", DNS_NS), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->payload_len, 12 + 5);
+	assert_int_equal(lab_ask_from(gw, &other, 1, "", DNS_NS), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	inproc_free(gw);
+}
+
+/* Makes one message malformed after the other from a good one; each is dropped in silence. */
+static void query_malformed_is_dropped_in_silence(void **state)
+{
+	struct inproc *gw = gateway();
+	static const char *const kinds[] = {"response", "opcode",  "no question",  "two questions",
+	                                    "class",    "pointer", "dot in label", "answer record",
+	                                    "trailing", "short",   "text",         "empty"};
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		const char *kind = kinds[k];
+
+		lab_query(LAB_ID, "www.example.com", DNS_A);
+		if (!strcmp(kind, "response"))
+			lab_msg.bytes[2] |= 0x80;
+		else if (!strcmp(kind, "opcode"))
+			lab_msg.bytes[2] |= 0x28; /* UPDATE */
+		else if (!strcmp(kind, "no question"))
+			dns_begin(&lab_msg, LAB_ID, DNS_RD);
+		else if (!strcmp(kind, "two questions"))
+			dns_question(&lab_msg, DENIED, DNS_A);
+		else if (!strcmp(kind, "class")) {
+			dns_begin(&lab_msg, LAB_ID, DNS_RD);
+			dns_question_class(&lab_msg, "www.example.com", DNS_A, 3);
+		} else if (!strcmp(kind, "pointer")) {
+			dns_begin(&lab_msg, LAB_ID, DNS_RD);
+			dns_question(&lab_msg, "www.@12", DNS_A);
+		} else if (!strcmp(kind, "dot in label")) {
+			dns_begin(&lab_msg, LAB_ID, DNS_RD);
+			dns_question(&lab_msg, "www\\.example.com", DNS_A);
+		} else if (!strcmp(kind, "answer record"))
+			dns_address(&lab_msg, DNS_ANSWER, "@12", "192.0.2.1", 1);
+		else if (!strcmp(kind, "trailing"))
+			dns_put(&lab_msg, "smuggled", 8);
+		else if (!strcmp(kind, "short"))
+			lab_msg.len -= 1;
+		else if (!strcmp(kind, "text")) {
+			memset(lab_msg.bytes, 'x', 100);
+			lab_msg.len = 100;
+		} else
+			lab_msg.len = 0;
+		assert_int_equal(lab_send(gw, &lab_client, lab_msg.bytes, lab_msg.len),
+		                 SL_REASON_MALFORMED_DNS);
+		assert_int_equal(lab_event(gw)->reason, SL_REASON_MALFORMED_DNS);
+	}
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
+	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
+	inproc_free(gw);
+}
+
+static void query_under_allow_all_is_never_refused_for_its_name(void **state)
+{
+	struct inproc *gw = lab_create("sandboxes: [{vlan: 101}]", LAB_CONFIG);
+
+	assert_int_equal(lab_ask(gw, DENIED, DNS_A), SL_REASON_DNS_ALLOWED);
+	assert_int_not_equal(lab_get16(lab_last(gw, SL_PORT_UPLINK)->payload), 0);
+	assert_int_equal(lab_ask(gw, "", DNS_NS), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_send(gw, &lab_client, "no DNS", 6), SL_REASON_MALFORMED_DNS);
+	inproc_free(gw);
+}
+
+static void query_again_leaves_as_before(void **state)
+{
+	struct inproc *gw = gateway();
+	uint8_t first[64];
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	memcpy(first, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	inproc_advance_s(gw, 5);
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	assert_memory_equal(lab_last(gw, SL_PORT_UPLINK)->payload, first, 33);
+	/* the second asking counts: an answer 12 s after the first is not late */
+	inproc_advance_s(gw, 7);
+	lab_answer_to(first, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	inproc_free(gw);
+}
+
+static void query_seventeenth_unanswered_is_refused(void **state)
+{
+	struct inproc *gw = gateway();
+
+	for (uint16_t id = 1; id <= 16; id++)
+		assert_int_equal(lab_ask_from(gw, &lab_client, id, "www.example.com", DNS_A),
+		                 SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_ask_from(gw, &lab_client, 17, "www.example.com", DNS_A),
+	                 SL_REASON_HOLD_LIMIT);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 16);
+	lab_answer(gw, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_ask_from(gw, &lab_client, 17, "www.example.com", DNS_A),
+	                 SL_REASON_DNS_ALLOWED);
+	inproc_free(gw);
+}
+
+static void query_memory_is_bounded_and_given_back(void **state)
+{
+	struct inproc *gw = lab_create(LAB_POLICY, LAB_CONFIG
+	                               "limits: {flows: 4096, held-bytes-per-sandbox: 65536}\n");
+	struct lab_from from = lab_client, other = lab_client;
+	unsigned allowed = 0, refused = 0;
+
+	for (uint16_t i = 0; i < 1000; i++) {
+		enum sl_reason reason;
+
+		from.sport = (uint16_t)(1024 + i);
+		reason = lab_ask_from(gw, &from, LAB_ID, "www.example.com", DNS_A);
+		allowed += reason == SL_REASON_DNS_ALLOWED;
+		refused += reason == SL_REASON_HOLD_LIMIT;
+	}
+	assert_true(allowed > 50 && refused > 50 && allowed + refused == 1000);
+	assert_true(inproc_stats(gw, 0)->hold_bytes <= 65536);
+	/* another sandbox feels nothing */
+	other.vlan = 102;
+	assert_int_equal(lab_ask_from(gw, &other, LAB_ID, "www.example.com", DNS_A),
+	                 SL_REASON_DNS_ALLOWED);
+	inproc_advance_s(gw, 11);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	inproc_free(gw);
+}
+
+/* ---- answers ---- */
+
+static void answer_comes_with_the_sandboxes_own_id_and_case(void **state)
+{
+	struct inproc *gw = gateway();
+	const struct packet_view *view;
+	uint8_t expect[512];
+	size_t len;
+
+	assert_int_equal(lab_ask(gw, "wWw.eXample.coM", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, DNS_AA);
+	dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 1234567);
+	len = lab_msg.len;
+	memcpy(expect, lab_msg.bytes, len);
+	expect[0] = LAB_ID >> 8;
+	expect[1] = LAB_ID & 0xff;
+	memcpy(expect + 12, "\3wWw\7eXample\3coM", 17);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	view = lab_last(gw, SL_PORT_SANDBOX); /* checksums are right */
+	assert_int_equal(view->payload_len, len);
+	assert_memory_equal(view->payload, expect, len);
+	inproc_free(gw);
+}
+
+static void answer_is_believed_once(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 1);
+	inproc_free(gw);
+}
+
+static void answer_from_elsewhere_is_dropped(void **state)
+{
+	struct inproc *gw = gateway();
+	struct lab_from other_host = lab_client, other_port = lab_client, other_vlan = lab_client;
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, 0);
+	other_host.resolver = "203.0.113.54";
+	other_port.sport++;
+	other_vlan.vlan = 102;
+	assert_int_equal(lab_reply_to(gw, &other_host), SL_REASON_NO_FLOW);
+	assert_int_equal(lab_reply_to(gw, &other_port), SL_REASON_NO_FLOW);
+	assert_int_equal(lab_reply_to(gw, &other_vlan), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	inproc_free(gw);
+}
+
+static void answer_with_wrong_id_question_or_case_is_dropped(void **state)
+{
+	struct inproc *gw = gateway();
+	uint8_t query[64];
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	lab_answer_to(query, 0);
+	lab_msg.bytes[1] ^= 1;
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	lab_answer_to(query, 0);
+	lab_msg.bytes[13] ^= 0x20; /* the case of one letter */
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	lab_answer_to(query, 0);
+	lab_msg.bytes[13] = 'v';
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	lab_answer_to(query, 0);
+	lab_msg.bytes[30] = DNS_AAAA;
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	lab_answer_to(query, 0);
+	lab_msg.bytes[2] &= 0x7f; /* a query */
+	assert_int_equal(lab_reply(gw), SL_REASON_MALFORMED_DNS);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
+	lab_answer_to(query, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	inproc_free(gw);
+}
+
+static void answer_broken_is_dropped_and_counts(void **state)
+{
+	struct inproc *gw = gateway();
+	uint8_t query[64];
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	for (int i = 0; i < 8; i++) {
+		lab_answer_to(query, 0);
+		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
+		lab_msg.len -= 1;
+		assert_int_equal(lab_reply(gw), SL_REASON_MALFORMED_DNS);
+	}
+	lab_answer_to(query, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
+	inproc_free(gw);
+}
+
+static void answer_after_seven_mismatches_is_believed_after_eight_not(void **state)
+{
+	for (int mismatches = 7; mismatches <= 8; mismatches++) {
+		struct inproc *gw = gateway();
+		uint8_t query[64];
+
+		assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+		memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+		for (int i = 0; i < mismatches; i++) {
+			lab_answer_to(query, 0);
+			lab_msg.bytes[0] ^= (uint8_t)(i + 1);
+			assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+		}
+		lab_answer_to(query, 0);
+		assert_int_equal(lab_reply(gw),
+		                 mismatches == 7 ? SL_REASON_DNS_ALLOWED : SL_REASON_NO_FLOW);
+		inproc_free(gw);
+	}
+}
+
+static void answer_that_is_late_is_dropped(void **state)
+{
+	struct inproc *gw = gateway();
+	uint8_t query[64];
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	inproc_advance_s(gw, 6);
+	/* another query keeps the flow, not the first one's time */
+	assert_int_equal(lab_ask(gw, "x.example.org", DNS_A), SL_REASON_DNS_ALLOWED);
+	inproc_advance_s(gw, 5);
+	lab_answer_to(query, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	lab_answer(gw, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	inproc_free(gw);
+}
+
+static void answer_truncated_passes(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, DNS_TC);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_true(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload + 2) & DNS_TC);
+	inproc_free(gw);
+}
+
+static void answer_that_fails_passes(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, 3);
+	dns_soa(&lab_msg, "example.com", 300);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload + 2) & 15, 3);
+	inproc_free(gw);
+}
+
+static void answer_in_a_chain_of_mbufs_is_put_back_too(void **state)
+{
+	for (uint32_t segment = 44; segment < 90; segment += 2) {
+		struct inproc *gw = inproc_create_with(&(struct inproc_options){
+		        .policy = LAB_POLICY,
+		        .config = LAB_CONFIG,
+		        .dns_rewrite = true,
+		        .checksums_full = true,
+		        .segment = segment,
+		});
+		const struct packet_view *view;
+
+		assert_int_equal(lab_ask(gw, "wWw.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+		lab_answer(gw, 0);
+		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
+		for (int i = 0; i < 10; i++)
+			dns_record(&lab_msg, DNS_ANSWER, "@12", 16, 60, "\15thirteen byte", 14);
+		assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+		view = lab_last(gw, SL_PORT_SANDBOX);
+		assert_int_equal(view->payload_len, lab_msg.len);
+		assert_int_equal(lab_get16(view->payload), LAB_ID);
+		assert_memory_equal(view->payload + 12, "\3wWw\7example\3com", 17);
+		assert_memory_equal(view->payload + 29, lab_msg.bytes + 29, lab_msg.len - 29);
+		inproc_free(gw);
+	}
+}
+
+static void answer_without_checksum_stays_without(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, 0);
+	struct packet packet =
+	        UDP(.smac = PKT_MAC_OUTER, .dmac = PKT_MAC_INNER, .vlan = LAB_VLAN,
+	            .src = LAB_RESOLVER, .dst = LAB_CLIENT, .sport = 53, .dport = LAB_SPORT,
+	            .l4_csum = PKT_SET(0), .payload = lab_msg.bytes, .payload_len = lab_msg.len);
+	assert_int_equal(inproc_send(gw, SL_PORT_UPLINK, &packet), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_get16(inproc_last(gw, SL_PORT_SANDBOX)->view.l4 + 6), 0);
+	assert_int_equal(lab_get16(inproc_last(gw, SL_PORT_SANDBOX)->view.payload), LAB_ID);
+	inproc_free(gw);
+}
+
+static void answer_for_a_name_no_longer_allowed_is_dropped(void **state)
+{
+	struct inproc *gw = gateway();
+	uint8_t kept[64], lost[64];
+
+	assert_int_equal(lab_ask(gw, "x.example.org", DNS_A), SL_REASON_DNS_ALLOWED);
+	memcpy(lost, lab_last(gw, SL_PORT_UPLINK)->payload, 31);
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	memcpy(kept, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {allow: "
+	                            "[www.example.com]}}]") != 0);
+	lab_answer_to(kept, 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	lab_answer_to(lost, 0);
+	dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
+	assert_int_equal(lab_reply(gw), SL_REASON_POLICY_CHANGED);
+	assert_int_equal(inproc_stats(gw, 0)->pins, 0);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 1);
+	inproc_free(gw);
+}
+
+static void answer_after_the_resolver_was_opened_is_put_back(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, 0);
+	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {subnets: {allow: "
+	                            "[203.0.113.0/24]}}}]") != 0);
+	assert_int_equal(lab_reply(gw), SL_REASON_SUBNET_ALLOWED);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), LAB_ID);
+	/* rule 2 does not look */
+	assert_int_equal(lab_send(gw, &lab_client, "no DNS", 6), SL_REASON_SUBNET_ALLOWED);
+	assert_true(packet_view_says(lab_last(gw, SL_PORT_UPLINK), "no DNS"));
+	inproc_free(gw);
+}
+
+/* ---- strip-ech ---- */
+
+#define STRIP_CONFIG "dns: {resolvers: [203.0.113.53], strip-ech: true}\n"
+
+static void strip_ech_answers_https_and_svcb_with_nothing(void **state)
+{
+	struct inproc *gw = lab_create(LAB_POLICY, STRIP_CONFIG);
+	const uint16_t types[] = {DNS_HTTPS, DNS_SVCB, 255};
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	for (size_t i = 0; i < 3; i++) {
+		const struct packet_view *view;
+
+		inproc_clear(gw);
+		assert_int_equal(lab_ask(gw, "www.Example.com", types[i]), SL_REASON_DNS_ALLOWED);
+		assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+		assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 1);
+		view = lab_last(gw, SL_PORT_SANDBOX);
+		assert_int_equal(view->payload_len, 33);
+		assert_int_equal(lab_get16(view->payload), LAB_ID);
+		assert_int_equal(lab_get16(view->payload + 2), DNS_QR | DNS_RD | DNS_RA);
+		assert_int_equal(lab_get16(view->payload + 6), 0);
+		assert_memory_equal(view->payload + 12, "\3www\7Example\3com", 17);
+		assert_true(lab_event_names(lab_event(gw), "www.example.com"));
+		assert_true(lab_event(gw)->allow);
+	}
+	assert_int_equal(lab_ask(gw, DENIED, DNS_HTTPS), SL_REASON_DNS_NAME_NOT_ALLOWED);
+	inproc_free(gw);
+}
+
+static void strip_ech_off_lets_https_queries_leave(void **state)
+{
+	struct inproc *gw =
+	        lab_create(LAB_POLICY, "dns: {resolvers: [203.0.113.53], strip-ech: false}\n");
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_HTTPS), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_UPLINK)->payload + 29), DNS_HTTPS);
+	inproc_free(gw);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(resolver_in_internal_or_protected_range_is_reached),
+	        cmocka_unit_test(resolver_in_denied_subnet_is_refused),
+	        cmocka_unit_test(resolver_in_allowed_subnet_is_not_looked_at),
+	        cmocka_unit_test(resolver_in_allowed_and_protected_range_is_gated),
+	        cmocka_unit_test(resolver_not_configured_is_refused),
+	        cmocka_unit_test(resolver_under_subnets_without_patterns_is_refused),
+	        cmocka_unit_test(resolver_under_allow_all_is_reached_where_it_lies),
+	        cmocka_unit_test(resolver_any_is_every_public_one),
+	        cmocka_unit_test(resolver_under_deny_all_is_not_reached),
+	        cmocka_unit_test(query_leaves_rebuilt),
+	        cmocka_unit_test(query_without_opt_leaves_without),
+	        cmocka_unit_test(query_id_and_case_are_drawn),
+	        cmocka_unit_test(query_in_replay_keeps_id_and_case),
+	        cmocka_unit_test(query_over_ipv6_is_judged_alike),
+	        cmocka_unit_test(query_events_tell_the_name),
+	        cmocka_unit_test(query_for_denied_name_is_refused_at_once),
+	        cmocka_unit_test(query_for_denied_name_is_nxdomain_if_configured),
+	        cmocka_unit_test(query_refusals_are_limited_to_100_a_second),
+	        cmocka_unit_test(query_each_on_a_flow_is_judged_by_itself),
+	        cmocka_unit_test(query_names_match_as_everywhere),
+	        cmocka_unit_test(query_for_root_needs_a_star),
+	        cmocka_unit_test(query_malformed_is_dropped_in_silence),
+	        cmocka_unit_test(query_under_allow_all_is_never_refused_for_its_name),
+	        cmocka_unit_test(query_again_leaves_as_before),
+	        cmocka_unit_test(query_seventeenth_unanswered_is_refused),
+	        cmocka_unit_test(query_memory_is_bounded_and_given_back),
+	        cmocka_unit_test(answer_comes_with_the_sandboxes_own_id_and_case),
+	        cmocka_unit_test(answer_is_believed_once),
+	        cmocka_unit_test(answer_from_elsewhere_is_dropped),
+	        cmocka_unit_test(answer_with_wrong_id_question_or_case_is_dropped),
+	        cmocka_unit_test(answer_broken_is_dropped_and_counts),
+	        cmocka_unit_test(answer_after_seven_mismatches_is_believed_after_eight_not),
+	        cmocka_unit_test(answer_that_is_late_is_dropped),
+	        cmocka_unit_test(answer_truncated_passes),
+	        cmocka_unit_test(answer_that_fails_passes),
+	        cmocka_unit_test(answer_in_a_chain_of_mbufs_is_put_back_too),
+	        cmocka_unit_test(answer_without_checksum_stays_without),
+	        cmocka_unit_test(answer_for_a_name_no_longer_allowed_is_dropped),
+	        cmocka_unit_test(answer_after_the_resolver_was_opened_is_put_back),
+	        cmocka_unit_test(strip_ech_answers_https_and_svcb_with_nothing),
+	        cmocka_unit_test(strip_ech_off_lets_https_queries_leave),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
