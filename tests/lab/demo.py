@@ -145,6 +145,9 @@ def names(show, build):
                  True, "domain-allowed", name="registry.npmjs.org")
     show.attempt(build, "curl https://logs.s3.amazonaws.com", by_curl(build.https("logs.s3.amazonaws.com")),
                  True, "domain-allowed", name="logs.s3.amazonaws.com")
+    show.attempt(build, "curl -6 https://registry.npmjs.org:8443",
+                 by_curl(build.https("registry.npmjs.org", None, 8443, "/", "-6")),
+                 True, "domain-allowed", name="registry.npmjs.org", dport=8443)
     show.attempt(build, "dig exfil.example", by_dig(build.dig("exfil.example")),
                  False, "dns-name-not-allowed", name="exfil.example")
     show.attempt(build, "openssl s_client -servername exfil.example (npm's IP)",
