@@ -1,37 +1,372 @@
 /*
- * quic.c: QUIC under rule 3. Until its Initials are read here, none is believed to be QUIC.
+ * quic.c: which datagrams of a UDP flow under rule 3 must be looked into (spec section 3, RFC 9000
+ * 5.2, 7.2, 17.2). Before the verdict nothing leaves; after it no Initial leaves that does not
+ * belong to a connection of the name that was judged.
  *
- * Settles with: not-quic.
+ * Settles with: not-quic, malformed-quic, rate-limit, hold-limit, no-flow, hello-timeout, and what
+ * quic_judge.c says.
  */
-#include "stages.h"
+#include "quic.h"
 
-bool sl_quic_create(struct sl_worker *worker)
+#include "names.h"
+
+#define DECRYPTS_PER_SECOND 4000 /* datagrams of one sandbox that cost cryptography */
+
+/* The datagram's bytes, put together if they lie in several segments. */
+static const uint8_t *payload_of(const struct sl_worker *worker, const struct sl_pkt *pkt)
 {
-	return true;
+	return rte_pktmbuf_read(pkt->mbuf, pkt->payload_off, pkt->payload_len, worker->scratch);
 }
 
-void sl_quic_destroy(struct sl_worker *worker)
+static bool may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
+	return sl_rate_take(&worker->vlans[pkt->vlan].decrypts, worker->now_us,
+	                    DECRYPTS_PER_SECOND);
+}
+
+static bool is_long(const uint8_t *dgram)
+{
+	return dgram[0] & 0x80;
+}
+
+/* ---- the first datagram ---- */
+
+static void first_initial(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram,
+                          const struct sl_quic_header *header)
+{
+	struct sl_flow *flow = sl_flow_open(worker, pkt, &pkt->key);
+	struct sl_quic_hold *hold;
+
+	if (flow == NULL)
+		return;
+	flow->flags |= SL_FLOW_QUIC;
+	/* Its hello may take longer than the time that an idle flow has. */
+	flow->expires_ms = worker->now_ms + RTE_MAX(worker->settings->udp_ms,
+	                                            worker->settings->hello_timeout_ms + 1000);
+	hold = sl_quic_hold_make(worker, flow, header);
+	if (hold == NULL) {
+		sl_flow_close(worker, flow, SL_REASON_HOLD_LIMIT);
+		pkt->flow = NULL;
+		sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
+		return;
+	}
+	sl_quic_judge(worker, pkt, hold, dgram, pkt->payload_len);
 }
 
 void sl_quic_first(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	sl_verdict_refuse(worker, pkt, SL_REASON_NOT_QUIC, NULL);
+	const struct sl_proof none = {NULL, 0, SL_VIA_QUIC};
+	const uint8_t *dgram = payload_of(worker, pkt);
+	struct sl_quic_header header;
+
+	switch (sl_quic_initial_probe(dgram, pkt->payload_len, &header)) {
+	case SL_PARSE_DONE:
+		break;
+	case SL_PARSE_NOT_MINE:
+	case SL_PARSE_BAD:
+	case SL_PARSE_MORE:
+		sl_verdict_refuse(worker, pkt, header.reason, &none);
+		return;
+	}
+	if (may_decrypt(worker, pkt))
+		first_initial(worker, pkt, dgram, &header);
+	else
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_RATE_LIMIT);
+}
+
+/* ---- from the server ---- */
+
+/* RFC 9000 17.2.1: version negotiation echoes both IDs of the client's datagram. */
+static bool negotiates(const struct sl_quic_hold *hold, const uint8_t *dgram, uint32_t len)
+{
+	const struct sl_quic_conn *conn = &hold->conn;
+	uint32_t scid_at = 6 + hold->scid_len;
+
+	return len > scid_at + conn->dcid_len && memcmp(dgram + 1, "\0\0\0\0", 4) == 0 &&
+	       dgram[5] == hold->scid_len && memcmp(dgram + 6, hold->scid, hold->scid_len) == 0 &&
+	       dgram[scid_at] == conn->dcid_len &&
+	       memcmp(dgram + scid_at + 1, conn->dcid, conn->dcid_len) == 0;
+}
+
+/* What the server says about a connection that it has not answered. */
+static void notice_answer(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *dgram,
+                          uint32_t len)
+{
+	struct sl_quic_header header;
+
+	if (sl_quic_find_initial(dgram, len, &header) == SL_PARSE_DONE) {
+		if (header.dcid_len == hold->scid_len &&
+		    memcmp(header.dcid, hold->scid, hold->scid_len) == 0)
+			sl_quic_conn_answer(worker->quic_crypto, &hold->conn, &header);
+		return;
+	}
+	if (negotiates(hold, dgram, len)) {
+		hold->abandoned = true;
+	} else if (sl_quic_retry_parse(worker->quic_crypto, &hold->conn, dgram, len, &header) ==
+	           SL_PARSE_DONE) {
+		hold->abandoned = true;
+		hold->retry_cid_len = header.scid_len;
+		memcpy(hold->retry_cid, header.scid, header.scid_len);
+	}
+}
+
+/*
+ * A Handshake packet from the ID that the server has chosen for a connection: it has got the whole
+ * hello, as it could not seal that packet otherwise.
+ */
+static void notice_handshake(struct sl_quic_hold *hold, const uint8_t *dgram, uint32_t len)
+{
+	const struct sl_quic_conn *conn = &hold->conn;
+	struct sl_cursor c = {.at = dgram, .left = len};
+	struct sl_quic_packet packet;
+
+	while (c.left > 0) {
+		sl_quic_packet_read(&c, &packet);
+		if (packet.kind == SL_QUIC_PACKET_LIES)
+			return;
+		if (packet.kind == SL_QUIC_PACKET_HANDSHAKE &&
+		    packet.scid.left == conn->server_cid_len &&
+		    memcmp(packet.scid.at, conn->server_cid, conn->server_cid_len) == 0)
+			hold->through = true;
+	}
+}
+
+static void notice_server(struct sl_worker *worker, const struct sl_flow *flow,
+                          const uint8_t *dgram, uint32_t len)
+{
+	struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow), *youngest = NULL;
+
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next))
+		if (hold->accepted)
+			youngest = hold;
+	/* What the client has begun last is what it still expects an answer to. */
+	if (youngest != NULL && !youngest->conn.answered && !youngest->abandoned)
+		notice_answer(worker, youngest, dgram, len);
+	for (hold = sl_quic_hold_of(worker, flow); hold != NULL;
+	     hold = sl_quic_hold_at(worker, hold->next))
+		if (hold->conn.answered && !hold->through)
+			notice_handshake(hold, dgram, len);
+}
+
+static void from_server(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_flow *flow = pkt->flow;
+
+	if (flow->reason == SL_REASON_NONE) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* it has not been asked */
+		return;
+	}
+	if (sl_quic_hold_of(worker, flow) != NULL && pkt->payload_len > 0) {
+		const uint8_t *dgram = payload_of(worker, pkt);
+
+		if (is_long(dgram))
+			notice_server(worker, flow, dgram, pkt->payload_len);
+	}
+	sl_quic_pass(worker, pkt);
+}
+
+/*
+ * The client has sent a short header, so it has forgotten its Initial keys (RFC 9001 4.9.1). A
+ * connection whose hello the server has got as a whole needs no copy of it any more.
+ */
+static void forget_through(struct sl_worker *worker, struct sl_flow *flow)
+{
+	struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow), *next;
+
+	for (; hold != NULL; hold = next) {
+		next = sl_quic_hold_at(worker, hold->next);
+		if (hold->through)
+			sl_quic_hold_free(worker, hold, (enum sl_reason)flow->reason);
+	}
+}
+
+/* ---- from the client ---- */
+
+/* May an Initial that belongs to none of the flow's connections begin another one? */
+static enum sl_reason may_begin(const struct sl_worker *worker, const struct sl_flow *flow,
+                                const struct sl_quic_header *header)
+{
+	const struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow);
+	bool retried = false;
+	unsigned n = 0;
+
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
+		const struct sl_quic_conn *conn = &hold->conn;
+
+		if (!hold->accepted)
+			return SL_REASON_MALFORMED_QUIC; /* one at a time */
+		if (!hold->abandoned && conn->dcid_len == header->dcid_len &&
+		    memcmp(conn->dcid, header->dcid, header->dcid_len) == 0)
+			return SL_REASON_MALFORMED_QUIC; /* in another version */
+		if (hold->abandoned && hold->retry_cid_len == header->dcid_len &&
+		    memcmp(hold->retry_cid, header->dcid, header->dcid_len) == 0)
+			retried = true;
+		n++;
+	}
+	if (header->dcid_len < SL_QUIC_FIRST_DCID_MIN && !retried)
+		return SL_REASON_MALFORMED_QUIC;
+	return n < SL_QUIC_CONNS_MAX ? SL_REASON_NONE : SL_REASON_HOLD_LIMIT;
+}
+
+static void client_initial(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram,
+                           const struct sl_quic_header *header)
+{
+	struct sl_quic_hold *hold = sl_quic_hold_of(worker, pkt->flow);
+	enum sl_reason reason = SL_REASON_NONE;
+
+	while (hold != NULL && !sl_quic_conn_owns(&hold->conn, header))
+		hold = sl_quic_hold_at(worker, hold->next);
+	if (hold == NULL)
+		reason = may_begin(worker, pkt->flow, header);
+	if (reason == SL_REASON_NONE && !may_decrypt(worker, pkt))
+		reason = SL_REASON_RATE_LIMIT;
+	if (reason == SL_REASON_NONE && hold == NULL) {
+		hold = sl_quic_hold_make(worker, pkt->flow, header);
+		if (hold == NULL)
+			reason = SL_REASON_HOLD_LIMIT;
+	}
+	if (reason == SL_REASON_NONE)
+		sl_quic_judge(worker, pkt, hold, dgram, pkt->payload_len);
+	else
+		sl_verdict_refuse_quietly(worker, pkt, reason);
+}
+
+/* A 0-RTT packet of the connection on hold, in a datagram of its own (RFC 9000 17.2.3). */
+static bool is_early_data(const struct sl_quic_conn *conn, const uint8_t *dgram, uint32_t len)
+{
+	struct sl_cursor c = {.at = dgram, .left = len};
+	struct sl_quic_packet packet;
+
+	if (len == 0)
+		return false;
+	sl_quic_packet_read(&c, &packet);
+	return packet.kind == SL_QUIC_PACKET_ZERO_RTT && packet.version == conn->version &&
+	       packet.dcid.left == conn->dcid_len &&
+	       memcmp(packet.dcid.at, conn->dcid, conn->dcid_len) == 0;
+}
+
+/* No Initial in it, and no verdict yet. */
+static void client_early(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram)
+{
+	struct sl_quic_hold *hold = sl_quic_hold_of(worker, pkt->flow);
+
+	if (!is_early_data(&hold->conn, dgram, pkt->payload_len))
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_NOT_QUIC);
+	else if (!sl_quic_hold_keep(worker, pkt, hold))
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_HOLD_LIMIT);
+}
+
+/*
+ * The policy has come to open the address without a name. As soon as something passes that a name
+ * would have been asked for, the flow is one that has none: it will not outlive that policy.
+ */
+static void opened_by_address(struct sl_worker *worker, struct sl_pkt *pkt, bool unjudged)
+{
+	struct sl_flow *flow = pkt->flow;
+	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+	struct sl_quic_hold *hold;
+
+	for (hold = sl_quic_hold_of(worker, flow); hold != NULL;
+	     hold = sl_quic_hold_at(worker, hold->next)) {
+		unjudged |= hold->frame_count > 0;
+		sl_quic_hold_release(worker, hold, (enum sl_reason)flow->reason);
+	}
+	if (unjudged) {
+		sl_quic_end(worker, flow, (enum sl_reason)flow->reason);
+		flow->flags &= (uint8_t)~SL_FLOW_QUIC;
+		sl_names_drop(worker, cold->name);
+		cold->name = 0;
+		sl_verdict_set_fast(worker, flow);
+	}
+	sl_quic_pass(worker, pkt);
+}
+
+static void from_client(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_flow *flow = pkt->flow;
+	bool judged = flow->reason != SL_REASON_NONE;
+	const uint8_t *dgram = payload_of(worker, pkt);
+	struct sl_quic_header header;
+	enum sl_parse answer = sl_quic_find_initial(dgram, pkt->payload_len, &header);
+
+	if (judged && flow->reason != SL_REASON_DOMAIN_ALLOWED) {
+		opened_by_address(worker, pkt, answer != SL_PARSE_NOT_MINE);
+		return;
+	}
+	switch (answer) {
+	case SL_PARSE_DONE:
+		client_initial(worker, pkt, dgram, &header);
+		break;
+	case SL_PARSE_NOT_MINE:
+		if (!judged) {
+			client_early(worker, pkt, dgram);
+			break;
+		}
+		if (pkt->payload_len > 0 && !is_long(dgram))
+			forget_through(worker, flow);
+		sl_quic_pass(worker, pkt);
+		break;
+	case SL_PARSE_BAD:
+	case SL_PARSE_MORE:
+		sl_verdict_refuse_quietly(worker, pkt, header.reason);
+		break;
+	}
 }
 
 void sl_quic_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	sl_verdict_refuse(worker, pkt, SL_REASON_NOT_QUIC, NULL);
+	if (pkt->in_port == SL_PORT_SANDBOX)
+		from_client(worker, pkt);
+	else
+		from_server(worker, pkt);
 }
+
+/* ---- the flow's end, and time ---- */
 
 void sl_quic_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
-}
+	struct sl_quic_hold *hold;
 
-void sl_quic_timeouts(struct sl_worker *worker)
-{
+	while ((hold = sl_quic_hold_of(worker, flow)) != NULL)
+		sl_quic_hold_free(worker, hold, reason);
 }
 
 void sl_quic_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
+	struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow);
+
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next))
+		sl_quic_hold_release(worker, hold, reason);
+	sl_quic_end(worker, flow, reason);
+	flow->flags &= (uint8_t)~SL_FLOW_QUIC;
+	sl_verdict_flow(worker, flow, reason, NULL);
+	sl_flow_touch(worker, flow);
+}
+
+static void time_out(struct sl_worker *worker, struct sl_quic_hold *hold)
+{
+	const struct sl_proof none = {NULL, 0, SL_VIA_QUIC};
+	struct sl_flow *flow = sl_quic_hold_flow(worker, hold);
+
+	if (flow->reason == SL_REASON_NONE) {
+		if (sl_reject_may_answer(worker, flow->key.vlan))
+			sl_reject_flow_icmp(worker, flow);
+		sl_verdict_report_flow(worker, flow, false, SL_REASON_HELLO_TIMEOUT, &none);
+		sl_flow_close(worker, flow, SL_REASON_HELLO_TIMEOUT);
+	} else if (!hold->accepted) {
+		sl_quic_hold_free(worker, hold, SL_REASON_HELLO_TIMEOUT);
+	} else {
+		sl_quic_hold_drop(worker, hold, SL_REASON_HELLO_TIMEOUT);
+		sl_quic_hold_untime(worker, hold);
+		sl_stream_free(worker, flow->key.vlan, &hold->hello);
+		hold->sealed = true;
+	}
+}
+
+void sl_quic_timeouts(struct sl_worker *worker)
+{
+	uint32_t index;
+
+	while ((index = sl_deadline_due(worker, &worker->quics, &worker->quics_open)) != 0)
+		time_out(worker, sl_quic_hold_at(worker, index));
 }

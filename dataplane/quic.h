@@ -1,0 +1,119 @@
+/*
+ * quic.h: a QUIC connection under rule 3, as far as its Initials go (spec section 3). A flow may
+ * see several one after another on its ports: a Retry's, another version's, another attempt. Each
+ * is a struct sl_quic_hold of its own, and each has to prove the flow's name.
+ */
+#ifndef DATAPLANE_QUIC_H
+#define DATAPLANE_QUIC_H
+
+#include "deadline.h"
+#include "inspect/quic_initial.h"
+#include "stages.h"
+#include "stream.h"
+
+#define SL_QUIC_HELLO_DGRAMS 4 /* over which a hello may be spread */
+#define SL_QUIC_FRAMES_MAX   8 /* on hold: these, and 0-RTT in datagrams of its own */
+#define SL_QUIC_CONNS_MAX    4 /* of one flow at a time */
+
+/* A datagram on hold lies in pieces, each the size of a stream's chunk and from the same pool. */
+struct sl_quic_piece {
+	uint32_t next; /* first, as the pool links freed elements here */
+	uint32_t len;
+	uint8_t bytes[sizeof(struct sl_stream_chunk) - 8];
+};
+
+struct sl_quic_frame {
+	uint32_t piece;
+	uint32_t len; /* of the whole frame, cut to its IP length */
+	bool tagged;
+};
+
+struct sl_quic_hold {
+	struct sl_deadline deadline; /* of what is on hold */
+	uint32_t bucket;             /* quic_cid.c's, whoever this element belongs to */
+
+	uint32_t flow; /* from here on zero when the element is made */
+	uint32_t next; /* the flow's next connection, younger than this one */
+	uint32_t bucket_next;
+	uint32_t judged;    /* CRYPTO bytes from the start that were judged and let out */
+	uint32_t first_len; /* of the first ClientHello */
+	bool timed;         /* in the list of deadlines */
+	bool listed;        /* in the table of connection IDs */
+	bool accepted;      /* its first ClientHello was judged and let out */
+	bool sealed;        /* accepted, and its copy was given up: no CRYPTO data may follow */
+	bool abandoned;     /* the server said that it keeps nothing of it (Retry, other version) */
+	bool in_parts;      /* let out in more than one datagram: a server may have got a part */
+	bool shared;        /* another flow has used its ID: nothing but whole hellos may pass */
+	bool through;       /* the server has answered the whole hello: a Handshake packet came */
+	uint8_t dgrams;     /* on hold with parts of the hello */
+	uint8_t frame_count;
+	uint8_t scid_len;
+	uint8_t retry_cid_len; /* with `abandoned`: what a Retry asks for; 0: none */
+	uint8_t scid[SL_QUIC_CID_MAX];
+	uint8_t retry_cid[SL_QUIC_CID_MAX];
+	struct sl_quic_conn conn;
+	struct sl_stream hello; /* the copy of the CRYPTO stream */
+	struct sl_quic_frame frames[SL_QUIC_FRAMES_MAX];
+};
+
+static inline struct sl_quic_hold *sl_quic_hold_at(const struct sl_worker *worker, uint32_t index)
+{
+	return index != 0 ? sl_pool_at(&worker->quics, index) : NULL;
+}
+
+/* The flow's oldest connection, NULL if none is remembered. */
+static inline struct sl_quic_hold *sl_quic_hold_of(const struct sl_worker *worker,
+                                                   const struct sl_flow *flow)
+{
+	return sl_quic_hold_at(worker, sl_flow_cold(&worker->table, flow)->hold);
+}
+
+static inline struct sl_flow *sl_quic_hold_flow(const struct sl_worker *worker,
+                                                const struct sl_quic_hold *hold)
+{
+	return &worker->table.flows[hold->flow];
+}
+
+/* quic_hold.c: memory of connections, and datagrams on hold. */
+
+/*
+ * Remembers a connection that begins with this Initial, behind the flow's others. NULL if there is
+ * no memory.
+ */
+struct sl_quic_hold *sl_quic_hold_make(struct sl_worker *worker, struct sl_flow *flow,
+                                       const struct sl_quic_header *header);
+
+/* Forgets a connection; its datagrams on hold count under `reason`. */
+void sl_quic_hold_free(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason);
+
+/* Keeps a copy of a packet, which becomes SL_FATE_HELD. False at a limit. */
+bool sl_quic_hold_keep(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold);
+
+/* Sends what is on hold, in order, as forwarded for this reason. */
+void sl_quic_hold_release(struct sl_worker *worker, struct sl_quic_hold *hold,
+                          enum sl_reason reason);
+
+/* Drops what is on hold. */
+void sl_quic_hold_drop(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason);
+
+/* Gives the time that a hello may take, from now on; or none. */
+void sl_quic_hold_time(struct sl_worker *worker, struct sl_quic_hold *hold);
+void sl_quic_hold_untime(struct sl_worker *worker, struct sl_quic_hold *hold);
+
+/* quic_judge.c: settles a datagram that holds an Initial of this connection. */
+void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+                   const uint8_t *dgram, uint32_t len);
+
+/* Lets a datagram of a judged flow pass. */
+void sl_quic_pass(struct sl_worker *worker, struct sl_pkt *pkt);
+
+/*
+ * quic_cid.c: the connection IDs that begin accepted connections. True if hold, whose hello is
+ * complete (len bytes at msg), may be accepted: no other flow's connection of the same ID could be
+ * mixed with it.
+ */
+bool sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *msg,
+                       uint32_t len);
+void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold);
+
+#endif
