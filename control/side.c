@@ -6,16 +6,23 @@
  * hop, the node above it is its parent, the covered ones below it are its children. A change costs
  * what the table entries below the prefix cost, and one write for each child.
  *
- * rte_fib6 of DPDK 22.11 reserves second-level tables when a prefix is added and does not give the
- * reservation back when it is deleted, so after some thousand changes it refuses everything. It
- * reserves nothing when the next hop of a prefix changes. Hence prefixes enter and leave as
- * changes: the node is put into the tree first, and taken out last; how many tables are in use is
- * counted here, exactly.
+ * Two things in DPDK 22.11 are walked around here:
+ *
+ * - rte_fib6 reserves second-level tables when a prefix is added and does not give the reservation
+ *   back when it is deleted, so after some thousand changes it refuses everything. It reserves
+ *   nothing when the next hop of a prefix changes. Hence prefixes enter and leave as changes: the
+ *   node is put into the tree first, and taken out last; how many tables are in use is counted
+ *   here, exactly.
+ *
+ * - Writing a prefix that ends where the address space ends (0.0.0.0/0 is one) overwrites the
+ *   whole table if the last two prefixes below it adjoin and the last ends there, too, as 224/4 and
+ *   240/4 do. Hence such longer ones are lifted out of the tree first, and put back afterwards.
  */
 #include "side.h"
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,19 +35,13 @@
 #include "arena.h"
 
 /*
- * While rte_fib6 rewrites a range it may take tables that it gives back before it returns: at most
- * one for each byte of both ends of the range.
+ * While a range is rewritten, tables may be taken that are given back before the call returns: at
+ * most one for each byte of both ends.
  */
-#define TBL8_6_SPARE 32
+#define TBL8_SPARE 32
 
 /* A next hop that no class has. */
 #define NO_CLASS 0x7fffffffu
-
-static uint32_t net_ip4(const struct sl_net *net)
-{
-	return (uint32_t)net->bytes[0] << 24 | (uint32_t)net->bytes[1] << 16 |
-	       (uint32_t)net->bytes[2] << 8 | net->bytes[3];
-}
 
 int sl_side_init(struct sl_side *side, const struct sl_side_limits *limits, uint32_t class_max)
 {
@@ -50,13 +51,13 @@ int sl_side_init(struct sl_side *side, const struct sl_side_limits *limits, uint
 	        .type = RTE_FIB_DIR24_8,
 	        .default_nh = SL_CLASS_NONE,
 	        .max_routes = (int)limits->prefixes,
-	        .dir24_8 = {.nh_sz = RTE_FIB_DIR24_8_4B, .num_tbl8 = limits->tbl8_4},
+	        .dir24_8 = {.nh_sz = RTE_FIB_DIR24_8_4B, .num_tbl8 = limits->tbl8_4 + TBL8_SPARE},
 	};
 	struct rte_fib6_conf conf6 = {
 	        .type = RTE_FIB6_TRIE,
 	        .default_nh = SL_CLASS_NONE,
 	        .max_routes = (int)limits->prefixes,
-	        .trie = {.nh_sz = RTE_FIB6_TRIE_4B, .num_tbl8 = limits->tbl8_6 + TBL8_6_SPARE},
+	        .trie = {.nh_sz = RTE_FIB6_TRIE_4B, .num_tbl8 = limits->tbl8_6 + TBL8_SPARE},
 	};
 	char name[32];
 
@@ -78,160 +79,231 @@ void sl_side_fini(struct sl_side *side)
 	*side = (struct sl_side){0};
 }
 
-/* What a class gets from the class that encloses it. */
-static void set_class(struct sl_side *side, uint32_t class, uint32_t parent, enum sl_space space)
-{
-	const struct sl_class *above = &side->classes[parent];
+/* ---- The tree of either family ---- */
 
-	side->classes[class].parent = parent;
-	side->classes[class].space = above->space > space ? above->space : (uint8_t)space;
+static bool is4(const struct sl_net *net)
+{
+	return net->family == SL_FAMILY_4;
 }
 
-/* ---- IPv4 ---- */
+static uint32_t ip4(const struct sl_net *net)
+{
+	return (uint32_t)net->bytes[0] << 24 | (uint32_t)net->bytes[1] << 16 |
+	       (uint32_t)net->bytes[2] << 8 | net->bytes[3];
+}
 
-static uint32_t class4(const struct rte_rib_node *node)
+static void *node_find(const struct sl_side *side, const struct sl_net *net)
+{
+	if (is4(net))
+		return rte_rib_lookup_exact(rte_fib_get_rib(side->fib4), ip4(net), net->len);
+	return rte_rib6_lookup_exact(rte_fib6_get_rib(side->fib6), net->bytes, net->len);
+}
+
+/* The next prefix directly below net, in order; last NULL: the first. */
+static void *node_below(const struct sl_side *side, const struct sl_net *net, void *last)
+{
+	if (is4(net))
+		return rte_rib_get_nxt(rte_fib_get_rib(side->fib4), ip4(net), net->len, last,
+		                       RTE_RIB_GET_NXT_COVER);
+	return rte_rib6_get_nxt(rte_fib6_get_rib(side->fib6), net->bytes, net->len, last,
+	                        RTE_RIB6_GET_NXT_COVER);
+}
+
+static uint32_t node_class(const struct sl_net *net, const void *node)
 {
 	uint64_t class = SL_CLASS_NONE;
 
-	if (node != NULL)
+	if (node != NULL && is4(net))
 		rte_rib_get_nh(node, &class);
-	return (uint32_t) class;
-}
-
-/* The /24 has a second-level table exactly if a longer prefix lies in it. */
-static uint32_t tables4(const struct sl_side *side, const struct sl_net *net)
-{
-	if (net->len <= 24)
-		return 0;
-	return rte_rib_get_nxt(rte_fib_get_rib(side->fib4), net_ip4(net) & 0xffffff00u, 24, NULL,
-	                       RTE_RIB_GET_NXT_COVER) == NULL;
-}
-
-static void adopt4(struct sl_side *side, const struct sl_net *net, uint32_t parent)
-{
-	struct rte_rib *rib = rte_fib_get_rib(side->fib4);
-	struct rte_rib_node *child = NULL;
-
-	while ((child = rte_rib_get_nxt(rib, net_ip4(net), net->len, child,
-	                                RTE_RIB_GET_NXT_COVER)) != NULL)
-		side->classes[class4(child)].parent = parent;
-}
-
-static int add4(struct sl_side *side, const struct sl_net *net, uint32_t class, enum sl_space space)
-{
-	struct rte_rib *rib = rte_fib_get_rib(side->fib4);
-	uint32_t tables = tables4(side, net);
-	struct rte_rib_node *node;
-	int ret;
-
-	if (side->tbl8_4 + tables > side->limits.tbl8_4)
-		return -ENOSPC;
-	ret = rte_fib_add(side->fib4, net_ip4(net), net->len, class);
-	if (ret != 0)
-		return ret;
-	side->tbl8_4 += tables;
-	node = rte_rib_lookup_exact(rib, net_ip4(net), net->len);
-	set_class(side, class, class4(rte_rib_lookup_parent(node)), space);
-	adopt4(side, net, class);
-	return 0;
-}
-
-static int remove4(struct sl_side *side, const struct sl_net *net, uint32_t class)
-{
-	int ret;
-
-	adopt4(side, net, side->classes[class].parent);
-	ret = rte_fib_delete(side->fib4, net_ip4(net), net->len);
-	if (ret == 0)
-		side->tbl8_4 -= tables4(side, net);
-	return ret;
-}
-
-/* ---- IPv6 ---- */
-
-static uint32_t class6(const struct rte_rib6_node *node)
-{
-	uint64_t class = SL_CLASS_NONE;
-
-	if (node != NULL)
+	else if (node != NULL)
 		rte_rib6_get_nh(node, &class);
 	return (uint32_t) class;
 }
 
+static uint32_t node_parent(const struct sl_net *net, void *node)
+{
+	return node_class(net, is4(net) ? (void *)rte_rib_lookup_parent(node)
+	                                : (void *)rte_rib6_lookup_parent(node));
+}
+
+static void *node_insert(struct sl_side *side, const struct sl_net *net)
+{
+	struct rte_rib6_node *node6;
+	struct rte_rib_node *node4;
+
+	if (is4(net)) {
+		node4 = rte_rib_insert(rte_fib_get_rib(side->fib4), ip4(net), net->len);
+		rte_rib_set_nh(node4, NO_CLASS);
+		return node4;
+	}
+	node6 = rte_rib6_insert(rte_fib6_get_rib(side->fib6), net->bytes, net->len);
+	rte_rib6_set_nh(node6, NO_CLASS);
+	return node6;
+}
+
+static void node_remove(struct sl_side *side, const struct sl_net *net)
+{
+	if (is4(net))
+		rte_rib_remove(rte_fib_get_rib(side->fib4), ip4(net), net->len);
+	else
+		rte_rib6_remove(rte_fib6_get_rib(side->fib6), net->bytes, net->len);
+}
+
+/* Gives a node another class, in the lookup table as well. False: the table had no room. */
+static bool node_change(struct sl_side *side, const struct sl_net *net, const void *node,
+                        uint32_t class)
+{
+	if (is4(net))
+		rte_fib_add(side->fib4, ip4(net), net->len, class);
+	else
+		rte_fib6_add(side->fib6, net->bytes, net->len, class);
+	return node_class(net, node) == class; /* it says 0 also where it failed */
+}
+
 /*
  * How many of the second-level tables on the way to a prefix exist for no other one: each 8 bits
- * below /24 have one exactly if a prefix longer than where it begins lies in it.
+ * below /24 have one exactly if a prefix longer than where they begin lies there.
  */
-static uint32_t tables6(const struct sl_side *side, const struct sl_net *net)
+static uint32_t count_tables(const struct sl_side *side, const struct sl_net *net)
 {
-	struct rte_rib6 *rib = rte_fib6_get_rib(side->fib6);
-	uint8_t start[16] = {0};
+	struct sl_net start = {.family = net->family};
 	uint32_t count = 0;
 
-	for (uint8_t len = 24; len < net->len; len += 8) {
-		memcpy(start, net->bytes, len / 8);
-		count += rte_rib6_get_nxt(rib, start, len, NULL, RTE_RIB6_GET_NXT_COVER) == NULL;
+	for (start.len = 24; start.len < net->len; start.len += 8) {
+		memcpy(start.bytes, net->bytes, start.len / 8);
+		count += node_below(side, &start, NULL) == NULL;
 	}
 	return count;
 }
 
-static void adopt6(struct sl_side *side, const struct sl_net *net, uint32_t parent)
+static void adopt_children(struct sl_side *side, const struct sl_net *net, uint32_t parent)
 {
-	struct rte_rib6 *rib = rte_fib6_get_rib(side->fib6);
-	struct rte_rib6_node *child = NULL;
+	void *child = NULL;
 
-	while ((child = rte_rib6_get_nxt(rib, net->bytes, net->len, child,
-	                                 RTE_RIB6_GET_NXT_COVER)) != NULL)
-		side->classes[class6(child)].parent = parent;
+	while ((child = node_below(side, net, child)) != NULL)
+		side->classes[node_class(net, child)].parent = parent;
 }
 
-static int add6(struct sl_side *side, const struct sl_net *net, uint32_t class, enum sl_space space)
-{
-	struct rte_rib6 *rib = rte_fib6_get_rib(side->fib6);
-	uint32_t tables = tables6(side, net);
-	struct rte_rib6_node *node;
+/* ---- Prefixes that end where the address space ends ---- */
 
-	if (side->tbl8_6 + tables > side->limits.tbl8_6)
-		return -ENOSPC;
-	node = rte_rib6_insert(rib, net->bytes, net->len);
+static bool ends_at_top(const struct sl_net *net)
+{
+	unsigned bits = is4(net) ? 32 : 128;
+	struct sl_addr top = {.family = net->family};
+
+	memset(top.bytes, 0xff, bits / 8);
+	return sl_net_contains(net, &top);
+}
+
+/* The prefix of that length that ends there. */
+static struct sl_net top_net(const struct sl_net *like, uint8_t len)
+{
+	struct sl_net net = {.family = like->family, .len = len};
+
+	for (unsigned i = 0; i < len; i++)
+		net.bytes[i / 8] |= (uint8_t)(0x80u >> i % 8);
+	return net;
+}
+
+/* Takes those that are longer than net out of the tree; their classes by length, or NO_CLASS. */
+static void lift_longer(struct sl_side *side, const struct sl_net *net, uint32_t lifted[129])
+{
+	for (unsigned len = net->len + 1u; len <= (is4(net) ? 32u : 128u); len++) {
+		struct sl_net top = top_net(net, (uint8_t)len);
+		const void *node = node_find(side, &top);
+
+		lifted[len] = NO_CLASS;
+		if (node == NULL)
+			continue;
+		lifted[len] = node_class(net, node);
+		node_remove(side, &top);
+	}
+}
+
+/* Puts them back, the shortest first. Their table entries were there before: there is room. */
+static int lower_longer(struct sl_side *side, const struct sl_net *net, const uint32_t lifted[129])
+{
+	int ret = 0;
+
+	for (unsigned len = net->len + 1u; len <= (is4(net) ? 32u : 128u); len++) {
+		struct sl_net top = top_net(net, (uint8_t)len);
+		void *node;
+
+		if (lifted[len] == NO_CLASS)
+			continue;
+		node = node_insert(side, &top);
+		if (node == NULL || !node_change(side, &top, node, lifted[len])) {
+			ret = -EIO;
+			continue;
+		}
+		side->classes[lifted[len]].parent = node_parent(&top, node);
+		adopt_children(side, &top, lifted[len]);
+	}
+	return ret;
+}
+
+/* ---- Changing a side ---- */
+
+static int place(struct sl_side *side, const struct sl_net *net, uint32_t class,
+                 enum sl_space space)
+{
+	void *node = node_insert(side, net);
+	const struct sl_class *above;
+
 	if (node == NULL)
 		return -ENOMEM;
-	rte_rib6_set_nh(node, NO_CLASS);
-	rte_fib6_add(side->fib6, net->bytes, net->len, class);
-	if (class6(node) != class) { /* a failed change returns 0 and leaves the next hop */
-		rte_rib6_remove(rib, net->bytes, net->len);
-		return -ENOSPC;
+	if (!node_change(side, net, node, class)) {
+		node_remove(side, net);
+		return -EIO;
 	}
-	side->tbl8_6 += tables;
-	set_class(side, class, class6(rte_rib6_lookup_parent(node)), space);
-	adopt6(side, net, class);
+	side->classes[class].parent = node_parent(net, node);
+	above = &side->classes[side->classes[class].parent];
+	side->classes[class].space = above->space > space ? above->space : (uint8_t)space;
+	adopt_children(side, net, class);
 	return 0;
 }
 
-static int remove6(struct sl_side *side, const struct sl_net *net, uint32_t class)
+static int displace(struct sl_side *side, const struct sl_net *net, uint32_t class)
 {
-	struct rte_rib6 *rib = rte_fib6_get_rib(side->fib6);
 	uint32_t parent = side->classes[class].parent;
-	struct rte_rib6_node *node = rte_rib6_lookup_exact(rib, net->bytes, net->len);
 
-	if (node == NULL)
-		return -ENOENT;
-	rte_fib6_add(side->fib6, net->bytes, net->len, parent);
-	if (class6(node) != parent)
+	if (!node_change(side, net, node_find(side, net), parent))
 		return -EIO;
-	adopt6(side, net, parent);
-	rte_rib6_remove(rib, net->bytes, net->len);
-	side->tbl8_6 -= tables6(side, net);
+	adopt_children(side, net, parent);
+	node_remove(side, net);
 	return 0;
 }
 
 int sl_side_add(struct sl_side *side, const struct sl_net *net, uint32_t class, enum sl_space space)
 {
-	return net->family == SL_FAMILY_4 ? add4(side, net, class, space)
-	                                  : add6(side, net, class, space);
+	uint32_t *used = is4(net) ? &side->tbl8_4 : &side->tbl8_6;
+	uint32_t limit = is4(net) ? side->limits.tbl8_4 : side->limits.tbl8_6;
+	uint32_t tables = count_tables(side, net), lifted[129];
+	int ret, lowered = 0;
+
+	if (*used + tables > limit)
+		return -ENOSPC;
+	if (ends_at_top(net))
+		lift_longer(side, net, lifted);
+	ret = place(side, net, class, space);
+	if (ends_at_top(net))
+		lowered = lower_longer(side, net, lifted);
+	if (ret == 0)
+		*used += tables;
+	return lowered != 0 ? lowered : ret;
 }
 
 int sl_side_remove(struct sl_side *side, const struct sl_net *net, uint32_t class)
 {
-	return net->family == SL_FAMILY_4 ? remove4(side, net, class) : remove6(side, net, class);
+	uint32_t *used = is4(net) ? &side->tbl8_4 : &side->tbl8_6, lifted[129];
+	int ret, lowered = 0;
+
+	if (ends_at_top(net))
+		lift_longer(side, net, lifted);
+	ret = displace(side, net, class);
+	if (ends_at_top(net))
+		lowered = lower_longer(side, net, lifted);
+	if (ret == 0)
+		*used -= count_tables(side, net);
+	return lowered != 0 ? lowered : ret;
 }

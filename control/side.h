@@ -34,12 +34,13 @@ void sl_side_fini(struct sl_side *side);
 
 /*
  * Adds a prefix that is not there yet. space is its own, without what encloses it. Returns 0;
- * -ENOSPC where the second-level tables do not suffice, -ENOMEM: nothing changed.
+ * -ENOSPC where the second-level tables do not suffice, -ENOMEM: nothing changed; -EIO: the
+ * table did what it should not, and the side must not be used any more.
  */
 int sl_side_add(struct sl_side *side, const struct sl_net *net, uint32_t class,
                 enum sl_space space);
 
-/* Takes a prefix that is there out. Returns 0, or -errno where the table disagrees. */
+/* Takes a prefix that is there out. Returns 0, or -EIO as above. */
 int sl_side_remove(struct sl_side *side, const struct sl_net *net, uint32_t class);
 
 #endif

@@ -222,6 +222,7 @@ static int change_side(struct sl_union *all, struct sl_side *side, uint32_t *don
 	if (ret == 0)
 		return 0;
 	undo_change(all, side, removed, added);
+	all->broken = all->broken || ret == -EIO;
 	return all->broken ? -EIO : ret;
 }
 
