@@ -39,7 +39,7 @@
 #define BURST 32
 
 struct options {
-	const char *scenario;
+	const char *scenario, *write;
 	unsigned flows, vlans, runs, prefixes;
 	double seconds;
 	bool ipv6, imix, memory, json, events;
@@ -394,6 +394,7 @@ static void parse_options(int argc, char **argv, struct options *options)
 	        {"memory", no_argument, NULL, 'm'},
 	        {"json", no_argument, NULL, 'j'},
 	        {"events", no_argument, NULL, 'e'},
+	        {"write", required_argument, NULL, 'w'},
 	        {NULL, 0, NULL, 0},
 	};
 	int c;
@@ -435,6 +436,9 @@ static void parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 'j':
 			options->json = true;
+			break;
+		case 'w':
+			options->write = optarg;
 			break;
 		case 'e':
 			options->events = true;
@@ -513,6 +517,8 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, options);
 	options->memory |= options->flows > 100000 || options->imix;
 	choose_frames(&bench, &mode);
+	if (options->write != NULL)
+		return frames_capture(&bench.source.spec, options->write) != 0;
 	small = bench.source.spec;
 	if (options->memory)
 		small.flows = 1;
