@@ -68,8 +68,9 @@ bool sl_dns_create(struct sl_worker *worker)
 {
 	uint32_t flows = RTE_MAX(worker->settings->flows / worker->params.count, 1u);
 
-	return random_create(worker) && sl_pool_create(&worker->queries, sizeof(struct sl_query),
-	                                               RTE_MIN(flows, (uint32_t)QUERIES_MAX));
+	return random_create(worker) && sl_dns_tcp_create(worker) &&
+	       sl_pool_create(&worker->queries, sizeof(struct sl_query),
+	                      RTE_MIN(flows, (uint32_t)QUERIES_MAX));
 }
 
 void sl_dns_destroy(struct sl_worker *worker)

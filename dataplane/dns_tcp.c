@@ -119,13 +119,12 @@ void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
 		return;
 	}
-	index = sl_held_take(worker, pkt->vlan, sizeof(*dns)) ? sl_pool_get(&worker->dns_streams)
-	                                                      : 0;
-	if (index == 0) {
-		/* The pool is as large as the limit of bytes, so it is that limit. */
+	if (!sl_held_take(worker, pkt->vlan, sizeof(*dns))) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
 		return;
 	}
+	/* The pool is as large as the limit of bytes: it has one more. */
+	index = sl_pool_get(&worker->dns_streams);
 	flow = sl_flow_open(worker, pkt, &pkt->key);
 	if (flow == NULL) {
 		sl_pool_put(&worker->dns_streams, index);
