@@ -30,6 +30,9 @@ static void link_flow(struct sl_worker *worker, uint32_t index)
 	struct sl_vlan *vlan = &worker->vlans[worker->table.flows[index].key.vlan];
 	struct sl_flow_cold *cold = &worker->table.colds[index];
 
+	/* Whatever replaces this epoch will sweep the flow, also if no sweep came by before it. */
+	if (vlan->flows == 0)
+		vlan->epoch = cold->epoch;
 	cold->next = vlan->flow_head;
 	cold->prev = 0;
 	if (vlan->flow_head != 0)

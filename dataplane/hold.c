@@ -66,6 +66,14 @@ static void clear_deadline(struct sl_worker *worker, struct sl_hold *hold, uint3
 	hold->timed = false;
 }
 
+/* Looks at the copy; if it may leave, the server has as long to acknowledge it as the hello had. */
+static void judge(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+{
+	sl_hold_judge(worker, flow);
+	if ((flow->flags & SL_FLOW_HOLD) && hold->phase == SL_HOLD_JUDGED)
+		set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
+}
+
 /* A flow on hold lives as long as its phase may take, and no longer. */
 static void touch(struct sl_worker *worker, struct sl_flow *flow)
 {
@@ -223,6 +231,11 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
+	if (pkt->payload_len > 0) {
+		sl_hold_refuse(worker, flow, SL_REASON_NOT_TLS, NULL);
+		sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
+		return;
+	}
 	if (hold->phase != SL_HOLD_OPENING) {
 		if (seq_of(pkt) == hold->irs) {
 			sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
@@ -230,11 +243,6 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		}
 		sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
-		return;
-	}
-	if (pkt->payload_len > 0) {
-		sl_hold_refuse(worker, flow, SL_REASON_NOT_TLS, NULL);
-		sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
 		return;
 	}
 	hold->irs = seq_of(pkt);
@@ -268,10 +276,12 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 
 		hold->server_early = 1;
 		hold->server_end = 1;
+		open_window(hold, pkt);
+		pkt->flow->ack[1] = ack_of(pkt);
 		hold->phase = SL_HOLD_HELLO;
 		sl_pkt_forward(pkt, SL_REASON_NONE);
 		if (first)
-			sl_hold_judge(worker, pkt->flow); /* a hello may be waiting already */
+			judge(worker, pkt->flow, hold); /* a hello may be waiting already */
 		return;
 	}
 	sl_hold_refuse(worker, pkt->flow, SL_REASON_NOT_TLS, NULL);
@@ -282,8 +292,10 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 static void begin_watch(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
 	sl_stream_free(worker, flow->key.vlan, &hold->stream);
+	clear_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
 	hold->judged = 0;
 	hold->phase = SL_HOLD_WATCH;
+	touch(worker, flow);
 }
 
 /* The client must say hello again, and name the same server (RFC 8446 4.1.2). */
@@ -495,6 +507,11 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not take it */
 		return;
 	}
+	if (offset + pkt->payload_len > worker->settings->held_bytes_per_flow) {
+		sl_hold_refuse(worker, flow, SL_REASON_HOLD_LIMIT, NULL);
+		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT);
+		return;
+	}
 	switch (copy_payload(worker, pkt, hold, offset)) {
 	case SL_STREAM_CONFLICT:
 		refused = SL_REASON_STREAM_CONFLICT;
@@ -522,7 +539,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	worker->stats->held++;
 	pkt->fate = SL_FATE_HELD;
 	if (hold->phase == SL_HOLD_HELLO || hold->phase == SL_HOLD_SECOND)
-		sl_hold_judge(worker, flow);
+		judge(worker, flow, hold);
 }
 
 /* A client that closes before its hello is complete will never complete it. */
@@ -547,7 +564,8 @@ static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
-	pkt->flow->ack[0] = RTE_MAX(pkt->flow->ack[0], ack_of(pkt));
+	if ((int32_t)(ack_of(pkt) - pkt->flow->ack[0]) > 0)
+		pkt->flow->ack[0] = ack_of(pkt);
 	if (pkt->payload_len > 0 && !hold->client_fin)
 		client_payload(worker, pkt, hold);
 	else if (pkt->payload_len > 0)

@@ -106,10 +106,11 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
 	while ((at = sl_stream_next(worker, &hold->stream, at)) < upto) {
 		uint32_t n = run_bytes(worker, hold, at, RTE_MIN(segment, upto - at));
+		uint32_t share = RTE_MIN(weight, (uint32_t)UINT16_MAX);
 
-		if (!send_segment(worker, flow, hold, &path, at, n, reason, weight))
+		if (!send_segment(worker, flow, hold, &path, at, n, reason, share))
 			break; /* the client sends it again, and equal bytes pass */
-		weight = 0;
+		weight -= share;
 		at += n;
 	}
 	if (all) {

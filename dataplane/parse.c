@@ -348,6 +348,33 @@ static uint16_t pseudo_sum(const struct sl_pkt *pkt)
 	return (uint16_t)((sum >> 16) + (sum & 0xffff));
 }
 
+/*
+ * The sum of len bytes across segments. rte_raw_cksum_mbuf of DPDK 22.11 loses carries where a
+ * segment begins at an odd byte. False if the segments do not have as many.
+ */
+static bool sum_segments(const struct rte_mbuf *mbuf, uint32_t offset, uint32_t len, uint16_t *out)
+{
+	uint32_t sum = 0, done = 0;
+
+	for (; mbuf != NULL && done < len; mbuf = mbuf->next) {
+		uint32_t n;
+		uint16_t piece;
+
+		if (offset >= mbuf->data_len) {
+			offset -= mbuf->data_len;
+			continue;
+		}
+		n = RTE_MIN(mbuf->data_len - offset, len - done);
+		piece = rte_raw_cksum(rte_pktmbuf_mtod_offset(mbuf, const void *, offset), n);
+		sum += done & 1 ? rte_bswap16(piece) : piece;
+		done += n;
+		offset = 0;
+	}
+	sum = (sum >> 16) + (sum & 0xffff);
+	*out = (uint16_t)((sum >> 16) + (sum & 0xffff));
+	return done == len;
+}
+
 static uint16_t stored_checksum(const struct sl_pkt *pkt)
 {
 	unsigned offset = pkt->proto == IPPROTO_TCP ? 16 : pkt->proto == IPPROTO_UDP ? 6 : 2;
@@ -373,7 +400,7 @@ bool sl_parse_l4_checksum(struct sl_worker *worker, struct sl_pkt *pkt)
 		return true;
 	if (pkt->proto == IPPROTO_UDP && stored_checksum(pkt) == 0)
 		return pkt->l4_verified = pkt->l3 == SL_L3_IPV4; /* RFC 768; RFC 8200 8.1 */
-	if (rte_raw_cksum_mbuf(pkt->mbuf, pkt->l4_off, pkt->end - pkt->l4_off, &sum) != 0)
+	if (!sum_segments(pkt->mbuf, pkt->l4_off, pkt->end - pkt->l4_off, &sum))
 		return pkt->l4_verified = false;
 	pseudo = icmp4 ? 0 : pseudo_sum(pkt);
 	total = (uint32_t)sum + pseudo;
