@@ -1,0 +1,243 @@
+/*
+ * test_names.c: patterns, compiled, against names: what the specification says of each kind, and
+ * what the pool of lists promises.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compile.h"
+#include "diag.h"
+#include "pattern.h"
+#include "sluice/hostname.h"
+
+#define PATTERNS_MAX 16
+
+static struct sl_name_pool *pool;
+
+static int setup(void **state)
+{
+	pool = sl_compile_names_create(2);
+	return pool == NULL;
+}
+
+static int teardown(void **state)
+{
+	sl_compile_names_destroy(pool);
+	return 0;
+}
+
+static int order(const void *a, const void *b)
+{
+	return sl_pattern_compare(a, b);
+}
+
+/* The list of the patterns, which end with NULL; built. */
+static struct sl_name_list *list_of(const char *const *texts)
+{
+	static char canonical[PATTERNS_MAX][SL_NAME_MAX + 1];
+	struct sl_pattern patterns[PATTERNS_MAX];
+	struct sl_name_list *list;
+	struct sl_diag diag;
+	size_t n = 0;
+
+	for (; texts[n] != NULL; n++) {
+		char why[128] = "";
+		int len = sl_pattern_normalise(texts[n], strlen(texts[n]), canonical[n],
+		                               &patterns[n].kind, why, sizeof(why));
+
+		if (len < 1)
+			fail_msg("%s: %s", texts[n], why);
+		patterns[n].text = canonical[n];
+		patterns[n].len = (uint8_t)len;
+	}
+	qsort(patterns, n, sizeof(patterns[0]), order);
+	list = sl_compile_names_get(pool, patterns, n);
+	assert_non_null(list);
+	sl_diag_init(&diag);
+	assert_int_equal(sl_compile_names_build(pool, list, "test", &diag), 0);
+	assert_int_equal(diag.errors, 0);
+	sl_diag_free(&diag);
+	return list;
+}
+
+static bool matches(const struct sl_name_list *list, const char *name)
+{
+	const struct sl_scratches *scratches = NULL;
+	char canonical[SL_NAME_MAX + 1];
+	int len = sl_hostname_normalise((const uint8_t *)name, strlen(name), canonical);
+	bool first, second;
+
+	assert_true(len >= 1);
+	assert_int_equal(sl_compile_names_scratches(pool, &scratches), 0);
+	if (scratches == NULL)
+		return sl_names_match(&list->names, NULL, canonical, (size_t)len);
+	first = sl_names_match(&list->names, scratches->scratch[0], canonical, (size_t)len);
+	second = sl_names_match(&list->names, scratches->scratch[1], canonical, (size_t)len);
+	assert_int_equal(first, second);
+	return first;
+}
+
+/* One pattern, names that it matches, names that it does not. */
+static void expect(const char *pattern, const char *const *yes, const char *const *no)
+{
+	struct sl_name_list *list = list_of((const char *const[]){pattern, NULL});
+
+	for (; *yes != NULL; yes++)
+		if (!matches(list, *yes))
+			fail_msg("%s must match %s", pattern, *yes);
+	for (; *no != NULL; no++)
+		if (matches(list, *no))
+			fail_msg("%s must not match %s", pattern, *no);
+	sl_compile_names_put(pool, list);
+}
+
+#define LIST(...)                                                                                  \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
+
+static void test_exact_pattern_matches_that_name_only(void **state)
+{
+	expect("example.com", LIST("example.com", "EXAMPLE.com", "example.com."),
+	       LIST("a.example.com", "xexample.com", "example.comx", "example.com.a", "example",
+	            "com", "example-com", "examplexcom"));
+	expect("com", LIST("com", "com."), LIST("a.com", "co", "comm"));
+	expect("Example.COM.", LIST("example.com"), LIST("www.example.com"));
+}
+
+static void test_leading_star_matches_below_at_any_depth(void **state)
+{
+	expect("*.example.com", LIST("a.example.com", "a.b.c.example.com", "_x.example.com"),
+	       LIST("example.com", "aexample.com", "example.com.a", "a.example.com.b", "com",
+	            "a.example-com"));
+	expect("*.com", LIST("a.com", "b.a.com"), LIST("com", "com.a", "acom"));
+}
+
+static void test_inner_star_is_exactly_one_label(void **state)
+{
+	expect("www.*.com", LIST("www.a.com", "www.a-b.com"),
+	       LIST("www.com", "www.a.b.com", "x.www.a.com", "wwwx.a.com", "www.a.comx",
+	            "www.a.com.b"));
+	expect("a.*.*.x", LIST("a.b.c.x"), LIST("a.b.x", "a.b.c.d.x", "a.x"));
+	expect("x.*", LIST("x.y", "x.com"), LIST("x", "x.y.z", "a.x.y"));
+}
+
+static void test_first_of_two_stars_is_one_or_more_labels(void **state)
+{
+	expect("*.*.x", LIST("a.b.x", "a.b.c.x", "a.b.c.d.x"), LIST("a.x", "x", "a.b.y"));
+	expect("*.a.*.com", LIST("q.a.b.com", "r.q.a.b.com"),
+	       LIST("a.b.com", "q.a.com", "q.a.b.c.com"));
+	expect("*.*", LIST("a.b", "a.b.c"), LIST("a"));
+}
+
+static void test_star_alone_matches_every_name(void **state)
+{
+	struct sl_name_list *list = list_of(LIST("*", "a.b", "www.*.com"));
+
+	assert_true(list->names.any);
+	assert_true(matches(list, "x"));
+	assert_true(matches(list, "a.b.c.d"));
+	assert_false(sl_names_match(&list->names, NULL, "", 0));
+	sl_compile_names_put(pool, list);
+}
+
+static void test_dot_in_pattern_is_no_wildcard(void **state)
+{
+	expect("www.*.com", LIST("www.x.com"), LIST("wwwx.x.com", "www.xxcom", "wwwxx.com"));
+	expect("a.b", LIST("a.b"), LIST("axb", "a-b"));
+}
+
+static void test_longest_names_match(void **state)
+{
+	char name[SL_NAME_MAX + 1];
+	struct sl_name_list *list = list_of(LIST("*.b", "a.*.*.c"));
+
+	memset(name, 'a', sizeof(name));
+	for (size_t i = 63; i < SL_NAME_MAX; i += 64)
+		name[i] = '.';
+	memcpy(name + SL_NAME_MAX - 2, ".b", 3);
+	assert_true(matches(list, name));
+	name[SL_NAME_MAX - 1] = 'x';
+	assert_false(matches(list, name));
+	sl_compile_names_put(pool, list);
+}
+
+static void test_scratch_missing_matches_nothing(void **state)
+{
+	struct sl_name_list *list = list_of(LIST("a.b"));
+
+	assert_true(matches(list, "a.b"));
+	assert_false(sl_names_match(&list->names, NULL, "a.b", 3));
+	sl_compile_names_put(pool, list);
+}
+
+static void test_same_patterns_are_one_list(void **state)
+{
+	struct sl_name_list *one = list_of(LIST("a.b", "*.c"));
+	struct sl_name_list *same = list_of(LIST("*.C.", "A.B"));
+	struct sl_name_list *other = list_of(LIST("a.b", "*.d"));
+
+	assert_ptr_equal(one, same);
+	assert_ptr_not_equal(one, other);
+	assert_int_equal(one->refs, 2);
+	sl_compile_names_put(pool, one);
+	assert_true(matches(same, "a.b"));
+	sl_compile_names_put(pool, same);
+	sl_compile_names_put(pool, other);
+}
+
+/* A generation that is going may still scan with the old scratches. */
+static void test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim(void **state)
+{
+	const struct sl_scratches *before, *after;
+	struct sl_name_list *small = list_of(LIST("a.b")), *large;
+
+	assert_int_equal(sl_compile_names_scratches(pool, &before), 0);
+	large = list_of(LIST("a.*.b", "*.*.c", "x.*.*.y", "*.q.*.z", "k.*"));
+	assert_int_equal(sl_compile_names_scratches(pool, &after), 0);
+	assert_ptr_not_equal(before, after);
+	assert_ptr_equal(after->replaces, before);
+	assert_true(sl_names_match(&small->names, before->scratch[0], "a.b", 3));
+	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b", 3));
+	assert_true(sl_names_match(&large->names, after->scratch[1], "a.x.b", 5));
+	sl_compile_names_reclaim(pool);
+	assert_null(after->replaces);
+	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b", 3));
+	sl_compile_names_put(pool, small);
+	sl_compile_names_put(pool, large);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(test_exact_pattern_matches_that_name_only, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_leading_star_matches_below_at_any_depth, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_inner_star_is_exactly_one_label, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_first_of_two_stars_is_one_or_more_labels,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_star_alone_matches_every_name, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_dot_in_pattern_is_no_wildcard, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_longest_names_match, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_scratch_missing_matches_nothing, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_same_patterns_are_one_list, setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim, setup,
+	                teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
