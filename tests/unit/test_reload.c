@@ -1,0 +1,452 @@
+/*
+ * test_reload.c: the policy's walk from outside: what comes into force, when, under which numbers,
+ * and what is refused.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <rte_rcu_qsbr.h>
+
+#include "config.h"
+#include "diag.h"
+#include "inproc.h"
+#include "policy.h"
+#include "reload.h"
+#include "sluice/generation.h"
+
+struct scene {
+	struct sl_publication publication;
+	struct sl_config config;
+	struct sl_reload *reload;
+	struct sl_diag diag;
+	struct sl_push push;
+};
+
+static struct scene *scene_open(const char *config, unsigned workers, struct rte_rcu_qsbr *qsbr,
+                                uint32_t patience_ms)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+	struct sl_reload_params params = {.workers = workers, .patience_ms = patience_ms};
+
+	assert_non_null(scene);
+	sl_diag_init(&scene->diag);
+	if (config != NULL) {
+		assert_int_equal(sl_config_read_buffer("config.yaml", config, strlen(config),
+		                                       SL_CONFIG_FOR_REPLAY, &scene->diag,
+		                                       &scene->config),
+		                 0);
+		params.config = &scene->config;
+	}
+	params.publication = &scene->publication;
+	scene->publication.qsbr = qsbr;
+	scene->reload = sl_reload_create(&params, &scene->diag);
+	assert_non_null(scene->reload);
+	return scene;
+}
+
+static int setup(void **state)
+{
+	*state = scene_open(NULL, 1, NULL, 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct scene *scene = *state;
+
+	sl_reload_free(scene->reload);
+	assert_null(atomic_load(&scene->publication.current));
+	sl_config_fini(&scene->config);
+	sl_diag_free(&scene->diag);
+	free(scene);
+	return 0;
+}
+
+static int push(struct scene *scene, const char *text)
+{
+	struct sl_policy_doc *doc;
+	int ret;
+
+	sl_diag_free(&scene->diag);
+	ret = sl_policy_doc_read_buffer("policy.yaml", text, strlen(text), &scene->diag, &doc);
+	if (ret != 0) {
+		sl_diag_print(&scene->diag, SL_DIAG_ERROR, stderr);
+		fail_msg("the test's document is bad");
+	}
+	ret = sl_reload_push(scene->reload, doc, &scene->diag, &scene->push);
+	sl_policy_doc_free(doc);
+	return ret;
+}
+
+static const struct sl_generation *now(const struct scene *scene)
+{
+	return atomic_load(&scene->publication.current);
+}
+
+static const struct sl_sandbox *sandbox(const struct scene *scene, unsigned vlan)
+{
+	return now(scene)->sandboxes[vlan];
+}
+
+/* ---- Numbers ---- */
+
+static void test_nothing_is_in_force_before_the_first_push(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_null(now(scene));
+	assert_int_equal(sl_reload_number(scene->reload), 0);
+	assert_int_equal(push(scene, "sandboxes: []"), 0);
+	assert_true(scene->push.changed);
+	assert_int_equal(scene->push.generation, 1);
+	assert_int_equal(now(scene)->number, 1);
+	assert_null(sandbox(scene, 1));
+}
+
+static void test_unchanged_document_keeps_the_generation(void **state)
+{
+	static const char text[] = "sandboxes:\n"
+	                           "  - {vlan: 1, policy: {allow: [a.com, b.com, '*.c.com']}}\n"
+	                           "  - {vlan: 2, source: [10.0.0.1, 10.0.0.2], name: two}\n";
+	static const char same[] = "policies: {p: {allow: ['*.C.com.', b.com, a.com, b.com]}}\n"
+	                           "sandboxes:\n"
+	                           "  - {vlan: 2, name: two, source: [10.0.0.2, 10.0.0.1/32]}\n"
+	                           "  - {vlan: 1, policy: p}\n";
+	struct scene *scene = *state;
+	const struct sl_generation *first;
+
+	assert_int_equal(push(scene, text), 0);
+	first = now(scene);
+	assert_int_equal(push(scene, text), 0);
+	assert_false(scene->push.changed);
+	assert_int_equal(scene->push.generation, 1);
+	assert_int_equal(push(scene, same), 0);
+	assert_false(scene->push.changed);
+	assert_int_equal(scene->push.sandboxes_changed, 0);
+	assert_int_equal(scene->push.sandboxes, 2);
+	assert_ptr_equal(now(scene), first);
+}
+
+static void test_epoch_moves_only_for_the_sandbox_that_changes(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]"), 0);
+	assert_int_equal(scene->push.sandboxes_changed, 3);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2, policy: deny-all}]"), 0);
+	assert_int_equal(scene->push.sandboxes_changed, 2);
+	assert_int_equal(scene->push.sandboxes, 2);
+	assert_int_equal(now(scene)->number, 2);
+	assert_int_equal(sandbox(scene, 1)->epoch, 1);
+	assert_int_equal(sandbox(scene, 2)->epoch, 2);
+	assert_int_equal(sandbox(scene, 2)->incarnation, 1);
+	assert_int_equal(sandbox(scene, 2)->mode, SL_MODE_DENY_ALL);
+	assert_null(sandbox(scene, 3));
+}
+
+static void test_each_part_of_a_policy_moves_the_epoch(void **state)
+{
+	static const char *const texts[] = {
+	        "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]",
+	        "sandboxes: [{vlan: 1, policy: {allow: [a.com, b.com]}}]",
+	        "sandboxes: [{vlan: 1, policy: {allow: [a.com, b.com], subnets: {allow: "
+	        "[1.2.3.0/24]}}}]",
+	        "sandboxes: [{vlan: 1, policy: {allow: [a.com, b.com], subnets: {deny: "
+	        "[1.2.3.0/24]}}}]",
+	        "sandboxes: [{vlan: 1, source: [], policy: {allow: [a.com, b.com], subnets: {deny: "
+	        "[1.2.3.0/24]}}}]",
+	        "sandboxes: [{vlan: 1, source: [10.0.0.1], policy: {allow: [a.com, b.com], "
+	        "subnets: {deny: [1.2.3.0/24]}}}]",
+	        "sandboxes: [{vlan: 1, source: [10.0.0.1]}]",
+	};
+	struct scene *scene = *state;
+
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(push(scene, texts[i]), 0);
+		assert_int_equal(scene->push.sandboxes_changed, 1);
+		assert_int_equal(sandbox(scene, 1)->epoch, i + 1);
+		assert_int_equal(sandbox(scene, 1)->incarnation, 1);
+	}
+}
+
+static void test_another_name_is_another_sandbox(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	/* a name that comes or goes is shown, and nothing else */
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}]"), 0);
+	assert_true(scene->push.changed);
+	assert_int_equal(scene->push.sandboxes_changed, 0);
+	assert_string_equal(sandbox(scene, 1)->name, "a");
+	assert_int_equal(sandbox(scene, 1)->epoch, 1);
+	assert_int_equal(sandbox(scene, 1)->incarnation, 1);
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: b}]"), 0);
+	assert_int_equal(sandbox(scene, 1)->epoch, 3);
+	assert_int_equal(sandbox(scene, 1)->incarnation, 3);
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	assert_int_equal(sandbox(scene, 1)->incarnation, 3);
+	assert_null(sandbox(scene, 1)->name);
+}
+
+static void test_vlan_that_was_away_is_another_sandbox(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}]"), 0);
+	assert_int_equal(push(scene, "sandboxes: []"), 0);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}]"), 0);
+	assert_int_equal(sandbox(scene, 1)->incarnation, 3);
+	assert_int_equal(sandbox(scene, 1)->epoch, 3);
+}
+
+static void test_largest_vlan_has_a_sandbox(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 4094}, {vlan: 1}]"), 0);
+	assert_non_null(sandbox(scene, 4094));
+	assert_int_equal(sandbox(scene, 4094)->vlan, 4094);
+}
+
+/* ---- Content ---- */
+
+static void test_names_are_compiled_and_shared(void **state)
+{
+	struct scene *scene = *state;
+	const struct sl_generation *generation;
+
+	assert_int_equal(push(scene, "policies: {p: {allow: ['*.example.com']}}\n"
+	                             "sandboxes: [{vlan: 1, policy: p},\n"
+	                             "  {vlan: 2, policy: {allow: ['*.example.com']}},\n"
+	                             "  {vlan: 3}]"),
+	                 0);
+	generation = now(scene);
+	assert_ptr_equal(sandbox(scene, 1)->names, sandbox(scene, 2)->names);
+	assert_null(sandbox(scene, 3)->names);
+	assert_true(sl_names_match(sandbox(scene, 1)->names, generation->scratch[0],
+	                           "a.example.com", 13));
+	assert_false(sl_names_match(sandbox(scene, 1)->names, generation->scratch[0], "example.com",
+	                            11));
+}
+
+static void test_only_denied_subnets_is_deny_all(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(
+	        push(scene, "sandboxes: [{vlan: 1, policy: {subnets: {deny: [1.0.0.0/8]}}}]"), 0);
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}]"), 0);
+	assert_false(scene->push.changed);
+}
+
+/* ---- What is refused ---- */
+
+static void test_policy_that_the_config_does_not_fit_changes_nothing(void **state)
+{
+	struct scene *scene = scene_open("{}\n", 1, NULL, 0);
+	const struct sl_generation *before;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	before = now(scene);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]"), -EINVAL);
+	assert_true(scene->diag.errors > 0);
+	assert_ptr_equal(now(scene), before);
+	assert_int_equal(sl_reload_number(scene->reload), 1);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}]"), 0);
+	assert_int_equal(now(scene)->number, 2);
+	*state = scene;
+	teardown(state);
+}
+
+static void test_bad_file_changes_nothing_and_says_why(void **state)
+{
+	struct scene *scene = *state;
+	char path[] = "/tmp/test_reload_XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "sandboxes: [{vlan: 1}]\n", 23), 23);
+	assert_int_equal(sl_reload_push_file(scene->reload, path, &scene->diag, &scene->push), 0);
+	assert_int_equal(scene->push.generation, 1);
+	assert_int_equal(write(fd, "sandboxes: [{vlan: 0}]\n", 23), 23);
+	assert_int_equal(sl_reload_push_file(scene->reload, path, &scene->diag, &scene->push),
+	                 -EINVAL);
+	assert_true(scene->diag.errors > 0);
+	assert_int_equal(sl_reload_number(scene->reload), 1);
+	close(fd);
+	unlink(path);
+	sl_diag_free(&scene->diag);
+	assert_int_equal(sl_reload_push_file(scene->reload, path, &scene->diag, &scene->push),
+	                 -ENOENT);
+	assert_non_null(sandbox(scene, 1));
+}
+
+/* ---- Workers ---- */
+
+struct worker {
+	pthread_t thread;
+	unsigned id;
+	struct scene *scene;
+	struct rte_rcu_qsbr *qsbr;
+	atomic_bool stop, stuck;
+	_Atomic uint64_t seen; /* the generation that it judges by */
+};
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+
+	rte_rcu_qsbr_thread_register(worker->qsbr, worker->id);
+	rte_rcu_qsbr_thread_online(worker->qsbr, worker->id);
+	while (!atomic_load(&worker->stop)) {
+		const struct sl_generation *generation =
+		        atomic_load(&worker->scene->publication.current);
+
+		if (generation != NULL)
+			atomic_store(&worker->seen, generation->number);
+		usleep(50);
+		while (atomic_load(&worker->stuck) && !atomic_load(&worker->stop))
+			usleep(50);
+		rte_rcu_qsbr_quiescent(worker->qsbr, worker->id);
+	}
+	rte_rcu_qsbr_thread_offline(worker->qsbr, worker->id);
+	rte_rcu_qsbr_thread_unregister(worker->qsbr, worker->id);
+	return NULL;
+}
+
+static struct rte_rcu_qsbr *start(struct worker *workers, struct scene **scene)
+{
+	size_t bytes = rte_rcu_qsbr_get_memsize(2);
+	struct rte_rcu_qsbr *qsbr = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
+	assert_non_null(qsbr);
+	assert_int_equal(rte_rcu_qsbr_init(qsbr, 2), 0);
+	*scene = scene_open(NULL, 2, qsbr, 100);
+	for (unsigned i = 0; i < 2; i++) {
+		memset(&workers[i], 0, sizeof(workers[i]));
+		workers[i].id = i;
+		workers[i].scene = *scene;
+		workers[i].qsbr = qsbr;
+		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+	}
+	usleep(5000);
+	return qsbr;
+}
+
+static void stop(struct worker *workers, struct rte_rcu_qsbr *qsbr, struct scene *scene)
+{
+	void *state = scene;
+
+	for (unsigned i = 0; i < 2; i++) {
+		atomic_store(&workers[i].stop, true);
+		pthread_join(workers[i].thread, NULL);
+	}
+	teardown(&state);
+	free(qsbr);
+}
+
+static void test_push_returns_when_every_worker_enforces_it(void **state)
+{
+	struct worker workers[2];
+	struct scene *scene;
+	struct rte_rcu_qsbr *qsbr = start(workers, &scene);
+
+	for (unsigned i = 1; i <= 200; i++) {
+		assert_int_equal(push(scene, i % 2 != 0
+		                                     ? "sandboxes: [{vlan: 1, policy: {allow: "
+		                                       "[a.com], subnets: {allow: [1.0.0.0/8]}}}]"
+		                                     : "sandboxes: [{vlan: 1}]"),
+		                 0);
+		assert_int_equal(now(scene)->number, i);
+		/* it was quiescent since the store, so what it reads next is the new one */
+		usleep(300);
+		assert_int_equal(atomic_load(&workers[0].seen), i);
+		assert_int_equal(atomic_load(&workers[1].seen), i);
+	}
+	stop(workers, qsbr, scene);
+}
+
+static void test_stuck_worker_is_named_and_holds_up_the_next_push(void **state)
+{
+	struct worker workers[2];
+	struct scene *scene;
+	struct rte_rcu_qsbr *qsbr = start(workers, &scene);
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	atomic_store(&workers[1].stuck, true);
+	usleep(1000);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 2}]"), -ETIMEDOUT);
+	assert_int_equal(scene->push.generation, 2);
+	assert_true(scene->push.changed);
+	assert_int_equal(now(scene)->number, 2);
+	assert_non_null(strstr(scene->diag.entries[0].text, "worker 1"));
+	assert_int_equal(scene->diag.errors, 1);
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), -ETIMEDOUT);
+	assert_int_equal(now(scene)->number, 2);
+	assert_null(sandbox(scene, 3));
+
+	atomic_store(&workers[1].stuck, false);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
+	assert_int_equal(now(scene)->number, 3);
+	stop(workers, qsbr, scene);
+}
+
+static void test_worker_offline_is_not_waited_for(void **state)
+{
+	struct worker workers[2];
+	struct scene *scene;
+	struct rte_rcu_qsbr *qsbr = start(workers, &scene);
+
+	atomic_store(&workers[1].stop, true);
+	pthread_join(workers[1].thread, NULL);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 2}]"), 0);
+	pthread_create(&workers[1].thread, NULL, work, &workers[1]);
+	stop(workers, qsbr, scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup_teardown(test_nothing_is_in_force_before_the_first_push,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_unchanged_document_keeps_the_generation, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_epoch_moves_only_for_the_sandbox_that_changes,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_each_part_of_a_policy_moves_the_epoch, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_another_name_is_another_sandbox, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_vlan_that_was_away_is_another_sandbox, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_largest_vlan_has_a_sandbox, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_names_are_compiled_and_shared, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_only_denied_subnets_is_deny_all, setup,
+	                                        teardown),
+	        cmocka_unit_test(test_policy_that_the_config_does_not_fit_changes_nothing),
+	        cmocka_unit_test_setup_teardown(test_bad_file_changes_nothing_and_says_why, setup,
+	                                        teardown),
+	        cmocka_unit_test(test_push_returns_when_every_worker_enforces_it),
+	        cmocka_unit_test(test_stuck_worker_is_named_and_holds_up_the_next_push),
+	        cmocka_unit_test(test_worker_offline_is_not_waited_for),
+	};
+
+	inproc_eal();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
