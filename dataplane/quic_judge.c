@@ -309,8 +309,14 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 	                                &in, &info)) {
 	case SL_PARSE_DONE:
 		break;
+	case SL_PARSE_NOT_MINE: /* no Initial first: behind the verdict it is one that hides */
+		if (pkt->flow->reason == SL_REASON_NONE)
+			in.reason = info.reason;
+		else
+			in.reason = SL_REASON_MALFORMED_QUIC;
+		refuse(worker, pkt, hold, in.reason, &none);
+		return;
 	case SL_PARSE_BAD:
-	case SL_PARSE_NOT_MINE:
 	case SL_PARSE_MORE:
 		refuse(worker, pkt, hold, in.reason != SL_REASON_NONE ? in.reason : info.reason,
 		       &none);

@@ -1,0 +1,266 @@
+/*
+ * quic_scene.h: one QUIC client and its server, played by a test on either side of a gateway in
+ * this process. Only Initials are real; what comes after them has headers and no meaning.
+ */
+#ifndef TESTS_PIPELINE_QUIC_SCENE_H
+#define TESTS_PIPELINE_QUIC_SCENE_H
+
+#include "quic_build.h"
+#include "scene.h"
+
+#define POLICY "sandboxes: [{vlan: 101, name: box, policy: {allow: [good.example, also.example]}}]"
+
+struct datagram {
+	size_t len;
+	uint8_t bytes[9000];
+};
+
+struct quic {
+	struct inproc *gw;
+	uint16_t vlan;
+	const char *client, *server;
+	uint16_t sport, dport;
+	uint32_t version;
+	uint8_t dcid[20], scid[8];
+	size_t dcid_len, scid_len;
+	const uint8_t *token;
+	size_t token_len;
+	uint64_t number; /* of the next packet */
+	size_t hello_len;
+	uint8_t hello[HELLO_BYTES_MAX];
+};
+
+/* A connection ID that no other connection has. */
+static inline void fresh_cid(uint8_t *cid, size_t len)
+{
+	static uint32_t number = 77;
+
+	for (size_t i = 0; i < len; i++) {
+		number = number * 2654435761u + 12345;
+		cid[i] = (uint8_t)(number >> 24);
+	}
+}
+
+static inline void set_hello(struct quic *q, const struct hello_options *options)
+{
+	struct hello_options o = *options;
+
+	o.session_id_none = true;
+	q->hello_len = hello_build(&o, q->hello);
+}
+
+/* A client that wants a name; on ports of its own. */
+static inline struct quic quic_for(struct inproc *gw, const char *name)
+{
+	static uint16_t port = 30000;
+	struct quic q = {.gw = gw,
+	                 .vlan = 101,
+	                 .client = "10.0.0.2",
+	                 .server = "198.51.100.10",
+	                 .sport = port++,
+	                 .dport = 443,
+	                 .version = QUIC_V1,
+	                 .dcid_len = 8,
+	                 .scid_len = 8};
+
+	fresh_cid(q.dcid, 8);
+	fresh_cid(q.scid, 8);
+	set_hello(&q, &(struct hello_options){.name = name});
+	return q;
+}
+
+static inline struct quic_options options_of(struct quic *q)
+{
+	return (struct quic_options){.version = q->version,
+	                             .dcid = q->dcid,
+	                             .dcid_len = q->dcid_len,
+	                             .scid = q->scid,
+	                             .scid_len = q->scid_len,
+	                             .token = q->token,
+	                             .token_len = q->token_len,
+	                             .number = q->number++,
+	                             .dgram_len = 1200};
+}
+
+/* A datagram of one Initial with these frames, padded to 1200 bytes. */
+static inline struct datagram initial(struct quic *q, const uint8_t *frames, size_t len)
+{
+	struct quic_options options = options_of(q);
+	struct datagram d;
+
+	d.len = quic_initial(&options, frames, len, d.bytes);
+	return d;
+}
+
+/* The bytes [from, to) of the hello. */
+static inline struct datagram initial_of(struct quic *q, size_t from, size_t to)
+{
+	uint8_t frames[HELLO_BYTES_MAX + 16];
+
+	return initial(q, frames, quic_crypto_frame(from, q->hello + from, to - from, frames));
+}
+
+static inline struct datagram initial_whole(struct quic *q)
+{
+	return initial_of(q, 0, q->hello_len);
+}
+
+static inline struct packet packet_of(const struct quic *q, bool from_client,
+                                      const struct datagram *d)
+{
+	return UDP(.smac = from_client ? PKT_MAC_INNER : PKT_MAC_OUTER,
+	           .dmac = from_client ? PKT_MAC_OUTER : PKT_MAC_INNER, .vlan = q->vlan,
+	           .src = from_client ? q->client : q->server,
+	           .dst = from_client ? q->server : q->client,
+	           .sport = from_client ? q->sport : q->dport,
+	           .dport = from_client ? q->dport : q->sport, .payload = d->bytes,
+	           .payload_len = d->len, .ttl = PKT_SET(from_client ? 63 : 58), .tos = 0);
+}
+
+static inline enum sl_reason up(const struct quic *q, const struct datagram *d)
+{
+	struct packet packet = packet_of(q, true, d);
+
+	return inproc_send(q->gw, SANDBOX, &packet);
+}
+
+static inline enum sl_reason down(const struct quic *q, const struct datagram *d)
+{
+	struct packet packet = packet_of(q, false, d);
+
+	return inproc_send(q->gw, UPLINK, &packet);
+}
+
+/* The i-th frame that left to the uplink is this datagram, exactly as it was sent. */
+static inline void expect_left(const struct quic *q, size_t i, const struct datagram *d)
+{
+	struct packet packet = packet_of(q, true, d);
+	const struct inproc_frame *frame = inproc_frame(q->gw, UPLINK, i);
+
+	assert_int_equal(frame->len, packet.len);
+	assert_memory_equal(frame->bytes, packet.bytes, packet.len);
+}
+
+static inline size_t left(const struct quic *q)
+{
+	return inproc_count(q->gw, UPLINK);
+}
+
+/* It is refused and nothing leaves; the sandbox gets ICMP (answered) or nothing. */
+static inline void expect_refused(const struct quic *q, const struct datagram *d,
+                                  enum sl_reason reason, bool answered)
+{
+	size_t before = left(q), answers = inproc_count(q->gw, SANDBOX);
+
+	expect(up(q, d), reason);
+	assert_int_equal(left(q), before);
+	assert_int_equal(inproc_count(q->gw, SANDBOX), answers + answered);
+	if (answered) {
+		const struct packet_view *view = &inproc_last(q->gw, SANDBOX)->view;
+
+		assert_true(view->ok && view->ip_csum_ok && view->l4_csum_ok);
+		assert_string_equal(view->src_text, q->server);
+		assert_int_equal(view->proto, 1);
+		assert_int_equal(view->icmp_type, 3);
+		assert_int_equal(view->icmp_code, 13);
+	}
+}
+
+static inline void expect_passes(const struct quic *q, const struct datagram *d)
+{
+	size_t before = left(q);
+
+	expect(up(q, d), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(left(q), before + 1);
+	expect_left(q, before, d);
+}
+
+static inline void expect_held(const struct quic *q, const struct datagram *d)
+{
+	size_t before = left(q);
+	uint64_t held = inproc_held(q->gw);
+
+	expect(up(q, d), SL_REASON_NONE);
+	assert_int_equal(inproc_held(q->gw), held + 1);
+	assert_int_equal(left(q), before);
+}
+
+/* The server's first answer: an Initial from an ID that it has chosen. */
+static inline struct datagram answer(const struct quic *q, const uint8_t *scid, size_t scid_len)
+{
+	struct quic_options options = {.version = q->version,
+	                               .dcid = q->scid,
+	                               .dcid_len = q->scid_len,
+	                               .scid = scid,
+	                               .scid_len = scid_len,
+	                               .keys_cid = q->dcid,
+	                               .keys_cid_len = q->dcid_len,
+	                               .server = true,
+	                               .dgram_len = 1200};
+	uint8_t frames[16];
+	struct datagram d;
+
+	d.len = quic_initial(&options, frames, quic_ack_frame(0, 0, frames), d.bytes);
+	return d;
+}
+
+/* A long header packet of no meaning, of either side. */
+static inline struct datagram long_packet(const struct quic *q, enum quic_type type,
+                                          bool from_client, const uint8_t *other, size_t other_len)
+{
+	struct quic_options options = {.version = q->version,
+	                               .dcid = from_client ? other : q->scid,
+	                               .dcid_len = from_client ? other_len : q->scid_len,
+	                               .scid = from_client ? q->scid : other,
+	                               .scid_len = from_client ? q->scid_len : other_len};
+	struct datagram d;
+
+	d.len = quic_long(type, &options, 200, d.bytes);
+	return d;
+}
+
+static inline struct datagram short_packet(const uint8_t *cid, size_t len)
+{
+	struct datagram d = {.len = 60};
+
+	memset(d.bytes, 0xa7, d.len);
+	d.bytes[0] = 0x41;
+	memcpy(d.bytes + 1, cid, len);
+	return d;
+}
+
+static inline void append(struct datagram *d, const struct datagram *more)
+{
+	memcpy(d->bytes + d->len, more->bytes, more->len);
+	d->len += more->len;
+}
+
+/* An Initial of the connection after the server's answer: to its ID, under the old keys. */
+static inline struct datagram initial_to(struct quic *q, const uint8_t *cid, size_t cid_len,
+                                         const uint8_t *frames, size_t len)
+{
+	struct quic_options options = options_of(q);
+	struct datagram d;
+
+	options.dcid = cid;
+	options.dcid_len = cid_len;
+	options.keys_cid = q->dcid;
+	options.keys_cid_len = q->dcid_len;
+	d.len = quic_initial(&options, frames, len, d.bytes);
+	return d;
+}
+
+/* A judged connection, with the server's answer from this ID. */
+static inline struct quic judged(struct inproc *gw, const char *name, uint8_t server_cid[8])
+{
+	struct quic q = quic_for(gw, name);
+	struct datagram d = initial_whole(&q);
+
+	expect_passes(&q, &d);
+	fresh_cid(server_cid, 8);
+	d = answer(&q, server_cid, 8);
+	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	return q;
+}
+
+#endif

@@ -1,0 +1,649 @@
+/*
+ * test_quic_later.c: QUIC under rule 3 behind the verdict: the judged connection goes on, and no
+ * other one begins on its ports unless it proves the same name.
+ */
+#include "inspect/quic_initial.h"
+#include "quic_scene.h"
+#include "quic_twin.h"
+
+#define PQ_LEN 1800
+
+/* An Initial that only acknowledges. */
+static struct datagram acknowledgement(struct quic *q, const uint8_t cid[8])
+{
+	uint8_t frames[16];
+
+	return initial_to(q, cid, 8, frames, quic_ack_frame(0, 0, frames));
+}
+
+/* ---- the judged connection ---- */
+
+static void a_handshake_goes_through_and_leaves_nothing_behind(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid);
+	struct datagram d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8), more;
+
+	assert_int_not_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	d = acknowledgement(&q, cid);
+	more = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8);
+	append(&d, &more);
+	expect_passes(&q, &d);
+	expect_passes(&q, &more);
+	d = short_packet(cid, 8);
+	expect_passes(&q, &d);
+	d.bytes[0] &= 0xbf; /* greased (RFC 9287) */
+	expect_passes(&q, &d);
+	d = short_packet(q.scid, 8);
+	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	assert_int_equal(inproc_count(gw, SANDBOX), 3);
+	inproc_free(gw);
+}
+
+static void judged_bytes_may_come_again_however_they_are_cut(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q);
+
+	expect_passes(&q, &d);
+	expect_passes(&q, &d);
+	d = initial_whole(&q);
+	expect_passes(&q, &d);
+	for (size_t at = 0; at + 50 < q.hello_len; at += 50) {
+		d = initial_of(&q, at, at + 50);
+		expect_passes(&q, &d);
+	}
+	assert_int_equal(inproc_event_count(gw), 1);
+	inproc_free(gw);
+}
+
+/* The judged datagram may die on its way, so that the server takes the next for the first. */
+static void other_bytes_in_the_judged_range_do_not_leave(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram good = initial_whole(&q), d;
+	const char *at;
+
+	expect_passes(&q, &good);
+	at = memmem(q.hello, q.hello_len, "good", 4);
+	assert_non_null(at);
+	memcpy(q.hello + ((const uint8_t *)at - q.hello), "evil", 4);
+	d = initial_whole(&q);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	d = initial_of(&q, (size_t)((const uint8_t *)at - q.hello), q.hello_len);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	d = initial_of(&q, (size_t)((const uint8_t *)at - q.hello), q.hello_len + 1);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	expect_passes(&q, &good); /* the judged connection is not disturbed */
+	inproc_free(gw);
+}
+
+static void initials_that_lie_do_not_leave(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8], frames[16] = {1};
+	struct quic q = judged(gw, ALLOWED, cid);
+	struct quic_options options = options_of(&q);
+	struct datagram d;
+
+	options.tag_broken = true;
+	d.len = quic_initial(&options, frames, 1, d.bytes);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	options.tag_broken = false;
+	options.dgram_len = 1100;
+	d.len = quic_initial(&options, frames, 1, d.bytes);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	/* Under the keys of the server's ID: those of a connection that this would begin. */
+	options.dgram_len = 1200;
+	options.dcid = cid;
+	d.len = quic_initial(&options, frames, 1, d.bytes);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	/* Both at once: the connection's keys and its own ID's. */
+	d.len = quic_twin(cid, 8, q.dcid, 8, d.bytes);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	d = acknowledgement(&q, cid);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+static void a_server_may_choose_the_other_version(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q);
+	uint8_t cid[8];
+
+	expect_passes(&q, &d);
+	fresh_cid(cid, 8);
+	q.version = QUIC_V2;
+	d = answer(&q, cid, 8);
+	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	d = acknowledgement(&q, cid);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+/* ---- a second ClientHello of the same connection ---- */
+
+static size_t add_second_hello(struct quic *q, const struct hello_options *options)
+{
+	struct quic other = *q;
+	size_t first = q->hello_len;
+
+	set_hello(&other, options);
+	memcpy(q->hello + first, other.hello, other.hello_len);
+	q->hello_len += other.hello_len;
+	return first;
+}
+
+static void a_retried_hello_of_the_same_name_passes(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8], frames[4000];
+	struct quic q = judged(gw, ALLOWED, cid);
+	size_t first = add_second_hello(&q, &(struct hello_options){.name = ALLOWED, .many = 1});
+	size_t cut = first + 100, before;
+	struct datagram one, two;
+
+	one = initial_to(&q, cid, 8, frames,
+	                 quic_crypto_frame(first, q.hello + first, 100, frames));
+	two = initial_to(&q, cid, 8, frames,
+	                 quic_crypto_frame(cut, q.hello + cut, q.hello_len - cut, frames));
+	expect_held(&q, &one);
+	before = left(&q);
+	expect(up(&q, &two), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(left(&q), before + 2);
+	expect_left(&q, before, &one);
+	expect_left(&q, before + 1, &two);
+	expect_passes(&q, &one);
+	one = initial_of(&q, 0, first);
+	expect_passes(&q, &one);
+	inproc_free(gw);
+}
+
+static void a_retried_hello_of_another_name_does_not_leave(void **state)
+{
+	const char *const names[] = {DENIED, "also.example"};
+	struct inproc *gw = gateway(POLICY);
+
+	for (size_t i = 0; i < COUNT(names); i++) {
+		uint8_t cid[8], frames[4000];
+		struct quic q = judged(gw, ALLOWED, cid);
+		size_t first = add_second_hello(&q, &(struct hello_options){.name = names[i]});
+		struct datagram d = initial_to(
+		        &q, cid, 8, frames,
+		        quic_crypto_frame(first, q.hello + first, q.hello_len - first, frames));
+
+		expect_refused(&q, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+		expect_event_name(last_event(gw, false, SL_REASON_DOMAIN_NOT_ALLOWED), names[i]);
+		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+		d = acknowledgement(&q, cid);
+		expect_passes(&q, &d);
+	}
+	inproc_free(gw);
+}
+
+/* ---- another connection on the same ports ---- */
+
+static void another_connection_of_the_same_name_passes(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid), again = quic_for(gw, ALLOWED);
+	struct datagram one, two;
+	size_t before;
+
+	again.sport = q.sport;
+	one = initial_whole(&again);
+	expect_passes(&again, &one);
+	/* and one in two datagrams */
+	fresh_cid(again.dcid, 8);
+	set_hello(&again, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	one = initial_of(&again, 0, 1000);
+	two = initial_of(&again, 1000, again.hello_len);
+	expect_held(&again, &one);
+	before = left(&q);
+	expect(up(&again, &two), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(left(&q), before + 2);
+	expect_left(&again, before, &one);
+	/* the first one goes on */
+	one = acknowledgement(&q, cid);
+	expect_passes(&q, &one);
+	inproc_free(gw);
+}
+
+static void another_connection_of_another_name_does_not_leave(void **state)
+{
+	const char *const names[] = {DENIED, "also.example"};
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid);
+
+	for (size_t i = 0; i < COUNT(names); i++) {
+		struct quic evil = quic_for(gw, names[i]);
+		struct datagram d = initial_whole(&evil), hidden;
+		const struct sl_event *event;
+
+		evil.sport = q.sport;
+		expect_refused(&evil, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+		event = last_event(gw, false, SL_REASON_DOMAIN_NOT_ALLOWED);
+		expect_event_name(event, names[i]);
+		assert_int_equal(event->via, SL_VIA_QUIC);
+		/* Behind a Handshake packet, of the judged connection or of its own. */
+		hidden = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8);
+		append(&hidden, &d);
+		expect_refused(&evil, &hidden, SL_REASON_MALFORMED_QUIC, false);
+		hidden = long_packet(&q, QUIC_HANDSHAKE, true, evil.dcid, 8);
+		append(&hidden, &d);
+		assert_int_not_equal(up(&evil, &hidden), SL_REASON_DOMAIN_ALLOWED);
+		hidden = long_packet(&q, QUIC_ZERO_RTT, true, evil.dcid, 8);
+		append(&hidden, &d);
+		assert_int_not_equal(up(&evil, &hidden), SL_REASON_DOMAIN_ALLOWED);
+		/* Behind an Initial of the judged one. */
+		hidden = acknowledgement(&q, cid);
+		append(&hidden, &d);
+		expect_refused(&evil, &hidden, SL_REASON_MALFORMED_QUIC, false);
+		/* In the other version. */
+		evil.version = QUIC_V2;
+		fresh_cid(evil.dcid, 8);
+		d = initial_whole(&evil);
+		expect_refused(&evil, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+		/* In two datagrams. */
+		set_hello(&evil, &(struct hello_options){
+		                         .name = names[i], .name_last = true, .total_len = PQ_LEN});
+		d = initial_of(&evil, 0, 1000);
+		expect_held(&evil, &d);
+		d = initial_of(&evil, 1000, evil.hello_len);
+		expect_refused(&evil, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+	}
+	assert_int_equal(left(&q), 1);
+	assert_int_equal(inproc_held(gw), 0);
+	inproc_free(gw);
+}
+
+static void another_connection_is_judged_after_the_handshake_too(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid), evil = quic_for(gw, DENIED);
+	struct datagram d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+
+	down(&q, &d);
+	d = short_packet(cid, 8);
+	expect_passes(&q, &d);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	evil.sport = q.sport;
+	d = initial_whole(&evil);
+	expect_refused(&evil, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+	d = initial_to(&evil, cid, 8, (const uint8_t *)"\1", 1);
+	expect_refused(&evil, &d, SL_REASON_MALFORMED_QUIC, false);
+	set_hello(&evil, &(struct hello_options){.name = ALLOWED});
+	d = initial_whole(&evil);
+	expect_passes(&evil, &d);
+	inproc_free(gw);
+}
+
+static void other_versions_do_not_leave(void **state)
+{
+	const uint32_t versions[] = {0, 0xff00001d, 0x0a1a2a3a, 0x51303530, 2};
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid), other = quic_for(gw, DENIED);
+	struct datagram d, gquic = {.len = 1200};
+
+	other.sport = q.sport;
+	for (size_t i = 0; i < COUNT(versions); i++) {
+		d = initial_whole(&other);
+		for (int k = 0; k < 4; k++)
+			d.bytes[1 + k] = (uint8_t)(versions[i] >> (24 - 8 * k));
+		expect_refused(&q, &d, SL_REASON_NOT_QUIC, false);
+	}
+	memcpy(gquic.bytes,
+	       "\x0d"
+	       "connidxx"
+	       "Q043"
+	       "\1",
+	       14);
+	expect_refused(&q, &gquic, SL_REASON_NOT_QUIC, false);
+	d = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8);
+	append(&d, &gquic); /* behind a packet it is a short header: no server sees a version */
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+static void connections_of_a_flow_are_bounded(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d;
+
+	for (int i = 0; i < 4; i++) {
+		fresh_cid(q.dcid, 8);
+		d = initial_whole(&q);
+		expect_passes(&q, &d);
+	}
+	fresh_cid(q.dcid, 8);
+	d = initial_whole(&q);
+	expect_refused(&q, &d, SL_REASON_HOLD_LIMIT, false);
+	inproc_advance_s(gw, 61);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+static void another_connection_that_stalls_is_dropped_alone(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid), slow = quic_for(gw, ALLOWED);
+	struct datagram d;
+
+	slow.sport = q.sport;
+	set_hello(&slow, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	d = initial_of(&slow, 0, 1000);
+	expect_held(&slow, &d);
+	inproc_advance_s(gw, 11);
+	assert_int_equal(inproc_held(gw), 0);
+	assert_int_equal(count_of(gw, SL_REASON_HELLO_TIMEOUT), 1);
+	d = acknowledgement(&q, cid);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+/* ---- Retry and version negotiation ---- */
+
+static struct datagram retry_of(const struct quic *q, const uint8_t *scid, size_t scid_len,
+                                bool broken)
+{
+	struct quic_options options = {.version = q->version,
+	                               .dcid = q->scid,
+	                               .dcid_len = q->scid_len,
+	                               .scid = scid,
+	                               .scid_len = scid_len,
+	                               .token = (const uint8_t *)"token",
+	                               .token_len = 5,
+	                               .tag_broken = broken};
+	struct datagram d;
+
+	d.len = quic_retry(&options, q->dcid, q->dcid_len, d.bytes);
+	return d;
+}
+
+static void follow_retry(struct quic *q, const uint8_t *cid, size_t len)
+{
+	memcpy(q->dcid, cid, len);
+	q->dcid_len = len;
+	q->token = (const uint8_t *)"token";
+	q->token_len = 5;
+}
+
+static void a_retry_is_followed_with_any_id_that_it_gives(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+
+	for (size_t len = 0; len <= 20; len += 4) {
+		struct quic q = quic_for(gw, ALLOWED), evil;
+		struct datagram d = initial_whole(&q);
+		uint8_t cid[20];
+
+		expect_passes(&q, &d);
+		fresh_cid(cid, len);
+		d = retry_of(&q, cid, len, false);
+		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+		follow_retry(&q, cid, len);
+		evil = q;
+		set_hello(&evil, &(struct hello_options){.name = DENIED});
+		d = initial_whole(&evil);
+		expect_refused(&evil, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+		d = initial_whole(&q);
+		expect_passes(&q, &d);
+		fresh_cid(cid, 8);
+		d = answer(&q, cid, 8);
+		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+		d = acknowledgement(&q, cid);
+		expect_passes(&q, &d);
+	}
+	inproc_free(gw);
+}
+
+static void a_retry_that_is_not_genuine_opens_no_short_id(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q);
+	uint8_t cid[4];
+
+	expect_passes(&q, &d);
+	fresh_cid(cid, 4);
+	d = retry_of(&q, cid, 4, true);
+	down(&q, &d);
+	follow_retry(&q, cid, 4);
+	d = initial_whole(&q);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	inproc_free(gw);
+}
+
+static struct datagram negotiation(const struct quic *q, const uint8_t *dcid)
+{
+	struct datagram d = {.len = 7 + 16 + 4};
+
+	memcpy(d.bytes, "\xc0\0\0\0\0", 5);
+	d.bytes[5] = 8;
+	memcpy(d.bytes + 6, q->scid, 8);
+	d.bytes[14] = 8;
+	memcpy(d.bytes + 15, dcid, 8);
+	memcpy(d.bytes + 23, "\x6b\x33\x43\xcf", 4);
+	return d;
+}
+
+static void another_version_is_tried_when_the_server_asks_for_it(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q), asked;
+
+	expect_passes(&q, &d);
+	q.version = QUIC_V2;
+	d = initial_whole(&q);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false); /* unasked, with the same ID */
+	asked = negotiation(&q, q.dcid);
+	expect(down(&q, &asked), SL_REASON_DOMAIN_ALLOWED);
+	expect_passes(&q, &d);
+	set_hello(&q, &(struct hello_options){.name = DENIED});
+	fresh_cid(q.dcid, 8);
+	d = initial_whole(&q);
+	expect_refused(&q, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+	inproc_free(gw);
+}
+
+/* ---- the same connection on other ports ---- */
+
+/* A server finds a connection by its ID alone: two allowed hellos must not make up a third. */
+static void hellos_of_two_flows_are_not_mixed(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic one = quic_for(gw, ALLOWED), two = quic_for(gw, ALLOWED), same;
+	struct datagram d, part;
+
+	memcpy(two.dcid, one.dcid, 8);
+	set_hello(&one, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	set_hello(&two,
+	          &(struct hello_options){.name = ALLOWED, .name_last = true, .total_len = PQ_LEN});
+	d = initial_of(&one, 0, 1000);
+	expect_held(&one, &d);
+	d = initial_of(&one, 1000, PQ_LEN);
+	expect(up(&one, &d), SL_REASON_DOMAIN_ALLOWED);
+	d = initial_of(&two, 0, 1000);
+	expect_held(&two, &d);
+	d = initial_of(&two, 1000, PQ_LEN);
+	expect_refused(&two, &d, SL_REASON_MALFORMED_QUIC, true);
+	/* The same hello passes on any ports. */
+	same = one;
+	same.sport = two.sport;
+	d = initial_of(&same, 0, 1000);
+	expect_held(&same, &d);
+	d = initial_of(&same, 1000, PQ_LEN);
+	expect(up(&same, &d), SL_REASON_DOMAIN_ALLOWED);
+
+	/* Different hellos, each whole in one datagram, pass; from then on in no parts. */
+	one = quic_for(gw, ALLOWED);
+	two = quic_for(gw, "also.example");
+	memcpy(two.dcid, one.dcid, 8);
+	d = initial_whole(&one);
+	expect_passes(&one, &d);
+	part = initial_whole(&two);
+	expect_passes(&two, &part);
+	expect_passes(&one, &d);
+	part = initial_of(&one, 0, 50);
+	expect_refused(&one, &part, SL_REASON_MALFORMED_QUIC, false);
+	part = initial_of(&two, 0, 50);
+	expect_refused(&two, &part, SL_REASON_MALFORMED_QUIC, false);
+	inproc_free(gw);
+}
+
+/* ---- policies ---- */
+
+static void a_judged_flow_lives_as_long_as_its_name_is_allowed(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid);
+	struct datagram d = short_packet(cid, 8);
+	const struct packet_view *view;
+
+	inproc_push(gw, "sandboxes: [{vlan: 101, name: box, policy: {allow: [good.example]}}]");
+	inproc_advance_s(gw, 1);
+	expect_passes(&q, &d);
+	inproc_push(gw, "sandboxes: [{vlan: 101, name: box, policy: {allow: [also.example]}}]");
+	inproc_advance_s(gw, 1);
+	expect_event_name(last_event(gw, false, SL_REASON_POLICY_CHANGED), ALLOWED);
+	view = &inproc_last(gw, SANDBOX)->view;
+	assert_true(view->icmp_type == 3 && view->icmp_code == 13);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
+	inproc_free(gw);
+}
+
+/* What passed while no name was asked for does not outlive that. */
+static void another_name_under_allow_all_is_cut_by_the_next_policy(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+
+	for (int tricked = 0; tricked < 2; tricked++) {
+		uint8_t cid[8];
+		struct quic q = judged(gw, ALLOWED, cid), evil = quic_for(gw, DENIED);
+		struct datagram d = short_packet(cid, 8);
+
+		inproc_push(gw, "sandboxes: [{vlan: 101}]");
+		inproc_advance_s(gw, 1);
+		expect(up(&q, &d), SL_REASON_ALLOW_ALL);
+		evil.sport = q.sport;
+		if (tricked) {
+			struct datagram other = initial_whole(&evil);
+
+			expect(up(&evil, &other), SL_REASON_ALLOW_ALL);
+		}
+		inproc_push(gw, POLICY);
+		inproc_advance_s(gw, 1);
+		if (tricked)
+			expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
+		else
+			expect_passes(&q, &d);
+	}
+	inproc_free(gw);
+}
+
+/* ---- limits ---- */
+
+/* Copies of judged hellos never keep new ones out while there is half the room. */
+static void judged_connections_give_their_copies_up_when_it_is_crowded(void **state)
+{
+	struct inproc *gw =
+	        gateway_with(POLICY, CONFIG "limits: {held-bytes-per-sandbox: 65536}\n");
+	struct quic q;
+	struct datagram d;
+	uint8_t cid[8];
+
+	for (int i = 0; i < 50; i++) {
+		q = judged(gw, ALLOWED, cid);
+		assert_true(inproc_stats(gw, 0)->hold_bytes <= 65536);
+	}
+	d = initial_whole(&q); /* it cannot be compared */
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	d = acknowledgement(&q, cid);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+static void frames_that_the_port_does_not_take_are_counted(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram one, two;
+
+	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	one = initial_of(&q, 0, 1000);
+	two = initial_of(&q, 1000, q.hello_len);
+	expect_held(&q, &one);
+	inproc_tx_room(gw, UPLINK, 1);
+	expect(up(&q, &two), SL_REASON_TX_FULL);
+	assert_int_equal(count_of(gw, SL_REASON_DOMAIN_ALLOWED), 1);
+	assert_int_equal(count_of(gw, SL_REASON_TX_FULL), 1);
+	inproc_tx_room(gw, UPLINK, -1);
+	expect_passes(&q, &two); /* sent again */
+	inproc_free(gw);
+}
+
+static void an_idle_flow_is_forgotten_and_judged_anew(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid);
+	struct datagram d = short_packet(cid, 8);
+
+	inproc_advance_s(gw, 50);
+	expect_passes(&q, &d);
+	inproc_advance_s(gw, 50);
+	expect_passes(&q, &d);
+	inproc_advance_s(gw, 61);
+	expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
+	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	inproc_free(gw);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_handshake_goes_through_and_leaves_nothing_behind),
+	        cmocka_unit_test(judged_bytes_may_come_again_however_they_are_cut),
+	        cmocka_unit_test(other_bytes_in_the_judged_range_do_not_leave),
+	        cmocka_unit_test(initials_that_lie_do_not_leave),
+	        cmocka_unit_test(a_server_may_choose_the_other_version),
+	        cmocka_unit_test(a_retried_hello_of_the_same_name_passes),
+	        cmocka_unit_test(a_retried_hello_of_another_name_does_not_leave),
+	        cmocka_unit_test(another_connection_of_the_same_name_passes),
+	        cmocka_unit_test(another_connection_of_another_name_does_not_leave),
+	        cmocka_unit_test(another_connection_is_judged_after_the_handshake_too),
+	        cmocka_unit_test(other_versions_do_not_leave),
+	        cmocka_unit_test(connections_of_a_flow_are_bounded),
+	        cmocka_unit_test(another_connection_that_stalls_is_dropped_alone),
+	        cmocka_unit_test(a_retry_is_followed_with_any_id_that_it_gives),
+	        cmocka_unit_test(a_retry_that_is_not_genuine_opens_no_short_id),
+	        cmocka_unit_test(another_version_is_tried_when_the_server_asks_for_it),
+	        cmocka_unit_test(hellos_of_two_flows_are_not_mixed),
+	        cmocka_unit_test(a_judged_flow_lives_as_long_as_its_name_is_allowed),
+	        cmocka_unit_test(another_name_under_allow_all_is_cut_by_the_next_policy),
+	        cmocka_unit_test(judged_connections_give_their_copies_up_when_it_is_crowded),
+	        cmocka_unit_test(frames_that_the_port_does_not_take_are_counted),
+	        cmocka_unit_test(an_idle_flow_is_forgotten_and_judged_anew),
+	};
+
+	inproc_eal();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
