@@ -225,6 +225,7 @@ struct batch {
 	unsigned count;
 	const char **expressions;
 	unsigned *flags;
+	unsigned *ids; /* all different: with equal ones compilation is quadratic */
 	size_t *lens;
 	char *text;
 	size_t used;
@@ -234,6 +235,7 @@ static void batch_free(struct batch *batch)
 {
 	free(batch->expressions);
 	free(batch->flags);
+	free(batch->ids);
 	free(batch->lens);
 	free(batch->text);
 }
@@ -243,11 +245,12 @@ static int batch_init(struct batch *batch, size_t count, size_t bytes)
 	*batch = (struct batch){
 	        .expressions = calloc(count, sizeof(*batch->expressions)),
 	        .flags = calloc(count, sizeof(*batch->flags)),
+	        .ids = calloc(count, sizeof(*batch->ids)),
 	        .lens = calloc(count, sizeof(*batch->lens)),
 	        .text = malloc(bytes),
 	};
-	if (batch->expressions != NULL && batch->flags != NULL && batch->lens != NULL &&
-	    batch->text != NULL)
+	if (batch->expressions != NULL && batch->flags != NULL && batch->ids != NULL &&
+	    batch->lens != NULL && batch->text != NULL)
 		return 0;
 	batch_free(batch);
 	return -ENOMEM;
@@ -258,6 +261,7 @@ static void batch_take(struct batch *batch, size_t len, unsigned flags)
 {
 	batch->expressions[batch->count] = batch->text + batch->used;
 	batch->flags[batch->count] = flags;
+	batch->ids[batch->count] = batch->count;
 	batch->lens[batch->count] = len;
 	batch->text[batch->used + len] = '\0';
 	batch->used += len + 1;
@@ -325,8 +329,8 @@ static int build_literals(struct sl_name_list *list, const struct census *census
 			batch_take(&batch, write_literal(batch.text + batch.used, p),
 			           HS_FLAG_SINGLEMATCH);
 	}
-	err = hs_compile_lit_multi(batch.expressions, batch.flags, NULL, batch.lens, batch.count,
-	                           HS_MODE_BLOCK, NULL, &list->names.literals, &why);
+	err = hs_compile_lit_multi(batch.expressions, batch.flags, batch.ids, batch.lens,
+	                           batch.count, HS_MODE_BLOCK, NULL, &list->names.literals, &why);
 	batch_free(&batch);
 	return report(err, why, file, diag);
 }
@@ -344,8 +348,8 @@ static int build_regexes(struct sl_name_list *list, const struct census *census,
 		if (kind_of(p) == SL_PATTERN_INNER)
 			batch_take(&batch, write_regex(batch.text + batch.used, p),
 			           HS_FLAG_SINGLEMATCH | HS_FLAG_DOTALL);
-	err = hs_compile_multi(batch.expressions, batch.flags, NULL, batch.count, HS_MODE_BLOCK,
-	                       NULL, &list->names.regexes, &why);
+	err = hs_compile_multi(batch.expressions, batch.flags, batch.ids, batch.count,
+	                       HS_MODE_BLOCK, NULL, &list->names.regexes, &why);
 	batch_free(&batch);
 	return report(err, why, file, diag);
 }

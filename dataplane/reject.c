@@ -163,6 +163,6 @@ void sl_reject(struct sl_worker *worker, const struct sl_pkt *pkt)
 		return;
 	if (pkt->proto == IPPROTO_TCP)
 		sl_reject_tcp(worker, pkt);
-	else
+	else if (!sl_dns_refusal(worker, pkt))
 		reject_icmp(worker, pkt);
 }

@@ -14,22 +14,37 @@
 	     */
 
 /*
- * True the first time that a sandbox is refused something for this reason and name. The memory is
- * bounded: what fell out of it is reported as new again, never the reverse.
+ * Where it is remembered that a sandbox was refused something for this reason and name, and as
+ * what. The memory is bounded: what fell out of it is reported as new again, never the reverse.
  */
-static bool is_first_denial(struct sl_worker *worker, const struct sl_event *event)
+static uint64_t *denial_slot(struct sl_worker *worker, const struct sl_event *event, uint64_t *mark)
 {
 	uint64_t hash = sl_names_hash(worker, event->name, event->name_len);
-	uint64_t *slot;
 
 	hash = (hash << 32 | (uint64_t)event->vlan << 8 | event->reason) * 0x9e3779b97f4a7c15u;
 	hash ^= worker->vlans[event->vlan].incarnation;
-	hash |= 1; /* 0 is an empty slot */
-	slot = &worker->denials_seen[(hash >> 20) % SL_DENIALS_SEEN];
-	if (*slot == hash)
-		return false;
-	*slot = hash;
-	return true;
+	*mark = hash | 1; /* 0 is an empty slot */
+	return &worker->denials_seen[(hash >> 20) % SL_DENIALS_SEEN];
+}
+
+/* Hands an event to control. The first denial of its kind waits for no token of the rate limit. */
+static void hand_out(struct sl_worker *worker, const struct sl_event *event, bool limited)
+{
+	struct sl_bucket_rate *rate = &worker->vlans[event->vlan].events;
+	uint64_t mark = 0, *slot = event->allow ? NULL : denial_slot(worker, event, &mark);
+	bool first = slot != NULL && *slot != mark;
+
+	if ((limited && !event->allow && !first &&
+	     !sl_rate_take(rate, worker->now_us, EVENTS_PER_SECOND)) ||
+	    rte_ring_enqueue_elem(worker->params.events, (void *)(uintptr_t)event,
+	                          sizeof(*event)) != 0) {
+		/* With a full ring the kind is not marked: the next of it counts as the first. */
+		worker->stats->events_suppressed++;
+		return;
+	}
+	if (first)
+		*slot = mark;
+	worker->stats->events++;
 }
 
 static void report(struct sl_worker *worker, struct sl_event *event, bool allow,
@@ -57,15 +72,7 @@ static void report(struct sl_worker *worker, struct sl_event *event, bool allow,
 	}
 	if (worker->params.events == NULL)
 		return;
-	if (!allow && !is_first_denial(worker, event) && limited &&
-	    !sl_rate_take(&worker->vlans[event->vlan].events, worker->now_us, EVENTS_PER_SECOND)) {
-		worker->stats->events_suppressed++;
-		return;
-	}
-	if (rte_ring_enqueue_elem(worker->params.events, event, sizeof(*event)) != 0)
-		worker->stats->events_suppressed++;
-	else
-		worker->stats->events++;
+	hand_out(worker, event, limited);
 }
 
 static void event_of_key(struct sl_event *event, const struct sl_key *key)

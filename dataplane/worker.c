@@ -28,6 +28,8 @@ static void take_generation(struct sl_worker *worker)
 {
 	worker->generation =
 	        atomic_load_explicit(&worker->params.publication->current, memory_order_acquire);
+	if (worker->generation != NULL && worker->generation->number != worker->swept)
+		sl_flow_begin_sweep(worker);
 }
 
 /* Puts frames into the burst. in_port is the frame's own if it was handed over. */
@@ -137,10 +139,12 @@ static bool create_tables(struct sl_worker *worker)
 {
 	const struct sl_settings *settings = worker->settings;
 	uint32_t share = worker->params.count;
-	uint32_t flows = RTE_MAX(settings->flows / share, 1u);
+	uint32_t flows = RTE_MAX(settings->flows / share, 1u), names;
 
 	worker->held_limit = settings->held_bytes / share;
-	return sl_flow_table_create(&worker->table, flows) && sl_names_create(worker, flows) &&
+	/* Flows, pins and queries (no more than flows) each hold a name. */
+	names = flows * 2 + RTE_MAX(settings->pins / share, 1u);
+	return sl_flow_table_create(&worker->table, flows) && sl_names_create(worker, names) &&
 	       sl_pool_create(
 	               &worker->chunks, sizeof(struct sl_stream_chunk),
 	               (uint32_t)(worker->held_limit / sizeof(struct sl_stream_chunk) + 1)) &&
