@@ -28,13 +28,8 @@
 #include <rte_ring_elem.h>
 #include <rte_udp.h>
 
-#include "config.h"
-#include "diag.h"
 #include "frames.h"
-#include "policy.h"
-#include "reload.h"
-#include "settings.h"
-#include "sluice/worker.h"
+#include "rig.h"
 
 #define BURST 32
 
@@ -55,12 +50,6 @@ struct source {
 	uint16_t pcap_port, null_port;
 	bool uplink_burst;
 };
-
-static void die(const char *what)
-{
-	fprintf(stderr, "bench: %s\n", what);
-	exit(1);
-}
 
 /* --- source and sink --- */
 
@@ -106,7 +95,7 @@ static void fill_templates(struct source *source)
 	source->templates = malloc(source->count * stride);
 	source->lengths = malloc(source->count * sizeof(uint16_t));
 	if (source->templates == NULL || source->lengths == NULL)
-		die("no memory for frames");
+		rig_die("no memory for frames");
 	for (unsigned n = 0; n < source->count; n++) {
 		unsigned i = (unsigned)((uint64_t)n * 1000003u % source->count);
 
@@ -122,7 +111,7 @@ static void start_port(uint16_t port, struct rte_mempool *pool)
 	if (rte_eth_dev_configure(port, 1, 1, &conf) != 0 ||
 	    rte_eth_rx_queue_setup(port, 0, 1024, 0, NULL, pool) != 0 ||
 	    rte_eth_tx_queue_setup(port, 0, 1024, 0, NULL) != 0 || rte_eth_dev_start(port) != 0)
-		die("cannot start a port");
+		rig_die("cannot start a port");
 }
 
 /* --- the bare lookup: numbers that any stateful forwarder has to pay --- */
@@ -174,7 +163,7 @@ static struct bare *bare_create(unsigned flows)
 
 	if (bare == NULL || (bare->hash = rte_hash_create(&params)) == NULL ||
 	    (bare->flows = calloc(flows * 2 + 1, 64)) == NULL)
-		die("no memory for the bare table");
+		rig_die("no memory for the bare table");
 	return bare;
 }
 
@@ -208,76 +197,6 @@ static unsigned bare_turn(struct bare *bare, struct source *source,
 	return n;
 }
 
-/* --- the gateway --- */
-
-struct gateway {
-	struct sl_config config;
-	struct sl_settings settings;
-	struct sl_publication publication;
-	struct sl_reload *reload;
-	struct rte_ring *events;
-	struct sl_worker *worker;
-	uint64_t start_tsc, us_per_tsc; /* scaled by 2^32 */
-};
-
-static uint64_t clock_us(void *ctx)
-{
-	const struct gateway *gateway = ctx;
-
-	/* 1767225600 s: some day in 2026. */
-	return 1767225600000000u +
-	       (uint64_t)(((unsigned __int128)(rte_rdtsc() - gateway->start_tsc) *
-	                   gateway->us_per_tsc) >>
-	                  32);
-}
-
-static void gateway_create(struct gateway *gateway, struct source *source,
-                           uint16_t (*rx)(void *, struct rte_mbuf **, uint16_t), const char *policy)
-{
-	struct sl_diag diag;
-	struct sl_policy_doc *doc = NULL;
-	struct sl_reload_params reload = {.publication = &gateway->publication, .workers = 1};
-	struct sl_worker_params params = {
-	        .count = 1,
-	        .settings = &gateway->settings,
-	        .publication = &gateway->publication,
-	        .pool = source->pool,
-	        .now_us = clock_us,
-	        .clock_ctx = gateway,
-	};
-	char err[256];
-
-	sl_diag_init(&diag);
-	gateway->start_tsc = rte_rdtsc();
-	gateway->us_per_tsc = (uint64_t)((double)(1ull << 32) * 1e6 / (double)rte_get_tsc_hz());
-	sl_config_init_replay(&gateway->config);
-	gateway->config.limits.flows = RTE_MAX(source->options.flows * 2, 1u << 20);
-	gateway->config.limits.flows_per_sandbox = gateway->config.limits.flows;
-	if (sl_settings_from_config(&gateway->config, true, &diag, &gateway->settings) != 0 ||
-	    sl_policy_doc_read_buffer("bench", policy, strlen(policy), &diag, &doc) != 0) {
-		sl_diag_print(&diag, SL_DIAG_ERROR, stderr);
-		die("policy refused");
-	}
-	reload.config = &gateway->config;
-	gateway->reload = sl_reload_create(&reload, &diag);
-	if (gateway->reload == NULL || sl_reload_push(gateway->reload, doc, &diag, NULL) != 0) {
-		sl_diag_print(&diag, SL_DIAG_ERROR, stderr);
-		die("cannot compile the policy");
-	}
-	if (source->options.events)
-		gateway->events =
-		        rte_ring_create_elem("events", sizeof(struct sl_event), 4096, SOCKET_ID_ANY,
-		                             RING_F_SP_ENQ | RING_F_SC_DEQ);
-	params.events = gateway->events;
-	params.port[SL_PORT_SANDBOX] = (struct sl_port_io){rx, null_tx, source};
-	params.port[SL_PORT_UPLINK] = (struct sl_port_io){NULL, null_tx, source};
-	gateway->worker = sl_worker_create(&params, err, sizeof(err));
-	if (gateway->worker == NULL)
-		die(err);
-	sl_diag_free(&diag);
-	sl_policy_doc_free(doc);
-}
-
 /* --- measuring --- */
 
 enum forwarder {
@@ -296,7 +215,7 @@ struct result {
 struct bench {
 	struct source source;
 	struct bare *bare;
-	struct gateway gateway;
+	struct rig rig;
 	uint16_t (*rx)(void *, struct rte_mbuf **, uint16_t);
 };
 
@@ -305,8 +224,10 @@ static unsigned turn(struct bench *bench, enum forwarder forwarder)
 	struct rte_mbuf *pkts[BURST];
 	uint16_t n, sent;
 
-	if (forwarder == SLUICE)
-		return sl_worker_turn(bench->gateway.worker);
+	if (forwarder == SLUICE) {
+		rig_drain_events(&bench->rig);
+		return sl_worker_turn(bench->rig.worker);
+	}
 	if (forwarder == BARE)
 		return bare_turn(bench->bare, &bench->source, bench->rx);
 	n = bench->rx(&bench->source, pkts, BURST);
@@ -444,13 +365,14 @@ static void parse_options(int argc, char **argv, struct options *options)
 			options->events = true;
 			break;
 		default:
-			die("usage: bench_pipeline [--scenario established|deny-all|unknown|"
-			    "subnet-denied] [--flows N] [--sandboxes N] [--runs N] [--seconds S] "
-			    "[--prefixes N] [--ipv6] [--imix] [--memory] [--events] [--json]");
+			rig_die("usage: bench_pipeline [--scenario established|deny-all|unknown|"
+			        "subnet-denied] [--flows N] [--sandboxes N] [--runs N] [--seconds "
+			        "S] "
+			        "[--prefixes N] [--ipv6] [--imix] [--memory] [--events] [--json]");
 		}
 	}
 	if (options->runs == 0 || options->runs > 64 || options->flows == 0)
-		die("1 to 64 runs, at least one flow");
+		rig_die("1 to 64 runs, at least one flow");
 }
 
 static void start_eal(const char *capture)
@@ -475,8 +397,8 @@ static void start_eal(const char *capture)
 		args[n++] = "-m4096";
 	}
 	if (rte_eal_init(n, (char **)(uintptr_t)args) < 0)
-		die("no EAL (are there hugepages? echo 512 > /proc/sys/vm/nr_hugepages, or set "
-		    "BENCH_NO_HUGE=1)");
+		rig_die("no EAL (are there hugepages? echo 512 > /proc/sys/vm/nr_hugepages, or set "
+		        "BENCH_NO_HUGE=1)");
 }
 
 static void choose_frames(struct bench *bench, const char **mode)
@@ -500,7 +422,7 @@ static void choose_frames(struct bench *bench, const char **mode)
 	else if (strcmp(options->scenario, "allow-all") == 0)
 		*mode = "allow-all";
 	else if (strcmp(options->scenario, "established") != 0)
-		die("unknown scenario");
+		rig_die("unknown scenario");
 }
 
 int main(int argc, char **argv)
@@ -524,16 +446,16 @@ int main(int argc, char **argv)
 		small.flows = 1;
 	close(mkstemp(capture));
 	if (frames_capture(&small, capture) != 0)
-		die("cannot write the capture");
+		rig_die("cannot write the capture");
 	start_eal(capture);
 	mbufs = options->memory ? 16383 : options->flows * 2 + 16383;
 	bench.source.pool = rte_pktmbuf_pool_create("frames", mbufs, 256, 0,
 	                                            options->imix ? 2176 : 128 + 512, 0);
 	if (bench.source.pool == NULL)
-		die("no memory for mbufs (more hugepages?)");
+		rig_die("no memory for mbufs (more hugepages?)");
 	if (rte_eth_dev_get_port_by_name("net_null0", &bench.source.null_port) != 0 ||
 	    rte_eth_dev_get_port_by_name("net_pcap0", &bench.source.pcap_port) != 0)
-		die("no ports");
+		rig_die("no ports");
 	start_port(bench.source.null_port, bench.source.pool);
 	if (options->memory)
 		fill_templates(&bench.source);
@@ -542,7 +464,14 @@ int main(int argc, char **argv)
 	bench.rx = options->memory ? memory_rx : pcap_rx;
 	bench.bare = bare_create(options->flows);
 	policy = frames_policy(options->vlans, mode, options->prefixes);
-	gateway_create(&bench.gateway, &bench.source, bench.rx, policy);
+	rig_create(&bench.rig, &(struct rig_options){
+	                               .policy = policy,
+	                               .pool = bench.source.pool,
+	                               .port = {{bench.rx, null_tx, &bench.source},
+	                                        {NULL, null_tx, &bench.source}},
+	                               .flows = options->flows * 2,
+	                               .events = options->events,
+	                       });
 	for (unsigned run = 0; run < options->runs; run++)
 		for (int f = 0; f < FORWARDERS; f++)
 			results[f][run] = measure(&bench, (enum forwarder)f, options->seconds);
