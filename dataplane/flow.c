@@ -185,6 +185,7 @@ static void walk_tcp(struct sl_worker *worker, struct sl_pkt *pkt)
 bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
+	uint32_t epoch = sl_flow_cold(&worker->table, flow)->epoch;
 	bool tcp = pkt->proto == IPPROTO_TCP;
 
 	if (sl_due(worker, flow->expires_ms) || (tcp && is_new_syn(pkt, flow))) {
@@ -193,6 +194,10 @@ bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 		return false;
 	}
 	if (!sl_flow_rejudge(worker, flow)) {
+		/* A flow of the VLAN's former sandbox says nothing of this one's packet. */
+		pkt->flow = NULL;
+		if (epoch < pkt->sandbox->incarnation)
+			return false;
 		sl_pkt_drop_quietly(pkt, SL_REASON_POLICY_CHANGED);
 		return true;
 	}

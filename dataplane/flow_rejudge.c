@@ -9,8 +9,17 @@
 #include "names.h"
 #include "stages.h"
 
+/* True if the flow is another sandbox's, which had this VLAN before. */
+static bool is_inherited(const struct sl_worker *worker, const struct sl_flow *flow)
+{
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
+
+	return sandbox != NULL && sl_flow_cold(&worker->table, flow)->epoch < sandbox->incarnation;
+}
+
 static void cut(struct sl_worker *worker, struct sl_flow *flow)
 {
+	bool tcp = flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS);
 	const struct sl_name *name;
 	struct sl_proof proof = {.via = (enum sl_via)flow->via};
 	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
@@ -21,15 +30,19 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 		proof.len = name->len;
 	}
 	worker->stats->flows_cut++;
-	if (flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS)) {
+	if (tcp) {
 		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
 		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
-		sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);
 	} else {
 		sl_reject_flow_icmp(worker, flow);
-		sl_verdict_report_flow(worker, flow, false, SL_REASON_POLICY_CHANGED, &proof);
-		sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
 	}
+	/* What is left of it until it is forgotten counts against a sandbox's limits. */
+	if (tcp && !is_inherited(worker, flow)) {
+		sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);
+		return;
+	}
+	sl_verdict_report_flow(worker, flow, false, SL_REASON_POLICY_CHANGED, &proof);
+	sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
 }
 
 /* True while nothing was judged yet: the hello (or the query) is still to come. */
@@ -96,11 +109,14 @@ bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 	if (sandbox != NULL && cold->epoch == sandbox->epoch)
 		return true;
 	if (flow->state == SL_FLOW_REFUSED) {
+		if (is_inherited(worker, flow)) {
+			sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
+			return false;
+		}
 		cold->epoch = sandbox != NULL ? sandbox->epoch : 0;
 		return true;
 	}
-	/* A flow that is older than the sandbox is another sandbox's. */
-	if (sandbox == NULL || cold->epoch < sandbox->incarnation) {
+	if (sandbox == NULL || is_inherited(worker, flow)) {
 		cut(worker, flow);
 		return false;
 	}
@@ -146,16 +162,19 @@ static void begin_vlan(struct sl_worker *worker, uint16_t number)
 	}
 }
 
+void sl_flow_begin_sweep(struct sl_worker *worker)
+{
+	for (unsigned vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
+		begin_vlan(worker, (uint16_t)vlan);
+	worker->swept = worker->generation->number;
+	worker->sweep_vlan = 1;
+}
+
 void sl_flow_sweep(struct sl_worker *worker, unsigned budget)
 {
-	if (worker->swept != worker->generation) {
-		worker->swept = worker->generation;
-		worker->sweep_vlan = 1;
-	}
-	while (worker->sweep_vlan <= SL_VLAN_MAX) {
+	while (worker->generation != NULL && worker->sweep_vlan <= SL_VLAN_MAX) {
 		struct sl_vlan *vlan = &worker->vlans[worker->sweep_vlan];
 
-		begin_vlan(worker, worker->sweep_vlan);
 		while (vlan->sweep != 0) {
 			struct sl_flow *flow = &worker->table.flows[vlan->sweep];
 

@@ -43,8 +43,9 @@ static void send_on(struct sl_worker *worker, struct sl_pkt *pkt)
 		rte_pktmbuf_free(pkt->mbuf);
 		return;
 	}
-	/* Nothing leaves behind the IP packet but zeros. */
-	if (unlikely(rte_pktmbuf_pkt_len(pkt->mbuf) != pkt->end))
+	/* Nothing leaves behind the IP packet but zeros, which are ours and not some port's. */
+	if (unlikely(rte_pktmbuf_pkt_len(pkt->mbuf) != pkt->end ||
+	             pkt->end < RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN))
 		sl_build_trim(pkt->mbuf, pkt->end);
 	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan, (enum sl_reason)pkt->reason, 1);
 }

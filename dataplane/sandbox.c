@@ -59,6 +59,18 @@ static inline bool may_be_neighbour(const struct sl_pkt *pkt)
 	return pkt->l3 == SL_L3_ARP || (pkt->l3 == SL_L3_IPV6 && pkt->proto == IPPROTO_ICMPV6);
 }
 
+static inline bool has_ports(const struct sl_pkt *pkt)
+{
+	return pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;
+}
+
+/* To a multicast group; from there nobody sends. */
+static inline bool is_to_many(const struct sl_pkt *pkt)
+{
+	return pkt->l3 == SL_L3_IPV4 ? (rte_be_to_cpu_32(pkt->key.remote4) >> 28) == 0xe
+	                             : pkt->key.remote6[0] == 0xff;
+}
+
 static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	pkt->sandbox = sl_worker_sandbox(worker, pkt->vlan);
@@ -79,8 +91,12 @@ static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_SOURCE_SPOOFED);
 		return;
 	}
-	/* Flows that were open before are cut by flow.c; where there are none, this is all. */
-	if (pkt->sandbox->mode == SL_MODE_DENY_ALL && worker->vlans[pkt->vlan].flows == 0) {
+	/*
+	 * Flows that were open before are cut by flow.c; where there are none, this is all. What
+	 * must not be answered takes the slow walk.
+	 */
+	if (pkt->sandbox->mode == SL_MODE_DENY_ALL && worker->vlans[pkt->vlan].flows == 0 &&
+	    has_ports(pkt) && !is_to_many(pkt)) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_DENY_ALL, NULL);
 		pkt->quiet = pkt->in_port != SL_PORT_SANDBOX || pkt->fragment;
 	}

@@ -107,6 +107,12 @@ void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt);
  */
 bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow);
 
+/*
+ * Sets up the sweep for a generation that is new to the worker, before a packet meets it: what
+ * belonged to sandboxes that are gone is not their successors'.
+ */
+void sl_flow_begin_sweep(struct sl_worker *worker);
+
 /* Judges again the flows of sandboxes whose epoch changed, some at a time. */
 void sl_flow_sweep(struct sl_worker *worker, unsigned budget);
 

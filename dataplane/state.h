@@ -110,9 +110,10 @@ struct sl_worker {
 	uint32_t pin_cursor;
 	uint64_t pin_swept_us;
 
-	const struct sl_generation *swept; /* the generation whose sweep was set up last */
-	_Atomic uint64_t settled;          /* its number, once its sweep is through */
-	uint16_t sweep_vlan;               /* the next VLAN to look at */
+	uint64_t swept; /* number of the generation whose sweep was set up last; its address may
+	                   be another one's by now */
+	_Atomic uint64_t settled; /* the same, once the sweep is through */
+	uint16_t sweep_vlan;      /* the next VLAN to look at */
 
 	uint64_t *denials_seen; /* SL_DENIALS_SEEN hashes */
 	uint8_t *scratch;       /* SL_SCRATCH_BYTES, valid inside one call */

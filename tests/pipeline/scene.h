@@ -43,6 +43,23 @@ static inline struct inproc *gateway(const char *policy)
 	return gateway_with(policy, CONFIG);
 }
 
+static inline enum sl_reason send_spec(struct inproc *gw, enum sl_port_id port,
+                                       struct packet_spec spec)
+{
+	struct packet packet;
+
+	if (port == UPLINK && spec.smac == NULL)
+		spec.smac = PKT_MAC_OUTER;
+	if (port == UPLINK && spec.dmac == NULL)
+		spec.dmac = PKT_MAC_INNER;
+	packet = packet_make(&spec);
+	return inproc_send(gw, port, &packet);
+}
+
+/* One packet from the sandbox, or to it: OUT(gw, .proto = 17, .vlan = 101, ...). */
+#define OUT(gw, ...) send_spec(gw, SANDBOX, (struct packet_spec){__VA_ARGS__})
+#define IN(gw, ...)  send_spec(gw, UPLINK, (struct packet_spec){__VA_ARGS__})
+
 struct conn {
 	struct inproc *gw;
 	uint16_t vlan;
