@@ -1,10 +1,10 @@
 /*
  * hostmatch.c: does a pattern of a policy match a name?
  *
- * Decides by Hyperscan databases that the policy compiler made (control/compile_names.c), over the
- * name written backwards between two sentinels: a leading `*` becomes the beginning of a literal,
- * so that tens of thousands of patterns cost one short scan. It never decides what becomes of a
- * packet, and whatever goes wrong in a scan is "no match".
+ * Decides by what the policy compiler made of a list (control/compile_names.c): exact names and
+ * leading `*` by a hash of suffixes, a `*` further in by a Hyperscan database over the name written
+ * backwards. It never decides what becomes of a packet, and whatever goes wrong in a scan is "no
+ * match".
  */
 #include <string.h>
 
@@ -12,6 +12,45 @@
 
 #include "sluice/generation.h"
 #include "sluice/hostname.h"
+
+#define DEPTH_MAX 63u /* the last bit of the sets of depths */
+
+/* True if these len bytes are a pattern of the list: a whole name, or what is below a `*`. */
+static bool find_suffix(const struct sl_suffixes *suffixes, uint64_t hash, bool below,
+                        const char *bytes, size_t len)
+{
+	uint32_t sealed = sl_suffixes_seal(suffixes, hash, below);
+
+	for (uint32_t i = sealed;; i++) {
+		uint32_t at = suffixes->slots[i & suffixes->mask].at;
+		const char *text;
+
+		if (at == 0)
+			return false;
+		if (suffixes->slots[i & suffixes->mask].hash != sealed || (at & 1) != below)
+			continue;
+		text = suffixes->text + (at >> 1) - 1 + (below ? strlen("*.") : 0);
+		if (memcmp(text, bytes, len) == 0 && text[len] == '\0')
+			return true;
+	}
+}
+
+static bool match_suffixes(const struct sl_suffixes *suffixes, const char *name, size_t len)
+{
+	uint64_t hash = suffixes->key[0];
+	unsigned depth = 1;
+
+	for (size_t i = len; i > 0; i--) {
+		if (name[i - 1] == '.') {
+			if ((suffixes->below >> depth & 1) != 0 &&
+			    find_suffix(suffixes, hash, true, name + i, len - i))
+				return true;
+			depth += depth < DEPTH_MAX;
+		}
+		hash = sl_suffixes_step(suffixes, hash, name[i - 1]);
+	}
+	return (suffixes->exact >> depth & 1) != 0 && find_suffix(suffixes, hash, false, name, len);
+}
 
 /* One match is enough: stops the scan. */
 static int take_first(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
@@ -21,32 +60,29 @@ static int take_first(unsigned id, unsigned long long from, unsigned long long t
 	return 1;
 }
 
-static bool scan(const struct hs_database *database, const char *text, unsigned len,
-                 struct hs_scratch *scratch)
+static bool match_regexes(const struct hs_database *regexes, struct hs_scratch *scratch,
+                          const char *name, size_t len)
 {
+	char text[SL_NAME_MAX + 2];
 	bool found = false;
 
-	if (database == NULL)
-		return false;
-	hs_scan(database, text, len, 0, scratch, take_first, &found);
+	text[0] = SL_NAMES_BEGIN;
+	for (size_t i = 0; i < len; i++)
+		text[len - i] = name[i];
+	text[len + 1] = SL_NAMES_END;
+	hs_scan(regexes, text, (unsigned)len + 2, 0, scratch, take_first, &found);
 	return found;
 }
 
 bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
                     size_t len)
 {
-	char text[SL_NAME_MAX + 2];
-
 	if (len == 0 || len > SL_NAME_MAX)
 		return false;
 	if (names->any)
 		return true;
-	if (scratch == NULL)
-		return false;
-	text[0] = SL_NAMES_BEGIN;
-	for (size_t i = 0; i < len; i++)
-		text[len - i] = name[i];
-	text[len + 1] = SL_NAMES_END;
-	return scan(names->literals, text, (unsigned)len + 2, scratch) ||
-	       scan(names->regexes, text, (unsigned)len + 2, scratch);
+	if (names->suffixes != NULL && match_suffixes(names->suffixes, name, len))
+		return true;
+	return names->regexes != NULL && scratch != NULL &&
+	       match_regexes(names->regexes, scratch, name, len);
 }

@@ -98,22 +98,51 @@ static inline enum sl_subnet sl_subnets_judge(const struct sl_subnets *subnets,
 }
 
 /*
- * One distinct list of patterns, compiled; shared by content. Names are matched reversed between
- * two sentinels (see sl_names_match).
+ * The exact names and the patterns with a leading `*` of one list: open addressing, at most half
+ * full. A name is hashed from its last letter to its first, so one pass gives the hash of each of
+ * its suffixes; "a.b" is looked for as a whole name, "*.a.b" as what stands behind a dot.
  */
-struct sl_names {
-	struct hs_database *literals; /* exact names and leading `*`; NULL if there are none */
-	struct hs_database *regexes;  /* patterns with a `*` further in; NULL if there are none */
-	bool any;                     /* the list holds `*` */
+struct sl_suffixes {
+	uint64_t key[2];  /* drawn at start: whoever writes policies cannot choose collisions */
+	uint64_t exact;   /* bit n: an exact name of n labels is there; 63: of 63 or more */
+	uint64_t below;   /* the same for what stands behind a leading `*` */
+	const char *text; /* the patterns, each with its NUL */
+	uint32_t mask;    /* slots - 1 */
+	uint32_t count;
+	struct {
+		uint32_t hash;
+		uint32_t at; /* (offset in text + 1) << 1 | has a leading `*`; 0: empty */
+	} slots[];
 };
 
-#define SL_NAMES_BEGIN '\x01' /* stands before a reversed name */
+static inline uint64_t sl_suffixes_step(const struct sl_suffixes *suffixes, uint64_t hash, char c)
+{
+	return (hash ^ (uint8_t)c) * suffixes->key[1];
+}
+
+static inline uint32_t sl_suffixes_seal(const struct sl_suffixes *suffixes, uint64_t hash,
+                                        bool below)
+{
+	hash = (hash ^ hash >> 32 ^ below) * suffixes->key[1];
+	return (uint32_t)(hash >> 32);
+}
+
+/* One distinct list of patterns, compiled; shared by content. */
+struct sl_names {
+	const struct sl_suffixes *suffixes; /* NULL if there are none */
+	struct hs_database *regexes;        /* patterns with a `*` further in, over names written
+	                                       backwards between SL_NAMES_BEGIN and END; or NULL */
+	bool any;                           /* the list holds `*` */
+};
+
+#define SL_NAMES_BEGIN '\x01' /* stands before a name that is written backwards */
 #define SL_NAMES_END   '\x02' /* stands behind it */
 
 /*
  * True if a pattern of the list matches a canonical name (sl_hostname_normalise). scratch is the
- * calling worker's own of the same generation. Implemented in the dataplane; control's slow paths
- * (explain, tests) may call it with a scratch of their own.
+ * calling worker's own of the same generation; it may be NULL where no list has regexes.
+ * Implemented in the dataplane; control's slow paths (explain, tests) may call it with a scratch of
+ * their own.
  */
 bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
                     size_t len);
@@ -122,10 +151,10 @@ bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, co
 struct sl_sandbox {
 	uint16_t vlan;
 	enum sl_mode mode;
-	uint32_t epoch;       /* the last generation that changed the effective policy (never 0) */
+	uint32_t epoch; /* the last generation that changed the effective policy (never 0) */
 	/*
-	 * The generation in which this sandbox came to its VLAN (<= epoch). What is older belongs to
-	 * another sandbox: nothing of it is inherited.
+	 * The generation in which this sandbox came to its VLAN (<= epoch). What is older belongs
+	 * to another sandbox: nothing of it is inherited.
 	 */
 	uint32_t incarnation;
 	const struct sl_subnets *subnets; /* NULL: none */
@@ -142,7 +171,7 @@ struct sl_generation {
 	struct rte_fib6 *fib6;
 	const struct sl_class *classes;
 	const struct sl_sandbox *sandboxes[SL_VLAN_COUNT]; /* by VLAN; NULL: no sandbox */
-	struct hs_scratch *scratch[SL_WORKERS_MAX];        /* by worker; NULL: no names to match */
+	struct hs_scratch *scratch[SL_WORKERS_MAX]; /* by worker; NULL: no regexes to match */
 };
 
 /* The meeting point: one pointer, and who has seen it. */

@@ -170,12 +170,49 @@ static void test_longest_names_match(void **state)
 	sl_compile_names_put(pool, list);
 }
 
-static void test_scratch_missing_matches_nothing(void **state)
+static void test_scratch_missing_matches_no_inner_star(void **state)
 {
-	struct sl_name_list *list = list_of(LIST("a.b"));
+	struct sl_name_list *list = list_of(LIST("a.b", "www.*.com"));
 
-	assert_true(matches(list, "a.b"));
-	assert_false(sl_names_match(&list->names, NULL, "a.b", 3));
+	assert_true(matches(list, "www.a.com"));
+	assert_false(sl_names_match(&list->names, NULL, "www.a.com", 9));
+	assert_true(sl_names_match(&list->names, NULL, "a.b", 3));
+	sl_compile_names_put(pool, list);
+}
+
+/* A list long enough for any slip in the hash of suffixes to show. */
+static void test_long_list_matches_its_own_only(void **state)
+{
+	enum { N = 5000 };
+	static char text[N][64];
+	static struct sl_pattern patterns[N];
+	struct sl_name_list *list;
+	struct sl_diag diag;
+	char name[80];
+
+	for (unsigned i = 0; i < N; i++) {
+		bool below = i % 3 == 0;
+
+		patterns[i].len = (uint8_t)snprintf(text[i], sizeof(text[i]), "%sh%u.s%u.x",
+		                                    below ? "*." : "", i, i % 7);
+		patterns[i].kind = below ? SL_PATTERN_BELOW : SL_PATTERN_EXACT;
+		patterns[i].text = text[i];
+	}
+	qsort(patterns, N, sizeof(patterns[0]), order);
+	list = sl_compile_names_get(pool, patterns, N);
+	assert_non_null(list);
+	sl_diag_init(&diag);
+	assert_int_equal(sl_compile_names_build(pool, list, "test", &diag), 0);
+	for (unsigned i = 0; i < 2 * N; i++) {
+		bool below = i % 3 == 0, in = i < N;
+
+		snprintf(name, sizeof(name), "h%u.s%u.x", i, i % 7);
+		assert_int_equal(matches(list, name), in && !below);
+		snprintf(name, sizeof(name), "y.z.h%u.s%u.x", i, i % 7);
+		assert_int_equal(matches(list, name), in && below);
+		snprintf(name, sizeof(name), "h%u.s%u.x", i, (i + 1) % 7);
+		assert_false(matches(list, name));
+	}
 	sl_compile_names_put(pool, list);
 }
 
@@ -198,19 +235,19 @@ static void test_same_patterns_are_one_list(void **state)
 static void test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim(void **state)
 {
 	const struct sl_scratches *before, *after;
-	struct sl_name_list *small = list_of(LIST("a.b")), *large;
+	struct sl_name_list *small = list_of(LIST("a.*.q")), *large;
 
 	assert_int_equal(sl_compile_names_scratches(pool, &before), 0);
 	large = list_of(LIST("a.*.b", "*.*.c", "x.*.*.y", "*.q.*.z", "k.*"));
 	assert_int_equal(sl_compile_names_scratches(pool, &after), 0);
 	assert_ptr_not_equal(before, after);
 	assert_ptr_equal(after->replaces, before);
-	assert_true(sl_names_match(&small->names, before->scratch[0], "a.b", 3));
-	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b", 3));
+	assert_true(sl_names_match(&small->names, before->scratch[0], "a.b.q", 5));
+	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b.q", 5));
 	assert_true(sl_names_match(&large->names, after->scratch[1], "a.x.b", 5));
 	sl_compile_names_reclaim(pool);
 	assert_null(after->replaces);
-	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b", 3));
+	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b.q", 5));
 	sl_compile_names_put(pool, small);
 	sl_compile_names_put(pool, large);
 }
@@ -231,7 +268,9 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_dot_in_pattern_is_no_wildcard, setup,
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_longest_names_match, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_scratch_missing_matches_nothing, setup,
+	        cmocka_unit_test_setup_teardown(test_scratch_missing_matches_no_inner_star, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_long_list_matches_its_own_only, setup,
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_same_patterns_are_one_list, setup, teardown),
 	        cmocka_unit_test_setup_teardown(
