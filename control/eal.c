@@ -294,14 +294,17 @@ static int plan_devices(const struct sl_config *config, struct sl_eal_plan *plan
 	return ret;
 }
 
-static void plan_common(const struct sl_config *config, struct sl_eal_plan *plan,
-                        const char *log_level)
+static void plan_common(const struct sl_config *config, struct sl_eal_plan *plan)
 {
 	add_unless_given(config, plan, "--iova-mode", "=va");
 	add_unless_given(config, plan, "--no-telemetry", "");
 	add_unless_given(config, plan, "--file-prefix", "=sluice");
 	add_unless_given(config, plan, "--force-max-simd-bitwidth", "=512");
-	add_unless_given(config, plan, "--log-level", log_level);
+	/* what the EAL cannot do it says when it fails; what a driver cannot do matters */
+	if (config == NULL || !given(config, "--log-level")) {
+		add(plan, "--log-level=%s", config == NULL ? "error" : "warning");
+		add(plan, "--log-level=lib.eal:error");
+	}
 }
 
 int sl_eal_plan_run(const struct sl_config *config, const struct sl_eal_machine *machine,
@@ -315,7 +318,7 @@ int sl_eal_plan_run(const struct sl_config *config, const struct sl_eal_machine 
 		return -EINVAL;
 	}
 	add(plan, "sluice");
-	plan_common(config, plan, "=warning");
+	plan_common(config, plan);
 	ret = plan_cpus(config, machine, plan, err, err_size);
 	if (ret == 0)
 		ret = plan_memory(config, machine, need_mib, plan, err, err_size);
@@ -338,7 +341,7 @@ void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 		cpu++;
 	*plan = (struct sl_eal_plan){.memory_mib = need_mib};
 	add(plan, "sluice");
-	plan_common(NULL, plan, "=error");
+	plan_common(NULL, plan);
 	add(plan, "--no-pci");
 	add(plan, "--no-shconf");
 	add(plan, "--no-huge");

@@ -2,29 +2,26 @@
  * memory.c: how much of it a config needs.
  *
  * Decides generously: without hugepages it is address space until it is used, and with them what is
- * short ends a start, not a running gateway.
+ * short ends a start, not a running gateway. Flows, holds and pins are not in it: their tables are
+ * the workers' own and no part of DPDK's memory.
  */
 #include "memory.h"
 
 #include "config.h"
 #include "ports.h"
 
-#define MIB (1024ull * 1024)
-#define TABLES_MIB                                                                                 \
-	1024 /* address tables of both sides of a generation, their copies, qsbr, rings */
-#define FLOW_BYTES  320  /* hot, cold, hash slot, name */
-#define PIN_BYTES   192  /* pin, address, buckets */
-#define MBUF_BYTES  256  /* beside the data room: the mbuf itself, the pool's header */
-#define WORKER_MIB  64   /* counters, buffers, transient tables */
-#define HELD_PACKET 1024 /* bytes of a held packet: most are larger */
+#define MIB        (1024ull * 1024)
+#define TABLES_MIB 512  /* both sides of rte_fib (68 MiB each), rte_fib6 (80 MiB), their prefixes  \
+	                 */
+#define WORKER_MIB 16   /* rings of events and frames */
+#define MBUF_BYTES 256  /* beside the data room: the mbuf itself, the pool's header */
+#define MADE_MBUFS 2048 /* frames that the gateway makes, and copies that it judges */
 
 uint32_t sl_memory_mbufs(const struct sl_config *config)
 {
-	uint64_t held = config->limits.held_bytes / HELD_PACKET;
-
 	if (config->machine.mbufs != 0)
 		return config->machine.mbufs;
-	return (uint32_t)(sl_ports_mbufs(config, config->workers.count) + held);
+	return sl_ports_mbufs(config, config->workers.count) + MADE_MBUFS;
 }
 
 uint32_t sl_memory_mib(const struct sl_config *config)
@@ -32,8 +29,5 @@ uint32_t sl_memory_mib(const struct sl_config *config)
 	uint64_t bytes = (uint64_t)sl_memory_mbufs(config) *
 	                 (sl_ports_data_room(config) + (uint64_t)MBUF_BYTES);
 
-	bytes += (uint64_t)config->limits.flows * FLOW_BYTES;
-	bytes += (uint64_t)config->limits.pins * PIN_BYTES;
-	bytes += config->limits.held_bytes;
 	return (uint32_t)(bytes / MIB) + TABLES_MIB + WORKER_MIB * config->workers.count;
 }

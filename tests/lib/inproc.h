@@ -53,8 +53,9 @@ void inproc_free(struct inproc *gw);
 
 /*
  * A frame arrives (at the worker given, which hands it over if it is another's; inproc_send: at
- * worker 0). Returns the reason under which packets were counted since, or SL_REASON_NONE if none
- * were: the frame is on hold. If several reasons were counted, the first denial.
+ * worker 0). Returns the reason under which packets were counted since, or SL_REASON_NONE if there
+ * is none: the frame is on hold, or left before its flow has a verdict. If several reasons were
+ * counted, the first denial.
  */
 enum sl_reason inproc_send(struct inproc *gw, enum sl_port_id port, const struct packet *packet);
 enum sl_reason inproc_send_bytes(struct inproc *gw, enum sl_port_id port, const void *bytes,
