@@ -356,10 +356,7 @@ static void time_out(struct sl_worker *worker, struct sl_quic_hold *hold)
 	} else if (!hold->accepted) {
 		sl_quic_hold_free(worker, hold, SL_REASON_HELLO_TIMEOUT);
 	} else {
-		sl_quic_hold_drop(worker, hold, SL_REASON_HELLO_TIMEOUT);
-		sl_quic_hold_untime(worker, hold);
-		sl_stream_free(worker, flow->key.vlan, &hold->hello);
-		hold->sealed = true;
+		sl_quic_hold_seal(worker, hold, SL_REASON_HELLO_TIMEOUT);
 	}
 }
 

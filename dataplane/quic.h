@@ -96,6 +96,12 @@ void sl_quic_hold_release(struct sl_worker *worker, struct sl_quic_hold *hold,
 /* Drops what is on hold. */
 void sl_quic_hold_drop(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason);
 
+/*
+ * Gives the copy of an accepted connection's hellos up, with what is on hold: nothing of it may
+ * send CRYPTO data again.
+ */
+void sl_quic_hold_seal(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason);
+
 /* Gives the time that a hello may take, from now on; or none. */
 void sl_quic_hold_time(struct sl_worker *worker, struct sl_quic_hold *hold);
 void sl_quic_hold_untime(struct sl_worker *worker, struct sl_quic_hold *hold);

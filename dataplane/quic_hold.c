@@ -93,6 +93,14 @@ void sl_quic_hold_drop(struct sl_worker *worker, struct sl_quic_hold *hold, enum
 	hold->dgrams = 0;
 }
 
+void sl_quic_hold_seal(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason)
+{
+	sl_quic_hold_drop(worker, hold, reason);
+	sl_quic_hold_untime(worker, hold);
+	sl_stream_free(worker, sl_quic_hold_flow(worker, hold)->key.vlan, &hold->hello);
+	hold->sealed = true;
+}
+
 void sl_quic_hold_free(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason)
 {
 	struct sl_flow *flow = sl_quic_hold_flow(worker, hold);

@@ -72,10 +72,7 @@ static void refuse(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 		sl_quic_hold_free(worker, hold, reason);
 	} else if (hold->hello.end > hold->judged) {
 		/* The copy has bytes that never left: nothing can be compared with it any more. */
-		sl_quic_hold_drop(worker, hold, reason);
-		sl_stream_free(worker, pkt->vlan, &hold->hello);
-		sl_quic_hold_untime(worker, hold);
-		hold->sealed = true;
+		sl_quic_hold_seal(worker, hold, reason);
 	}
 	sl_verdict_refuse(worker, pkt, reason, proof);
 	/* An answer might end the judged connection; only a wrong name is worth one. */
@@ -195,13 +192,10 @@ static void forget_abandoned(struct sl_worker *worker, struct sl_flow *flow,
  * Copies of judged hellos may take half of what a sandbox may hold, and half of all: the rest is
  * for those that are still to be judged. Without its copy a connection may send no hello again.
  */
-static void seal_if_crowded(struct sl_worker *worker, uint16_t vlan, struct sl_quic_hold *hold)
+static bool is_crowded(const struct sl_worker *worker, uint16_t vlan)
 {
-	if (worker->vlans[vlan].held_bytes <= worker->settings->held_bytes_per_sandbox / 2 &&
-	    worker->stats->hold_bytes <= worker->held_limit / 2)
-		return;
-	sl_stream_free(worker, vlan, &hold->hello);
-	hold->sealed = true;
+	return worker->vlans[vlan].held_bytes > worker->settings->held_bytes_per_sandbox / 2 ||
+	       worker->stats->hold_bytes > worker->held_limit / 2;
 }
 
 static void accept(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
@@ -214,7 +208,8 @@ static void accept(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 	sl_quic_hold_release(worker, hold, (enum sl_reason)pkt->flow->reason);
 	sl_quic_hold_untime(worker, hold);
 	forget_abandoned(worker, pkt->flow, hold);
-	seal_if_crowded(worker, pkt->vlan, hold);
+	if (is_crowded(worker, pkt->vlan))
+		sl_quic_hold_seal(worker, hold, (enum sl_reason)pkt->flow->reason);
 	sl_quic_pass(worker, pkt);
 }
 

@@ -66,7 +66,7 @@ static void other_bytes_in_the_judged_range_do_not_leave(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram good = initial_whole(&q), d;
+	struct datagram good = initial_whole(&q), d, more;
 	const char *at;
 
 	expect_passes(&q, &good);
@@ -80,6 +80,11 @@ static void other_bytes_in_the_judged_range_do_not_leave(void **state)
 	d = initial_of(&q, (size_t)((const uint8_t *)at - q.hello), q.hello_len + 1);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
 	expect_passes(&q, &good); /* the judged connection is not disturbed */
+	/* A short header shows nothing while the server has not answered the hello. */
+	more = short_packet(q.dcid, 8);
+	expect_passes(&q, &more);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	expect_passes(&q, &good);
 	inproc_free(gw);
 }
 
@@ -185,6 +190,43 @@ static void a_retried_hello_of_another_name_does_not_leave(void **state)
 		d = acknowledgement(&q, cid);
 		expect_passes(&q, &d);
 	}
+	inproc_free(gw);
+}
+
+static void a_retried_hello_in_two_datagrams_is_dropped_as_a_whole(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+
+	for (int stalls = 0; stalls < 2; stalls++) {
+		uint8_t cid[8], frames[4000];
+		struct quic q = judged(gw, ALLOWED, cid);
+		size_t first = add_second_hello(&q, &(struct hello_options){.name = DENIED});
+		size_t cut = first + 100;
+		struct datagram d;
+
+		d = initial_to(&q, cid, 8, frames,
+		               quic_crypto_frame(first, q.hello + first, 100, frames));
+		expect_held(&q, &d);
+		if (stalls) {
+			struct datagram again = initial_of(&q, 0, first);
+
+			inproc_advance_s(gw, 11);
+			expect_refused(&q, &again, SL_REASON_MALFORMED_QUIC, false);
+		}
+		d = initial_to(&q, cid, 8, frames,
+		               quic_crypto_frame(cut, q.hello + cut, q.hello_len - cut, frames));
+		if (stalls)
+			expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+		else
+			expect_refused(&q, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+		assert_int_equal(inproc_held(gw), 0);
+		/* With its copy gone nothing of a hello passes any more, all else does. */
+		d = initial_of(&q, 0, first);
+		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+		d = acknowledgement(&q, cid);
+		expect_passes(&q, &d);
+	}
+	assert_int_equal(count_of(gw, SL_REASON_HELLO_TIMEOUT), 1);
 	inproc_free(gw);
 }
 
@@ -407,6 +449,11 @@ static void a_retry_is_followed_with_any_id_that_it_gives(void **state)
 		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
 		d = acknowledgement(&q, cid);
 		expect_passes(&q, &d);
+		d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+		d = short_packet(cid, 8);
+		expect_passes(&q, &d);
+		assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
 	}
 	inproc_free(gw);
 }
@@ -469,6 +516,7 @@ static void hellos_of_two_flows_are_not_mixed(void **state)
 	struct inproc *gw = gateway(POLICY);
 	struct quic one = quic_for(gw, ALLOWED), two = quic_for(gw, ALLOWED), same;
 	struct datagram d, part;
+	size_t at;
 
 	memcpy(two.dcid, one.dcid, 8);
 	set_hello(&one, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
@@ -503,6 +551,23 @@ static void hellos_of_two_flows_are_not_mixed(void **state)
 	expect_refused(&one, &part, SL_REASON_MALFORMED_QUIC, false);
 	part = initial_of(&two, 0, 50);
 	expect_refused(&two, &part, SL_REASON_MALFORMED_QUIC, false);
+
+	at = add_second_hello(&two, &(struct hello_options){.name = "also.example"});
+	part = initial_of(&two, at, two.hello_len);
+	expect_refused(&two, &part, SL_REASON_MALFORMED_QUIC, false);
+
+	/* When all is forgotten, so is the ID. */
+	inproc_advance_s(gw, 61);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	for (int i = 0; i < 3; i++) {
+		set_hello(&two, &(struct hello_options){
+		                        .name = ALLOWED, .total_len = PQ_LEN, .many = (size_t)i});
+		d = initial_of(&two, 0, 1000);
+		expect_held(&two, &d);
+		d = initial_of(&two, 1000, PQ_LEN);
+		expect(up(&two, &d), SL_REASON_DOMAIN_ALLOWED);
+		inproc_advance_s(gw, 61);
+	}
 	inproc_free(gw);
 }
 
@@ -534,16 +599,23 @@ static void another_name_under_allow_all_is_cut_by_the_next_policy(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 
-	for (int tricked = 0; tricked < 2; tricked++) {
+	for (int tricked = 0; tricked < 3; tricked++) {
 		uint8_t cid[8];
 		struct quic q = judged(gw, ALLOWED, cid), evil = quic_for(gw, DENIED);
-		struct datagram d = short_packet(cid, 8);
+		struct datagram d = short_packet(cid, 8), held;
 
+		evil.sport = q.sport;
+		if (tricked == 2) { /* on hold already when the policy changes */
+			set_hello(&evil,
+			          &(struct hello_options){.name = DENIED, .total_len = PQ_LEN});
+			held = initial_of(&evil, 0, 1000);
+			expect_held(&evil, &held);
+		}
 		inproc_push(gw, "sandboxes: [{vlan: 101}]");
 		inproc_advance_s(gw, 1);
 		expect(up(&q, &d), SL_REASON_ALLOW_ALL);
-		evil.sport = q.sport;
-		if (tricked) {
+		assert_int_equal(inproc_held(gw), 0);
+		if (tricked == 1) {
 			struct datagram other = initial_whole(&evil);
 
 			expect(up(&evil, &other), SL_REASON_ALLOW_ALL);
@@ -627,6 +699,7 @@ int main(void)
 	        cmocka_unit_test(a_server_may_choose_the_other_version),
 	        cmocka_unit_test(a_retried_hello_of_the_same_name_passes),
 	        cmocka_unit_test(a_retried_hello_of_another_name_does_not_leave),
+	        cmocka_unit_test(a_retried_hello_in_two_datagrams_is_dropped_as_a_whole),
 	        cmocka_unit_test(another_connection_of_the_same_name_passes),
 	        cmocka_unit_test(another_connection_of_another_name_does_not_leave),
 	        cmocka_unit_test(another_connection_is_judged_after_the_handshake_too),
