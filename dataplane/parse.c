@@ -124,18 +124,27 @@ static inline bool ipv4_checksum_good(const struct rte_ipv4_hdr *ip)
 static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t len)
 {
 	const struct rte_ipv4_hdr *ip = sl_pkt_at(pkt, const struct rte_ipv4_hdr, pkt->l3_off);
-	bool from_sandbox = pkt->in_port == SL_PORT_SANDBOX;
+	bool from_sandbox = pkt->in_port == SL_PORT_SANDBOX, good;
+	unsigned header;
 	uint16_t total, frag;
 
-	if (len < pkt->l3_off + sizeof(*ip) || ip->version_ihl != 0x45)
+	if (len < pkt->l3_off + sizeof(*ip))
+		return false;
+	header = (ip->version_ihl & 0x0f) * 4u;
+	pkt->multicast = *((const uint8_t *)&ip->dst_addr) >> 4 == 0xe;
+	/* Options (IGMP has them) only in what goes nowhere anyway. */
+	if (ip->version_ihl != 0x45 &&
+	    (!pkt->multicast || ip->version_ihl >> 4 != 4 || header < sizeof(*ip)))
 		return false;
 	total = rte_be_to_cpu_16(ip->total_length);
 	frag = rte_be_to_cpu_16(ip->fragment_offset);
-	if (total < sizeof(*ip) || pkt->l3_off + total > len)
+	if (total < header || pkt->l3_off + total > len)
 		return false;
 	if (frag & 0x8000) /* reserved (RFC 791), a covert bit */
 		return false;
-	if (unlikely(!ipv4_checksum_good(ip)) && !worker->settings->checksums_ignore &&
+	good = likely(header == sizeof(*ip)) ? ipv4_checksum_good(ip)
+	                                     : rte_raw_cksum(ip, header) == 0xffff;
+	if (unlikely(!good) && !worker->settings->checksums_ignore &&
 	    !(worker->settings->checksums_partial && ip->hdr_checksum == 0))
 		return false;
 	if (ip->src_addr == ip->dst_addr || ip->dst_addr == RTE_BE32(RTE_IPV4_BROADCAST))
@@ -143,7 +152,7 @@ static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t le
 	pkt->l3 = SL_L3_IPV4;
 	pkt->proto = ip->next_proto_id;
 	pkt->fragment = (frag & 0x3fff) != 0;
-	pkt->l4_off = pkt->l3_off + sizeof(*ip);
+	pkt->l4_off = (uint16_t)(pkt->l3_off + header);
 	pkt->end = pkt->l3_off + total;
 	pkt->key.family = SL_FAMILY_4;
 	pkt->key.inside4 = from_sandbox ? ip->src_addr : ip->dst_addr;
@@ -183,7 +192,9 @@ static bool parse_ipv6(struct sl_pkt *pkt, uint32_t len)
 		if (pkt->proto == IPPROTO_FRAGMENT)
 			return false;
 	}
-	if (is_extension_header(pkt->proto))
+	pkt->multicast = ip->dst_addr[0] == 0xff;
+	/* MLD has a hop-by-hop header, and goes nowhere anyway. */
+	if (is_extension_header(pkt->proto) && !pkt->multicast)
 		return false;
 	pkt->key.family = SL_FAMILY_6;
 	memcpy(pkt->key.inside6, from_sandbox ? ip->src_addr : ip->dst_addr, 16);
@@ -263,22 +274,12 @@ static bool parse_transport(struct sl_pkt *pkt)
 	return true;
 }
 
-/* An IP packet for one host in a frame for all, or the reverse, is a trick. */
+/* An IP packet for one host in a frame for all is a trick. */
 static bool casts_agree(const struct sl_pkt *pkt)
 {
 	const struct rte_ether_hdr *eth = sl_pkt_at(pkt, const struct rte_ether_hdr, 0);
-	bool group = eth->dst_addr.addr_bytes[0] & mac_zero_group;
-	const uint8_t *dst;
-	bool multicast;
 
-	if (pkt->l3 == SL_L3_IPV4) {
-		dst = sl_pkt_at(pkt, const uint8_t, pkt->l3_off + 16);
-		multicast = dst[0] >> 4 == 0xe;
-	} else {
-		dst = sl_pkt_at(pkt, const uint8_t, pkt->l3_off + 24);
-		multicast = dst[0] == 0xff;
-	}
-	return multicast || !group;
+	return pkt->multicast || !(eth->dst_addr.addr_bytes[0] & mac_zero_group);
 }
 
 static bool parse_one(struct sl_worker *worker, struct sl_pkt *pkt)

@@ -19,14 +19,6 @@
 #include "parse.h"
 #include "stages.h"
 
-/* Multicast has no flows; what neighbour discovery did not take goes nowhere (spec section 6). */
-static bool is_multicast(const struct sl_pkt *pkt)
-{
-	if (pkt->l3 == SL_L3_IPV4)
-		return *sl_pkt_at(pkt, const uint8_t, pkt->l3_off + 16) >> 4 == 0xe;
-	return *sl_pkt_at(pkt, const uint8_t, pkt->l3_off + 24) == 0xff;
-}
-
 /* Flags that no honest end combines (RFC 9293 3.5; a SYN with FIN or RST, or nothing at all). */
 static bool has_odd_flags(const struct sl_pkt *pkt)
 {
@@ -40,13 +32,6 @@ static bool has_odd_flags(const struct sl_pkt *pkt)
 
 static void walk_slowly(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	if (is_multicast(pkt)) {
-		sl_verdict_refuse_quietly(worker, pkt,
-		                          pkt->sandbox->mode == SL_MODE_DENY_ALL
-		                                  ? SL_REASON_DENY_ALL
-		                                  : SL_REASON_PROTECTED_SUBNET);
-		return;
-	}
 	if (pkt->fragment) {
 		sl_fragment(worker, pkt);
 		return;

@@ -61,6 +61,7 @@ struct sl_pkt {
 	uint8_t proto;   /* IP protocol, behind an IPv6 fragment header */
 	uint8_t tcp_flags;
 	bool fragment;
+	bool multicast;   /* to a multicast address */
 	bool tagged;      /* carries an 802.1Q tag in the frame */
 	bool l4_verified; /* the transport checksum was looked at and is good */
 	bool quiet;       /* refused without an answer */

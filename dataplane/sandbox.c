@@ -1,8 +1,8 @@
 /*
  * sandbox.c: whose packet is it, and is it really theirs? Must never look at what a policy allows.
  *
- * Settles with: unknown-sandbox, source-spoofed, deny-all, and hands frames of sandboxes that
- * another worker owns over to it.
+ * Settles with: unknown-sandbox, source-spoofed, protected-subnet (multicast), deny-all, and hands
+ * frames of sandboxes that another worker owns over to it.
  */
 #include <netinet/in.h>
 #include <rte_ring.h>
@@ -64,13 +64,6 @@ static inline bool has_ports(const struct sl_pkt *pkt)
 	return pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;
 }
 
-/* To a multicast group; from there nobody sends. */
-static inline bool is_to_many(const struct sl_pkt *pkt)
-{
-	return pkt->l3 == SL_L3_IPV4 ? (rte_be_to_cpu_32(pkt->key.remote4) >> 28) == 0xe
-	                             : pkt->key.remote6[0] == 0xff;
-}
-
 static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	pkt->sandbox = sl_worker_sandbox(worker, pkt->vlan);
@@ -87,6 +80,14 @@ static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
 		                                  : SL_REASON_PROTOCOL_NOT_ALLOWED);
 		return;
 	}
+	/* Multicast has no flows; what neighbour discovery did not take goes nowhere. */
+	if (unlikely(pkt->multicast)) {
+		sl_verdict_refuse_quietly(worker, pkt,
+		                          pkt->sandbox->mode == SL_MODE_DENY_ALL
+		                                  ? SL_REASON_DENY_ALL
+		                                  : SL_REASON_PROTECTED_SUBNET);
+		return;
+	}
 	if (pkt->in_port == SL_PORT_SANDBOX && unlikely(!source_is_own(worker, pkt))) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_SOURCE_SPOOFED);
 		return;
@@ -96,7 +97,7 @@ static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
 	 * must not be answered takes the slow walk.
 	 */
 	if (pkt->sandbox->mode == SL_MODE_DENY_ALL && worker->vlans[pkt->vlan].flows == 0 &&
-	    has_ports(pkt) && !is_to_many(pkt)) {
+	    has_ports(pkt)) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_DENY_ALL, NULL);
 		pkt->quiet = pkt->in_port != SL_PORT_SANDBOX || pkt->fragment;
 	}
