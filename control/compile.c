@@ -8,10 +8,10 @@
 #include "compile.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arena.h"
 #include "diag.h"
 #include "union.h"
 
@@ -23,7 +23,7 @@ int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned
 	return compiler->subnets != NULL && compiler->names != NULL ? 0 : -ENOMEM;
 }
 
-/* ---- One row ---- */
+/* ---- What a policy needs of the pools ---- */
 
 /* The pools' parts of a policy, looked up once for all sandboxes that share it. */
 struct parts {
@@ -57,87 +57,6 @@ static void put_parts(struct sl_compiler *compiler, const struct parts *parts)
 	sl_compile_names_put(compiler->names, parts->names);
 }
 
-static enum sl_mode mode_of(const struct sl_policy *policy)
-{
-	switch (policy->kind) {
-	case SL_POLICY_DENY_ALL:
-		return SL_MODE_DENY_ALL;
-	case SL_POLICY_CUSTOM:
-		return SL_MODE_CUSTOM;
-	case SL_POLICY_ALLOW_ALL:
-		return SL_MODE_ALLOW_ALL;
-	}
-	return SL_MODE_DENY_ALL;
-}
-
-static struct sl_net net_of(const struct sl_prefix *prefix)
-{
-	struct sl_net net = {.family = prefix->family, .len = prefix->len};
-
-	memcpy(net.bytes, prefix->addr, sizeof(net.bytes));
-	return net;
-}
-
-/* One piece of memory: the row, its sources, its name. */
-static struct sl_row *make_row(const struct sl_policy_entry *entry, const struct parts *parts)
-{
-	size_t name_bytes = entry->name != NULL ? strlen(entry->name) + 1 : 0;
-	size_t source_bytes = entry->n_sources * sizeof(struct sl_net);
-	struct sl_row *row;
-	struct sl_net *sources;
-	char *name;
-
-	if (entry->n_sources > UINT16_MAX)
-		return NULL;
-	row = sl_arena_zalloc(sl_arena_shared(), sizeof(*row) + source_bytes + name_bytes);
-	if (row == NULL)
-		return NULL;
-	sources = (struct sl_net *)(row + 1);
-	name = (char *)(sources + entry->n_sources);
-	for (size_t i = 0; i < entry->n_sources; i++)
-		sources[i] = net_of(&entry->sources[i]);
-	if (name_bytes > 0)
-		memcpy(name, entry->name, name_bytes);
-	row->names = parts->names;
-	row->subnets = parts->subnets;
-	row->sandbox = (struct sl_sandbox){
-	        .vlan = entry->vlan,
-	        .mode = mode_of(entry->policy),
-	        .subnets = parts->subnets != NULL ? &parts->subnets->subnets : NULL,
-	        .names = parts->names != NULL ? &parts->names->names : NULL,
-	        .has_source = entry->has_source,
-	        .source_count = (uint16_t)entry->n_sources,
-	        .sources = sources,
-	        .name = name_bytes > 0 ? name : NULL,
-	};
-	return row;
-}
-
-static bool same_source(const struct sl_sandbox *a, const struct sl_sandbox *b)
-{
-	return a->has_source == b->has_source && a->source_count == b->source_count &&
-	       memcmp(a->sources, b->sources, a->source_count * sizeof(*a->sources)) == 0;
-}
-
-static bool same_policy(const struct sl_sandbox *a, const struct sl_sandbox *b)
-{
-	return a->mode == b->mode && a->subnets == b->subnets && a->names == b->names &&
-	       same_source(a, b);
-}
-
-static bool same_name(const struct sl_sandbox *a, const struct sl_sandbox *b)
-{
-	return a->name == b->name ||
-	       (a->name != NULL && b->name != NULL && strcmp(a->name, b->name) == 0);
-}
-
-/* A VLAN that goes from one name to another is another sandbox; a name that comes or goes is not
- * enough to say so. */
-static bool same_identity(const struct sl_sandbox *a, const struct sl_sandbox *b)
-{
-	return a->name == NULL || b->name == NULL || strcmp(a->name, b->name) == 0;
-}
-
 /* ---- The change ---- */
 
 static void change_row(struct sl_compiler *compiler, struct sl_row *from, struct sl_row *to)
@@ -154,18 +73,18 @@ static int compare_entry(struct sl_compiler *compiler, const struct sl_policy_en
                          const struct parts *parts, uint64_t number)
 {
 	struct sl_row *old = compiler->rows[entry->vlan];
-	struct sl_row *row = make_row(entry, parts);
+	struct sl_row *row = sl_row_create(entry, parts->names, parts->subnets);
 	bool policy, identity;
 
 	if (row == NULL) {
 		put_parts(compiler, parts);
 		return -ENOMEM;
 	}
-	identity = old != NULL && same_identity(&old->sandbox, &row->sandbox);
-	policy = identity && same_policy(&old->sandbox, &row->sandbox);
-	if (policy && same_name(&old->sandbox, &row->sandbox)) {
+	identity = old != NULL && sl_row_same_identity(old, row);
+	policy = identity && sl_row_same_policy(old, row);
+	if (policy && sl_row_same_name(old, row)) {
 		put_parts(compiler, parts);
-		sl_arena_free(sl_arena_shared(), row);
+		sl_row_free(row);
 		return 0;
 	}
 	row->sandbox.epoch = policy ? old->sandbox.epoch : (uint32_t)number;
@@ -200,41 +119,160 @@ static int get_shared(struct sl_compiler *compiler, const struct sl_policy_doc *
 	return 0;
 }
 
-static int compare_doc(struct sl_compiler *compiler, const struct sl_policy_doc *doc,
-                       struct parts *known, uint64_t number, struct sl_diag *diag)
+/* True if a push that came later has dealt with this sandbox. */
+static bool overtaken(const struct sl_compiler *compiler, uint16_t vlan)
 {
+	return compiler->arrived[vlan] > compiler->change.request.arrival;
+}
+
+static void remove_row(struct sl_compiler *compiler, uint16_t vlan)
+{
+	if (compiler->rows[vlan] == NULL || overtaken(compiler, vlan))
+		return;
+	change_row(compiler, compiler->rows[vlan], NULL);
+	compiler->change.policies++;
+}
+
+/* The sandboxes that the push does not speak of, where that means that they go. */
+static void compare_absent(struct sl_compiler *compiler)
+{
+	const struct sl_request *request = &compiler->change.request;
+	const struct sl_policy_doc *doc = request->doc;
+	bool seen[SL_VLAN_COUNT] = {false};
 	size_t next = 0;
+
+	for (unsigned vlan = 1; request->whole && vlan <= SL_VLAN_MAX; vlan++) {
+		if (next < doc->n_entries && doc->entries[next].vlan == vlan)
+			next++;
+		else
+			remove_row(compiler, (uint16_t)vlan);
+	}
+	for (size_t i = 0; i < request->n_gone; i++)
+		if (!seen[request->gone[i]]) {
+			seen[request->gone[i]] = true;
+			remove_row(compiler, request->gone[i]);
+		}
+}
+
+static int compare_present(struct sl_compiler *compiler, struct parts *known, uint64_t number,
+                           struct sl_diag *diag)
+{
+	const struct sl_policy_doc *doc = compiler->change.request.doc;
+	size_t left = 0;
 	int ret = 0;
 
-	for (unsigned vlan = 1; ret == 0 && vlan <= SL_VLAN_MAX; vlan++) {
-		const struct sl_policy_entry *entry = NULL;
+	for (size_t i = 0; ret == 0 && i < doc->n_entries; i++) {
+		const struct sl_policy_entry *entry = &doc->entries[i];
 		struct parts parts;
 
-		if (next < doc->n_entries && doc->entries[next].vlan == vlan)
-			entry = &doc->entries[next++];
-		if (entry == NULL && compiler->rows[vlan] != NULL) {
-			change_row(compiler, compiler->rows[vlan], NULL);
-			compiler->change.policies++;
-		}
-		if (entry == NULL)
+		if (overtaken(compiler, entry->vlan)) {
+			left++;
+			compiler->change.partial = true;
 			continue;
+		}
 		ret = get_shared(compiler, doc, known, entry->policy, diag, &parts);
 		if (ret == 0)
 			ret = compare_entry(compiler, entry, &parts, number);
 	}
+	return ret == 0 && left > 0 && left == doc->n_entries ? -ECANCELED : ret;
+}
+
+/* The row that the VLAN will have. */
+static const struct sl_row *row_after(const struct sl_compiler *compiler, unsigned vlan)
+{
+	const struct sl_change *change = &compiler->change;
+
+	for (unsigned i = 0; i < change->count; i++) {
+		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+
+		if ((to != NULL ? to : from)->sandbox.vlan == vlan)
+			return to;
+	}
+	return compiler->rows[vlan];
+}
+
+/* Names are unique. A document alone was checked when it was read; this is for all together. */
+static int check_name(const struct sl_compiler *compiler, const struct sl_sandbox *sandbox,
+                      struct sl_diag *diag)
+{
+	for (unsigned vlan = 1; vlan <= SL_VLAN_MAX; vlan++) {
+		const struct sl_row *row = compiler->rows[vlan];
+
+		if (row == NULL || vlan == sandbox->vlan || row->sandbox.name == NULL ||
+		    strcmp(row->sandbox.name, sandbox->name) != 0)
+			continue;
+		row = row_after(compiler, vlan);
+		if (row == NULL || row->sandbox.name == NULL ||
+		    strcmp(row->sandbox.name, sandbox->name) != 0)
+			continue;
+		sl_diag_error(diag, compiler->change.request.doc->file, 0, 0,
+		              "the sandbox of VLAN %u is named \"%s\", as that of VLAN %u is",
+		              sandbox->vlan, sandbox->name, vlan);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_names(const struct sl_compiler *compiler, struct sl_diag *diag)
+{
+	const struct sl_change *change = &compiler->change;
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && change->partial && i < change->count; i++) {
+		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+
+		if (to == NULL || to->sandbox.name == NULL ||
+		    (from != NULL && sl_row_same_name(from, to)))
+			continue;
+		ret = check_name(compiler, &to->sandbox, diag);
+	}
 	return ret;
 }
 
-static int build_names(struct sl_compiler *compiler, const char *file, struct sl_diag *diag)
+/* Compiles what is new. What takes long is collected in waiting, all of it, and compiled aside. */
+static int build_names(struct sl_compiler *compiler, struct sl_diag *diag,
+                       struct sl_waiting *waiting)
 {
 	struct sl_change *change = &compiler->change;
 	int ret = 0;
 
-	for (unsigned i = 0; ret == 0 && i < change->count; i++)
-		if (change->row[i].to != NULL && change->row[i].to->names != NULL)
-			ret = sl_compile_names_build(compiler->names, change->row[i].to->names,
-			                             file, diag);
-	return ret;
+	for (unsigned i = 0; i < change->count; i++) {
+		struct sl_name_list *list =
+		        change->row[i].to != NULL ? change->row[i].to->names : NULL;
+
+		if (list == NULL)
+			continue;
+		ret = sl_compile_names_build(compiler->names, list, change->request.doc->file,
+		                             diag);
+		if (ret != 0 && ret != -EINPROGRESS)
+			return ret;
+		if (ret == 0)
+			continue;
+		if (waiting->lists == NULL)
+			waiting->lists = calloc(change->count, sizeof(*waiting->lists));
+		if (waiting->lists == NULL)
+			return -ENOMEM;
+		list->refs++;
+		waiting->lists[waiting->count++] = list;
+	}
+	return waiting->count > 0 ? -EINPROGRESS : 0;
+}
+
+bool sl_compile_ready(struct sl_compiler *compiler, const struct sl_waiting *waiting)
+{
+	sl_compile_names_poll(compiler->names);
+	for (unsigned i = 0; i < waiting->count; i++)
+		if (atomic_load(&waiting->lists[i]->state) == SL_NAMES_QUEUED)
+			return false;
+	return true;
+}
+
+void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting)
+{
+	for (unsigned i = 0; i < waiting->count; i++)
+		sl_compile_names_put(compiler->names, waiting->lists[i]);
+	free(waiting->lists);
+	*waiting = (struct sl_waiting){0};
 }
 
 /* The rows that go let their prefixes go, so that the standby side needs room for one union. */
@@ -265,33 +303,40 @@ static void drop_new(struct sl_compiler *compiler)
 		if (to == NULL)
 			continue;
 		put_parts(compiler, &(struct parts){to->names, to->subnets});
-		sl_arena_free(sl_arena_shared(), to);
+		sl_row_free(to);
 	}
 	sl_compile_subnet_reclaim(compiler->subnets);
 	sl_union_cancel(compiler->all);
 	compiler->change.count = compiler->change.policies = 0;
 }
 
-int sl_compile_doc(struct sl_compiler *compiler, const struct sl_policy_doc *doc, uint64_t number,
-                   struct sl_diag *diag)
+int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *request,
+                       uint64_t number, struct sl_diag *diag, struct sl_waiting *waiting)
 {
-	struct parts *known = calloc(doc->n_named + 1, sizeof(*known));
+	struct parts *known = calloc(request->doc->n_named + 1, sizeof(*known));
 	int ret;
 
 	if (known == NULL)
 		return -ENOMEM;
-	ret = compare_doc(compiler, doc, known, number, diag);
+	compiler->change.request = *request;
+	compiler->change.partial = !request->whole;
+	compare_absent(compiler);
+	ret = compare_present(compiler, known, number, diag);
 	free(known);
 	if (ret == 0)
-		ret = build_names(compiler, doc->file, diag);
+		ret = check_names(compiler, diag);
+	if (ret == 0)
+		ret = build_names(compiler, diag, waiting);
 	if (ret == 0) {
 		release_old(compiler);
-		ret = sl_union_apply(compiler->all, doc->file, diag);
+		ret = sl_union_apply(compiler->all, request->doc->file, diag);
 		if (ret != 0)
 			retain_old(compiler);
 	}
 	if (ret != 0)
 		drop_new(compiler);
+	if (ret != 0 && ret != -EINPROGRESS)
+		sl_compile_release(compiler, waiting);
 	return ret;
 }
 
@@ -301,9 +346,33 @@ void sl_compile_cancel(struct sl_compiler *compiler)
 	drop_new(compiler);
 }
 
+/* From now on the push counts as the newest for every sandbox that it speaks of. */
+static void note_arrival(struct sl_compiler *compiler)
+{
+	const struct sl_request *request = &compiler->change.request;
+
+	for (unsigned vlan = 1; request->whole && vlan <= SL_VLAN_MAX; vlan++)
+		if (!overtaken(compiler, (uint16_t)vlan))
+			compiler->arrived[vlan] = request->arrival;
+	for (size_t i = 0; !request->whole && i < request->doc->n_entries; i++)
+		if (!overtaken(compiler, request->doc->entries[i].vlan))
+			compiler->arrived[request->doc->entries[i].vlan] = request->arrival;
+	for (size_t i = 0; i < request->n_gone; i++)
+		if (!overtaken(compiler, request->gone[i]))
+			compiler->arrived[request->gone[i]] = request->arrival;
+}
+
+void sl_compile_keep(struct sl_compiler *compiler)
+{
+	note_arrival(compiler);
+	sl_compile_cancel(compiler);
+}
+
 void sl_compile_commit(struct sl_compiler *compiler)
 {
 	struct sl_change *change = &compiler->change;
+
+	note_arrival(compiler);
 
 	for (unsigned i = 0; i < change->count; i++) {
 		struct sl_row *from = change->row[i].from, *to = change->row[i].to;
@@ -318,7 +387,7 @@ void sl_compile_commit(struct sl_compiler *compiler)
 static void free_row(struct sl_compiler *compiler, struct sl_row *row)
 {
 	sl_compile_names_put(compiler->names, row->names);
-	sl_arena_free(sl_arena_shared(), row);
+	sl_row_free(row);
 }
 
 int sl_compile_reclaim(struct sl_compiler *compiler)

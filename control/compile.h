@@ -27,13 +27,24 @@ struct sl_union;
 
 /* ---- Names (compile_names.c) ---- */
 
-/* One distinct list of patterns. References are held by rows. */
+enum sl_name_state {
+	SL_NAMES_RAW = 0, /* nothing was compiled yet */
+	SL_NAMES_QUEUED,  /* the background thread has it or will have it: hands off */
+	SL_NAMES_BUILT,
+	SL_NAMES_FAILED,
+};
+
+/* One distinct list of patterns. References are held by rows, by who waits, and by the queue. */
 struct sl_name_list {
-	struct sl_names names; /* what workers see; filled in by sl_compile_names_build() */
+	struct sl_names names; /* what workers see; whole once the state is BUILT */
 	struct sl_name_list *next;
+	struct sl_name_list *queue_next;
 	uint64_t hash;
 	uint32_t refs;
-	bool built;
+	_Atomic int state; /* enum sl_name_state; the background thread ends QUEUED */
+	int error;         /* -errno of FAILED */
+	char why[128];
+	bool fitted;      /* the scratches fit it */
 	uint32_t count;   /* patterns */
 	uint32_t bytes;   /* of text */
 	const char *text; /* the patterns in canonical form, each with its NUL */
@@ -67,11 +78,14 @@ struct sl_name_list *sl_compile_names_get(struct sl_name_pool *pool,
 void sl_compile_names_put(struct sl_name_pool *pool, struct sl_name_list *list);
 
 /*
- * Compiles a list's databases, if that was not done yet. Returns 0 or -ENOMEM, or -EINVAL, with
- * Hyperscan's words in diag.
+ * Compiles a list, if that was not done yet. Returns 0; or -EINPROGRESS: that takes long, and the
+ * background thread is at it; or -ENOMEM, or -EINVAL with Hyperscan's words in diag.
  */
 int sl_compile_names_build(struct sl_name_pool *pool, struct sl_name_list *list, const char *file,
                            struct sl_diag *diag);
+
+/* Takes back from the background thread what it is done with. To be called now and then. */
+void sl_compile_names_poll(struct sl_name_pool *pool);
 
 /*
  * Sets *scratches to those that serve every list built so far: the same as at the last call unless
@@ -122,7 +136,22 @@ void sl_compile_subnet_put(struct sl_subnet_pool *pool, struct sl_subnet_row *ro
 /* Frees the rows without references. No worker may be reading one. */
 void sl_compile_subnet_reclaim(struct sl_subnet_pool *pool);
 
-/* ---- Rows (compile.c) ---- */
+/* ---- Rows (row.c) and changes (compile.c) ---- */
+
+/* What a push asks for. */
+struct sl_request {
+	const struct sl_policy_doc *doc;
+	bool whole;           /* sandboxes that are not in the document go */
+	uint64_t arrival;     /* counts pushes up in the order in which they came */
+	const uint16_t *gone; /* with !whole: VLANs whose sandboxes go */
+	size_t n_gone;
+};
+
+/* Lists of patterns that a push has to wait for. All zero: none. */
+struct sl_waiting {
+	struct sl_name_list **lists;
+	unsigned count;
+};
 
 /* What one sandbox may do, and what it holds of the pools. */
 struct sl_row {
@@ -131,10 +160,29 @@ struct sl_row {
 	struct sl_subnet_row *subnets;
 };
 
+/* A row for an entry, without epoch and incarnation; it takes over both references. */
+struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_name_list *names,
+                             struct sl_subnet_row *subnets);
+
+/* Frees the row; its references are the caller's to give back. */
+void sl_row_free(struct sl_row *row);
+
+/* Whether two rows let their sandboxes do the same. */
+bool sl_row_same_policy(const struct sl_row *a, const struct sl_row *b);
+bool sl_row_same_name(const struct sl_row *a, const struct sl_row *b);
+
+/*
+ * Whether a VLAN's two rows are of one sandbox: a name that comes or goes is not enough to say that
+ * it is another one, a name that changes is.
+ */
+bool sl_row_same_identity(const struct sl_row *a, const struct sl_row *b);
+
 /* What a push changes. */
 struct sl_change {
 	unsigned count;    /* rows that are new, replaced or gone */
 	unsigned policies; /* of these, how many change what the sandbox may do or who it is */
+	struct sl_request request; /* what it comes from; its document may be gone after commit */
+	bool partial;              /* not all sandboxes were compared with the document */
 	struct {
 		struct sl_row *from; /* NULL: the sandbox is new */
 		struct sl_row *to;   /* NULL: it is gone */
@@ -147,6 +195,7 @@ struct sl_compiler {
 	struct sl_name_pool *names;
 	struct sl_row *rows[SL_VLAN_COUNT]; /* of the newest generation, by VLAN */
 	unsigned count;
+	uint64_t arrived[SL_VLAN_COUNT]; /* the newest push in force that dealt with the VLAN */
 	struct sl_change change;
 };
 
@@ -158,14 +207,25 @@ int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned
 void sl_compile_fini(struct sl_compiler *compiler);
 
 /*
- * Works out what a document changes: compiler->change, with all name databases built and the
- * standby side holding the new union. number is the generation's that it is for. Returns 0 (then
- * commit or cancel must follow), or -errno with nothing changed and the reason in diag.
+ * Works out what a push changes: compiler->change, with all names compiled and the standby side
+ * holding the new union. A sandbox that a later push has already dealt with is left alone. number
+ * is the generation's that it is for. Returns 0 (then commit or cancel must follow), or -errno with
+ * nothing changed and the reason in diag: -EINVAL, -ENOSPC, -ENOMEM, -EIO; -ECANCELED if later
+ * pushes have dealt with all of it; -EINPROGRESS if names take long to compile: waiting, which was
+ * empty, says what to wait for before this is called again, and is released after that.
  */
-int sl_compile_doc(struct sl_compiler *compiler, const struct sl_policy_doc *doc, uint64_t number,
-                   struct sl_diag *diag);
+int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *request,
+                       uint64_t number, struct sl_diag *diag, struct sl_waiting *waiting);
 
-/* Gives back what sl_compile_doc() made, and puts the standby side back as it was. */
+/* True when nothing of it is being compiled any more. Polls the background thread. */
+bool sl_compile_ready(struct sl_compiler *compiler, const struct sl_waiting *waiting);
+
+void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting);
+
+/* The change is empty: the push counts all the same as the newest for its sandboxes. */
+void sl_compile_keep(struct sl_compiler *compiler);
+
+/* Gives back what sl_compile_request() made, and puts the standby side back as it was. */
 void sl_compile_cancel(struct sl_compiler *compiler);
 
 /* The change is going to be published: its rows are the ones in force from now on. */

@@ -1,17 +1,16 @@
 /*
- * compile_names.c: the lists of patterns in use, each distinct one compiled once.
+ * compile_names.c: the lists of patterns in use, each distinct one compiled once, the long ones
+ * aside; and the scratches that workers scan with.
  *
- * Decides how patterns are found again. Exact names and a leading `*` go into a hash of suffixes,
- * which is built in a microsecond for ten patterns and in some milliseconds for 100,000; Hyperscan
- * takes 0.4 ms for ten such literals and 0.6 s for a thousand, and does not look them up faster
- * (bench/names.c). Only a `*` further in costs a regular expression. It must never free or change
- * what a worker may be using.
+ * It must never free or change what a worker may be using.
  */
 #include "compile.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -19,6 +18,7 @@
 
 #include "arena.h"
 #include "diag.h"
+#include "names_build.h"
 
 #define BUCKETS 4096
 
@@ -29,6 +29,16 @@ struct sl_name_pool {
 	struct hs_scratch *model;     /* fits every database; no worker's */
 	bool grown;                   /* since `current` was copied from it */
 	struct sl_scratches *current; /* NULL: nothing to scan yet */
+
+	/* The background thread's, under the lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct sl_name_list *queue; /* to be compiled, the oldest first */
+	struct sl_name_list *done;
+	bool stop;
+
+	pthread_t thread;
+	bool running;
 };
 
 static void *hs_take(size_t bytes)
@@ -59,6 +69,8 @@ struct sl_name_pool *sl_compile_names_create(unsigned workers)
 	if (pool == NULL)
 		return NULL;
 	pool->workers = workers;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->wake, NULL);
 	if (getrandom(pool->key, sizeof(pool->key), 0) != sizeof(pool->key)) {
 		sl_compile_names_destroy(pool);
 		return NULL;
@@ -78,22 +90,6 @@ static void free_scratches(struct sl_scratches *set)
 		sl_arena_free(sl_arena_shared(), set);
 		set = replaced;
 	}
-}
-
-static void free_list(struct sl_name_list *list)
-{
-	sl_arena_free(sl_arena_shared(), (void *)list->names.suffixes);
-	hs_free_database(list->names.regexes);
-	sl_arena_free(sl_arena_shared(), list);
-}
-
-void sl_compile_names_destroy(struct sl_name_pool *pool)
-{
-	if (pool == NULL)
-		return;
-	free_scratches(pool->current);
-	hs_free_scratch(pool->model);
-	sl_arena_free(sl_arena_shared(), pool);
 }
 
 /* ---- The lists ---- */
@@ -174,192 +170,11 @@ void sl_compile_names_put(struct sl_name_pool *pool, struct sl_name_list *list)
 	for (link = &pool->buckets[list->hash % BUCKETS]; *link != list; link = &(*link)->next)
 		;
 	*link = list->next;
-	free_list(list);
+	sl_names_build_free(list);
+	sl_arena_free(sl_arena_shared(), list);
 }
 
-/* ---- Compiling ---- */
-
-static enum sl_pattern_kind kind_of(const char *text)
-{
-	if (strcmp(text, "*") == 0)
-		return SL_PATTERN_ANY;
-	if (strchr(text + 1, '*') != NULL)
-		return SL_PATTERN_INNER;
-	return text[0] == '*' ? SL_PATTERN_BELOW : SL_PATTERN_EXACT;
-}
-
-/* Room for the regular expression of a pattern of len bytes: a `*` grows the most. */
-#define ONE_LABEL       "[^.\\x02]+"
-#define REGEX_ROOM(len) (sizeof(ONE_LABEL) * (len) + 16)
-
-/*
- * "www.*.com" becomes ^\x01com\.[^.\x02]+\.www\x02. A leading `*` is one or more labels, so the end
- * behind the last dot stays open. Returns the length.
- */
-static size_t write_regex(char *out, const char *pattern)
-{
-	size_t n = (size_t)sprintf(out, "^\\x01");
-
-	for (size_t i = strlen(pattern); i > 0; i--) {
-		char c = pattern[i - 1];
-
-		if (c == '*' && i == 1)
-			return n;
-		if (c == '*')
-			n += (size_t)sprintf(out + n, ONE_LABEL);
-		else if (c == '.')
-			n += (size_t)sprintf(out + n, "\\.");
-		else
-			out[n++] = c;
-	}
-	return n + (size_t)sprintf(out + n, "\\x02");
-}
-
-/* What Hyperscan takes: parallel arrays. */
-struct batch {
-	unsigned count;
-	const char **expressions;
-	unsigned *flags;
-	char *text;
-	size_t used;
-};
-
-static void batch_free(struct batch *batch)
-{
-	free(batch->expressions);
-	free(batch->flags);
-	free(batch->text);
-}
-
-static int batch_init(struct batch *batch, size_t count, size_t bytes)
-{
-	*batch = (struct batch){
-	        .expressions = calloc(count, sizeof(*batch->expressions)),
-	        .flags = calloc(count, sizeof(*batch->flags)),
-	        .text = malloc(bytes),
-	};
-	if (batch->expressions != NULL && batch->flags != NULL && batch->text != NULL)
-		return 0;
-	batch_free(batch);
-	return -ENOMEM;
-}
-
-static void batch_add(struct batch *batch, const char *pattern)
-{
-	char *text = batch->text + batch->used;
-	size_t len = write_regex(text, pattern);
-
-	text[len] = '\0';
-	batch->used += len + 1;
-	batch->expressions[batch->count] = text;
-	batch->flags[batch->count++] = HS_FLAG_SINGLEMATCH | HS_FLAG_DOTALL;
-}
-
-/* What is in a list. */
-struct census {
-	size_t suffixes;
-	size_t regexes, regex_bytes;
-	bool any;
-};
-
-static const char *list_end(const struct sl_name_list *list)
-{
-	return list->text + list->bytes;
-}
-
-static struct census take_census(const struct sl_name_list *list)
-{
-	struct census census = {0};
-
-	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1) {
-		switch (kind_of(p)) {
-		case SL_PATTERN_EXACT:
-		case SL_PATTERN_BELOW:
-			census.suffixes++;
-			break;
-		case SL_PATTERN_INNER:
-			census.regexes++;
-			census.regex_bytes += REGEX_ROOM(strlen(p));
-			break;
-		case SL_PATTERN_ANY:
-			census.any = true;
-			break;
-		}
-	}
-	return census;
-}
-
-static void put_suffix(struct sl_suffixes *suffixes, const char *pattern)
-{
-	bool below = pattern[0] == '*';
-	const char *name = pattern + (below ? strlen("*.") : 0);
-	uint64_t hash = suffixes->key[0];
-	unsigned depth = 1;
-	uint32_t sealed, i;
-
-	for (size_t k = strlen(name); k > 0; k--) {
-		hash = sl_suffixes_step(suffixes, hash, name[k - 1]);
-		depth += name[k - 1] == '.' && depth < 63;
-	}
-	*(below ? &suffixes->below : &suffixes->exact) |= UINT64_C(1) << depth;
-	sealed = sl_suffixes_seal(suffixes, hash, below);
-	for (i = sealed; suffixes->slots[i & suffixes->mask].at != 0; i++)
-		;
-	suffixes->slots[i & suffixes->mask].hash = sealed;
-	suffixes->slots[i & suffixes->mask].at =
-	        ((uint32_t)(pattern - suffixes->text) + 1) << 1 | below;
-}
-
-static int build_suffixes(const struct sl_name_pool *pool, struct sl_name_list *list, size_t count)
-{
-	struct sl_suffixes *suffixes;
-	size_t slots = 4;
-
-	while (slots < 2 * count)
-		slots *= 2;
-	suffixes = sl_arena_zalloc(sl_arena_shared(),
-	                           sizeof(*suffixes) + slots * sizeof(suffixes->slots[0]));
-	if (suffixes == NULL)
-		return -ENOMEM;
-	suffixes->key[0] = pool->key[0];
-	suffixes->key[1] = pool->key[1];
-	suffixes->text = list->text;
-	suffixes->mask = (uint32_t)slots - 1;
-	suffixes->count = (uint32_t)count;
-	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1) {
-		enum sl_pattern_kind kind = kind_of(p);
-
-		if (kind == SL_PATTERN_EXACT || kind == SL_PATTERN_BELOW)
-			put_suffix(suffixes, p);
-	}
-	list->names.suffixes = suffixes;
-	return 0;
-}
-
-static int build_regexes(struct sl_name_list *list, const struct census *census, const char *file,
-                         struct sl_diag *diag)
-{
-	hs_compile_error_t *why = NULL;
-	struct batch batch;
-	hs_error_t err;
-
-	if (batch_init(&batch, census->regexes, census->regex_bytes) != 0)
-		return -ENOMEM;
-	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1)
-		if (kind_of(p) == SL_PATTERN_INNER)
-			batch_add(&batch, p);
-	err = hs_compile_multi(batch.expressions, batch.flags, NULL, batch.count, HS_MODE_BLOCK,
-	                       NULL, &list->names.regexes, &why);
-	batch_free(&batch);
-	if (err == HS_SUCCESS)
-		return 0;
-	sl_diag_error(diag, file, 0, 0, "the domain patterns cannot be compiled: %s",
-	              why != NULL ? why->message : "out of memory");
-	hs_free_compile_error(why);
-	return err == HS_COMPILER_ERROR ? -EINVAL : -ENOMEM;
-}
-
-/* ---- Building, and the scratches that it takes ---- */
+/* ---- The scratch that fits every database ---- */
 
 static int fit_database(struct sl_name_pool *pool, const hs_database_t *database)
 {
@@ -392,25 +207,152 @@ static int fit_model(struct sl_name_pool *pool, const struct sl_name_list *list)
 	return fit_database(pool, list->names.regexes);
 }
 
+/* ---- The background thread ---- */
+
+/* The control thread or the background thread. */
+static void build(struct sl_name_list *list, const uint64_t key[2])
+{
+	list->error = sl_names_build(list, key);
+	atomic_store_explicit(&list->state, list->error == 0 ? SL_NAMES_BUILT : SL_NAMES_FAILED,
+	                      memory_order_release);
+}
+
+static void *work(void *arg)
+{
+	struct sl_name_pool *pool = arg;
+
+	pthread_mutex_lock(&pool->lock);
+	while (!pool->stop) {
+		struct sl_name_list *list = pool->queue;
+
+		if (list == NULL) {
+			pthread_cond_wait(&pool->wake, &pool->lock);
+			continue;
+		}
+		pool->queue = list->queue_next;
+		pthread_mutex_unlock(&pool->lock);
+		build(list, pool->key);
+		pthread_mutex_lock(&pool->lock);
+		list->queue_next = pool->done;
+		pool->done = list;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+/* The control thread may run SCHED_FIFO; what takes long must not, on the same core. */
+static int start_thread(struct sl_name_pool *pool)
+{
+	const struct sched_param idle = {0};
+	pthread_attr_t attr;
+	int ret;
+
+	if (pool->running)
+		return 0;
+	pthread_attr_init(&attr);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attr, SCHED_OTHER);
+	pthread_attr_setschedparam(&attr, &idle);
+	ret = pthread_create(&pool->thread, &attr, work, pool);
+	pthread_attr_destroy(&attr);
+	pool->running = ret == 0;
+	return -ret;
+}
+
+/* The queue holds a reference until the list is taken back. */
+static int enqueue(struct sl_name_pool *pool, struct sl_name_list *list)
+{
+	struct sl_name_list **tail = &pool->queue;
+	int ret = start_thread(pool);
+
+	if (ret != 0)
+		return ret;
+	list->refs++;
+	atomic_store_explicit(&list->state, SL_NAMES_QUEUED, memory_order_relaxed);
+	pthread_mutex_lock(&pool->lock);
+	while (*tail != NULL)
+		tail = &(*tail)->queue_next;
+	list->queue_next = NULL;
+	*tail = list;
+	pthread_cond_signal(&pool->wake);
+	pthread_mutex_unlock(&pool->lock);
+	return -EINPROGRESS;
+}
+
+void sl_compile_names_poll(struct sl_name_pool *pool)
+{
+	struct sl_name_list *done, *next;
+
+	if (!pool->running)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	done = pool->done;
+	pool->done = NULL;
+	pthread_mutex_unlock(&pool->lock);
+	for (; done != NULL; done = next) {
+		next = done->queue_next;
+		sl_compile_names_put(pool, done);
+	}
+}
+
+static void stop_thread(struct sl_name_pool *pool)
+{
+	if (!pool->running)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->stop = true;
+	pthread_cond_signal(&pool->wake);
+	pthread_mutex_unlock(&pool->lock);
+	pthread_join(pool->thread, NULL);
+	sl_compile_names_poll(pool);
+	while (pool->queue != NULL) {
+		struct sl_name_list *list = pool->queue;
+
+		pool->queue = list->queue_next;
+		sl_compile_names_put(pool, list);
+	}
+}
+
+void sl_compile_names_destroy(struct sl_name_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	stop_thread(pool);
+	pthread_mutex_destroy(&pool->lock);
+	pthread_cond_destroy(&pool->wake);
+	free_scratches(pool->current);
+	hs_free_scratch(pool->model);
+	sl_arena_free(sl_arena_shared(), pool);
+}
+
 int sl_compile_names_build(struct sl_name_pool *pool, struct sl_name_list *list, const char *file,
                            struct sl_diag *diag)
 {
-	struct census census;
-	int ret = 0;
-
-	if (list->built)
+	if (atomic_load_explicit(&list->state, memory_order_acquire) == SL_NAMES_RAW) {
+		if (sl_names_build_takes_long(list))
+			return enqueue(pool, list);
+		build(list, pool->key);
+	}
+	switch ((enum sl_name_state)atomic_load_explicit(&list->state, memory_order_acquire)) {
+	case SL_NAMES_RAW:
+	case SL_NAMES_QUEUED:
+		return -EINPROGRESS;
+	case SL_NAMES_BUILT:
+		if (!list->fitted && fit_model(pool, list) != 0)
+			return -ENOMEM;
+		list->fitted = true;
 		return 0;
-	census = take_census(list);
-	list->names.any = census.any;
-	if (!census.any && census.suffixes > 0)
-		ret = build_suffixes(pool, list, census.suffixes);
-	if (ret == 0 && !census.any && census.regexes > 0)
-		ret = build_regexes(list, &census, file, diag);
-	if (ret == 0)
-		ret = fit_model(pool, list);
-	list->built = ret == 0;
-	return ret;
+	case SL_NAMES_FAILED:
+		break;
+	}
+	if (list->error == -EINVAL)
+		sl_diag_error(diag, file, 0, 0, "the domain patterns cannot be compiled: %s",
+		              list->why);
+	atomic_store_explicit(&list->state, SL_NAMES_RAW, memory_order_relaxed); /* once more */
+	return list->error;
 }
+
+/* ---- Copies of the model, a worker each ---- */
 
 static struct sl_scratches *copy_model(const struct sl_name_pool *pool)
 {

@@ -1,6 +1,6 @@
 /*
  * reload.c: THE POLICY'S WALK. Read, check, compile, publish, wait until every worker enforces it,
- * reclaim: sl_reload_push() is the whole way on one screen.
+ * reclaim: sl_reload_walk() is the whole way on one screen.
  *
  * It decides when a policy comes into force, and must never leave one half in force: until the
  * pointer is stored nothing has changed, after it everything has.
@@ -14,10 +14,10 @@
 
 #include <rte_rcu_qsbr.h>
 
-#include "compile.h"
 #include "config.h"
 #include "diag.h"
 #include "generation.h"
+#include "reload_walk.h"
 #include "side.h"
 #include "union.h"
 
@@ -25,17 +25,6 @@
 #define PREFIXES    16384
 #define TBL8_4      4096
 #define TBL8_6      16384
-
-struct sl_reload {
-	struct sl_reload_params params;
-	struct sl_union *all;
-	struct sl_compiler compiler;
-	uint64_t number;                /* of the newest generation; 0: none yet */
-	struct sl_generation *newest;   /* the published one */
-	struct sl_generation *retiring; /* the one before, until every worker left it */
-	bool unsettled;                 /* the newest is published, but not reclaimed behind */
-	uint64_t token;                 /* of the grace period that it waits for */
-};
 
 static uint64_t now_us(void)
 {
@@ -64,9 +53,12 @@ static int check(const struct sl_reload *reload, const struct sl_policy_doc *doc
 	return sl_config_check_policy(reload->params.config, doc, diag);
 }
 
-/* Everything that can fail happens here, and out of sight of the workers. */
-static int compile(struct sl_reload *reload, const struct sl_policy_doc *doc, struct sl_diag *diag,
-                   struct sl_generation **next)
+/*
+ * Everything that can fail happens here, and out of sight of the workers. -EINPROGRESS: once more,
+ * when what is in waiting is ready.
+ */
+static int compile(struct sl_reload *reload, const struct sl_request *request, struct sl_diag *diag,
+                   struct sl_waiting *waiting, struct sl_generation **next)
 {
 	uint64_t number = reload->number + 1;
 	const struct sl_scratches *scratches;
@@ -75,11 +67,11 @@ static int compile(struct sl_reload *reload, const struct sl_policy_doc *doc, st
 	if ((uint32_t)number == 0) /* an epoch is never 0 */
 		number++;
 	*next = NULL;
-	ret = sl_compile_doc(&reload->compiler, doc, number, diag);
+	ret = sl_compile_request(&reload->compiler, request, number, diag, waiting);
 	if (ret != 0)
 		return ret;
 	if (reload->compiler.change.count == 0 && reload->newest != NULL) {
-		sl_compile_cancel(&reload->compiler);
+		sl_compile_keep(&reload->compiler);
 		return 0;
 	}
 	if (sl_compile_names_scratches(reload->compiler.names, &scratches) == 0)
@@ -171,39 +163,103 @@ static int settle_earlier(struct sl_reload *reload, const char *file, struct sl_
 	return ret;
 }
 
-int sl_reload_push(struct sl_reload *reload, const struct sl_policy_doc *doc, struct sl_diag *diag,
-                   struct sl_push *out)
+int sl_reload_walk(struct sl_reload *reload, const struct sl_request *request, struct sl_diag *diag,
+                   struct sl_waiting *waiting, struct sl_push *push)
 {
 	uint64_t start_us = now_us(), clock_us = start_us;
+	const char *file = request->doc->file;
 	struct sl_generation *next = NULL;
-	struct sl_push push = {0};
 	int ret;
 
-	ret = check(reload, doc, diag);
+	*push = (struct sl_push){0};
+	ret = check(reload, request->doc, diag);
 	if (ret == 0)
-		ret = settle_earlier(reload, doc->file, diag);
-	lap(&clock_us, &push.check_us);
+		ret = settle_earlier(reload, file, diag);
+	lap(&clock_us, &push->check_us);
 	if (ret == 0)
-		ret = compile(reload, doc, diag, &next);
-	push.sandboxes_changed = reload->compiler.change.policies;
-	lap(&clock_us, &push.compile_us);
+		ret = compile(reload, request, diag, waiting, &next);
+	push->sandboxes_changed = reload->compiler.change.policies;
+	lap(&clock_us, &push->compile_us);
 	if (next != NULL) {
 		publish(reload, next);
-		ret = wait_for_workers(reload, doc->file, diag);
-		lap(&clock_us, &push.wait_us);
+		ret = wait_for_workers(reload, file, diag);
+		lap(&clock_us, &push->wait_us);
 	}
 	if (next != NULL && ret == 0) {
 		reclaim(reload);
-		lap(&clock_us, &push.reclaim_us);
+		lap(&clock_us, &push->reclaim_us);
 	}
+	push->generation = reload->number;
+	push->changed = next != NULL;
+	push->sandboxes = reload->compiler.count;
+	push->total_us = clock_us - start_us;
+	return ret;
+}
 
-	push.generation = reload->number;
-	push.changed = next != NULL;
-	push.sandboxes = reload->compiler.count;
-	push.total_us = clock_us - start_us;
+/* ---- Ways to push ---- */
+
+struct sl_request sl_reload_request(struct sl_reload *reload, const struct sl_policy_doc *doc,
+                                    const struct sl_reload_patch *patch)
+{
+	struct sl_request request = {.arrival = ++reload->arrivals, .doc = doc, .whole = true};
+
+	if (patch != NULL) {
+		request.doc = patch->doc;
+		request.whole = false;
+		request.gone = patch->gone;
+		request.n_gone = patch->n_gone;
+	}
+	return request;
+}
+
+static void pause_for_names(struct sl_reload *reload)
+{
+	const struct timespec slice = {.tv_nsec = 200000};
+
+	if (reload->params.idle != NULL)
+		reload->params.idle(reload->params.idle_ctx);
+	nanosleep(&slice, NULL);
+}
+
+/* The walk, as often as it takes: once, or twice where names are compiled aside. */
+static int walk_through(struct sl_reload *reload, const struct sl_request *request,
+                        struct sl_diag *diag, struct sl_push *out)
+{
+	uint64_t start_us = now_us();
+	struct sl_waiting waiting = {0};
+	struct sl_push push;
+	int ret = sl_reload_walk(reload, request, diag, &waiting, &push);
+
+	while (ret == -EINPROGRESS) {
+		struct sl_waiting before = waiting;
+
+		while (!sl_compile_ready(&reload->compiler, &before))
+			pause_for_names(reload);
+		waiting = (struct sl_waiting){0};
+		ret = sl_reload_walk(reload, request, diag, &waiting, &push);
+		sl_compile_release(&reload->compiler, &before);
+		push.compile_us += now_us() - start_us - push.total_us;
+		push.total_us = now_us() - start_us;
+	}
 	if (out != NULL)
 		*out = push;
 	return ret;
+}
+
+int sl_reload_push(struct sl_reload *reload, const struct sl_policy_doc *doc, struct sl_diag *diag,
+                   struct sl_push *out)
+{
+	struct sl_request request = sl_reload_request(reload, doc, NULL);
+
+	return walk_through(reload, &request, diag, out);
+}
+
+int sl_reload_patch(struct sl_reload *reload, const struct sl_reload_patch *patch,
+                    struct sl_diag *diag, struct sl_push *out)
+{
+	struct sl_request request = sl_reload_request(reload, NULL, patch);
+
+	return walk_through(reload, &request, diag, out);
 }
 
 int sl_reload_push_file(struct sl_reload *reload, const char *path, struct sl_diag *diag,
@@ -261,6 +317,7 @@ void sl_reload_free(struct sl_reload *reload)
 {
 	if (reload == NULL)
 		return;
+	sl_reload_cancel_later(reload);
 	atomic_store_explicit(&reload->params.publication->current, NULL, memory_order_release);
 	if (reload->unsettled)
 		reclaim(reload);

@@ -35,7 +35,8 @@ struct sl_reload_params {
 	unsigned workers;                   /* 1 .. SL_WORKERS_MAX: scratches of a generation */
 	struct sl_reload_tables tables;
 	uint32_t patience_ms;    /* how long workers may take to acknowledge; 0: 2000 */
-	void (*idle)(void *ctx); /* called every now and then while waiting; or NULL */
+	void (*idle)(void *ctx); /* called every now and then while waiting; or NULL. It must not
+	                            push */
 	void *idle_ctx;
 };
 
@@ -67,7 +68,8 @@ struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct
  * - -ETIMEDOUT: published, but a worker has not acknowledged it (diag says which); the next push
  *   waits for that worker first, and is refused with the same error (nothing changed) if it still
  *   does not.
- * out may be NULL; it is filled in for 0 and -ETIMEDOUT. The document is not kept.
+ * out may be NULL; it is filled in whatever is returned. The document is not kept. Patterns that
+ * take long to compile are waited for (params.idle is called meanwhile).
  */
 int sl_reload_push(struct sl_reload *reload, const struct sl_policy_doc *doc, struct sl_diag *diag,
                    struct sl_push *out);
@@ -76,11 +78,51 @@ int sl_reload_push(struct sl_reload *reload, const struct sl_policy_doc *doc, st
 int sl_reload_push_file(struct sl_reload *reload, const char *path, struct sl_diag *diag,
                         struct sl_push *out);
 
+/*
+ * What a push other than of the whole policy file asks for: the document's sandboxes come into
+ * force as they stand there, those of the VLANs in `gone` go, all others stay. A VLAN may be in one
+ * of them only.
+ */
+struct sl_reload_patch {
+	const struct sl_policy_doc *doc; /* its file is what messages begin with */
+	const uint16_t *gone;            /* 1 .. SL_VLAN_MAX */
+	size_t n_gone;
+};
+
+/* As sl_reload_push(), for a patch. It costs what it changes, however many sandboxes there are. */
+int sl_reload_patch(struct sl_reload *reload, const struct sl_reload_patch *patch,
+                    struct sl_diag *diag, struct sl_push *out);
+
+/*
+ * As the two above, but where patterns take long to compile it returns -EINPROGRESS at once: other
+ * pushes go on, and what the sandboxes had stays in force. Then doc (and what patch points to)
+ * belongs to the reload until sl_reload_poll() calls done, once, which gives it back: with 0 or
+ * what the push would have returned; or with -ECANCELED, if pushes that came later have dealt with
+ * all its sandboxes meanwhile. A sandbox of it that a later push dealt with stays as that one has
+ * it.
+ */
+struct sl_reload_job {
+	const struct sl_policy_doc *doc;
+	const struct sl_reload_patch *patch; /* instead of doc */
+	void (*done)(void *ctx, int ret, struct sl_diag *diag, const struct sl_push *push);
+	void *ctx;
+};
+
+int sl_reload_submit(struct sl_reload *reload, const struct sl_reload_job *job,
+                     struct sl_diag *diag, struct sl_push *out);
+
+/* Brings jobs into force whose patterns have been compiled. To be called now and then. */
+void sl_reload_poll(struct sl_reload *reload);
+
+/* Jobs that are not done. */
+unsigned sl_reload_pending(const struct sl_reload *reload);
+
 /* The number in force; 0 before the first push. */
 uint64_t sl_reload_number(const struct sl_reload *reload);
 
 /*
- * Takes the published pointer back and frees everything. No worker may run any more. NULL is fine.
+ * Takes the published pointer back and frees everything; jobs end with -ECANCELED. No worker may
+ * run any more. NULL is fine.
  */
 void sl_reload_free(struct sl_reload *reload);
 

@@ -278,6 +278,50 @@ static void check_model(struct model *models, const struct sl_policy_doc *doc,
 	assert_int_equal(push->sandboxes, doc->n_entries);
 }
 
+/* ---- Pushing only what changed ---- */
+
+static bool model_differs(const struct model *model, const struct sl_policy_entry *entry)
+{
+	bool named = entry->name != NULL, differs;
+	char *text = policy_text(entry);
+
+	differs = model->policy == NULL || strcmp(model->policy, text) != 0 ||
+	          named != (model->name != NULL) ||
+	          (named && strcmp(model->name, entry->name) != 0);
+	free(text);
+	return differs;
+}
+
+/* The document's sandboxes that differ from the model's, some that do not, and those that go. */
+static const struct sl_generation *bench_patch(struct bench *bench, const struct model *models,
+                                               const struct sl_policy_doc *doc, unsigned vlans,
+                                               struct sl_push *push)
+{
+	struct sl_policy_entry *entries = calloc(doc->n_entries + 1, sizeof(*entries));
+	uint16_t *gone = calloc(vlans + 1, sizeof(*gone));
+	struct sl_policy_doc part = *doc;
+	struct sl_reload_patch patch = {.doc = &part, .gone = gone};
+	struct sl_diag diag;
+	int ret;
+
+	part.entries = entries;
+	part.n_entries = 0;
+	for (size_t i = 0; i < doc->n_entries; i++)
+		if (model_differs(&models[doc->entries[i].vlan], &doc->entries[i]) || i % 7 == 0)
+			entries[part.n_entries++] = doc->entries[i];
+	for (unsigned vlan = 1; vlan <= vlans; vlan++)
+		if (sl_policy_doc_find(doc, (uint16_t)vlan) == NULL)
+			gone[patch.n_gone++] = (uint16_t)vlan;
+	sl_diag_init(&diag);
+	ret = sl_reload_patch(bench->reload, &patch, &diag, push);
+	sl_diag_print(&diag, SL_DIAG_ERROR, stderr);
+	assert_int_equal(ret, 0);
+	sl_diag_free(&diag);
+	free(entries);
+	free(gone);
+	return atomic_load(&bench->publication.current);
+}
+
 /* ---- The tests ---- */
 
 static void run_sequence(const struct fleet_options *options, unsigned pushes)
@@ -297,7 +341,10 @@ static void run_sequence(const struct fleet_options *options, unsigned pushes)
 		while (changes-- > 0)
 			fleet_change(fleet);
 		doc = fleet_doc(fleet);
-		generation = bench_push(&bench, doc, &push);
+		if (fleet_random(fleet) % 2 == 0)
+			generation = bench_push(&bench, doc, &push);
+		else
+			generation = bench_patch(&bench, models, doc, options->vlans, &push);
 		check_model(models, doc, generation, &push, options->vlans);
 		for (unsigned i = 0; i < QUESTIONS; i++)
 			judge_once(fleet, doc, generation);

@@ -2,6 +2,7 @@
  * test_names.c: patterns, compiled, against names: what the specification says of each kind, and
  * what the pool of lists promises.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -238,7 +240,7 @@ static void test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim(voi
 	struct sl_name_list *small = list_of(LIST("a.*.q")), *large;
 
 	assert_int_equal(sl_compile_names_scratches(pool, &before), 0);
-	large = list_of(LIST("a.*.b", "*.*.c", "x.*.*.y", "*.q.*.z", "k.*"));
+	large = list_of(LIST("a.*.b", "*.*.c", "x.*.*.y", "*.q.*.z"));
 	assert_int_equal(sl_compile_names_scratches(pool, &after), 0);
 	assert_ptr_not_equal(before, after);
 	assert_ptr_equal(after->replaces, before);
@@ -250,6 +252,64 @@ static void test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim(voi
 	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b.q", 5));
 	sl_compile_names_put(pool, small);
 	sl_compile_names_put(pool, large);
+}
+
+/* Regular expressions in numbers are compiled aside, and are then as good as any. */
+static void test_many_inner_stars_are_compiled_in_the_background(void **state)
+{
+	enum { N = 60 };
+	static char text[N][32];
+	static struct sl_pattern patterns[N];
+	struct sl_name_list *list;
+	struct sl_diag diag;
+	unsigned polls = 0;
+	int ret;
+
+	for (unsigned i = 0; i < N; i++) {
+		patterns[i].len = (uint8_t)snprintf(text[i], sizeof(text[i]), "w.*.d%02u.com", i);
+		patterns[i].kind = SL_PATTERN_INNER;
+		patterns[i].text = text[i];
+	}
+	sl_diag_init(&diag);
+	list = sl_compile_names_get(pool, patterns, N);
+	assert_int_equal(sl_compile_names_build(pool, list, "test", &diag), -EINPROGRESS);
+	/* nobody waits for it any more, and then somebody does again */
+	sl_compile_names_put(pool, list);
+	assert_ptr_equal(sl_compile_names_get(pool, patterns, N), list);
+	while ((ret = sl_compile_names_build(pool, list, "test", &diag)) == -EINPROGRESS) {
+		sl_compile_names_poll(pool);
+		usleep(1000);
+		assert_true(polls++ < 60000);
+	}
+	assert_int_equal(ret, 0);
+	assert_true(matches(list, "w.x.d59.com"));
+	assert_false(matches(list, "w.x.y.d59.com"));
+	sl_compile_names_poll(pool);
+	assert_int_equal(list->refs, 1);
+	sl_compile_names_put(pool, list);
+}
+
+static void test_pool_goes_while_the_background_is_at_work(void **state)
+{
+	enum { N = 30 };
+	static char text[N][32];
+	static struct sl_pattern patterns[N];
+	struct sl_diag diag;
+
+	sl_diag_init(&diag);
+	for (unsigned l = 0; l < 5; l++) {
+		struct sl_name_list *list;
+
+		for (unsigned i = 0; i < N; i++) {
+			patterns[i].len = (uint8_t)snprintf(text[i], sizeof(text[i]),
+			                                    "w%u.*.d%02u.com", l, i);
+			patterns[i].kind = SL_PATTERN_INNER;
+			patterns[i].text = text[i];
+		}
+		list = sl_compile_names_get(pool, patterns, N);
+		assert_int_equal(sl_compile_names_build(pool, list, "", &diag), -EINPROGRESS);
+		sl_compile_names_put(pool, list);
+	}
 }
 
 int main(void)
@@ -276,6 +336,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(
 	                test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim, setup,
 	                teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_many_inner_stars_are_compiled_in_the_background, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_pool_goes_while_the_background_is_at_work,
+	                                        setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -294,6 +294,198 @@ static void test_bad_file_changes_nothing_and_says_why(void **state)
 	assert_non_null(sandbox(scene, 1));
 }
 
+/* ---- Patches ---- */
+
+static struct sl_policy_doc *read_doc(struct scene *scene, const char *text)
+{
+	struct sl_policy_doc *doc = NULL;
+
+	sl_diag_free(&scene->diag);
+	if (sl_policy_doc_read_buffer("patch.yaml", text, strlen(text), &scene->diag, &doc) != 0)
+		fail_msg("the test's document is bad");
+	return doc;
+}
+
+static int patch(struct scene *scene, const char *text, uint16_t gone)
+{
+	struct sl_policy_doc *doc = read_doc(scene, text);
+	struct sl_reload_patch patch = {.doc = doc, .gone = &gone, .n_gone = gone != 0};
+	int ret = sl_reload_patch(scene->reload, &patch, &scene->diag, &scene->push);
+
+	sl_policy_doc_free(doc);
+	return ret;
+}
+
+static void test_patch_changes_what_it_names_and_nothing_else(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]"), 0);
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, policy: deny-all}, {vlan: 9}]", 3), 0);
+	assert_int_equal(scene->push.sandboxes_changed, 3);
+	assert_int_equal(scene->push.sandboxes, 3);
+	assert_int_equal(sandbox(scene, 1)->epoch, 1);
+	assert_int_equal(sandbox(scene, 2)->epoch, 2);
+	assert_int_equal(sandbox(scene, 2)->incarnation, 1);
+	assert_null(sandbox(scene, 3));
+	assert_int_equal(sandbox(scene, 9)->incarnation, 2);
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 9}]", 3), 0);
+	assert_false(scene->push.changed);
+}
+
+static void test_patch_may_not_take_a_name_that_is_taken(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}, {vlan: 2, name: b}]"), 0);
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 3, name: a}]", 0), -EINVAL);
+	assert_non_null(strstr(scene->diag.entries[0].text, "\"a\""));
+	assert_null(sandbox(scene, 3));
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 3, name: a}]", 1), 0);
+	assert_string_equal(sandbox(scene, 3)->name, "a");
+	/* two may swap theirs at once */
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, name: a}, {vlan: 3, name: b}]", 0), 0);
+	assert_string_equal(sandbox(scene, 2)->name, "a");
+}
+
+/* ---- Names that take long to compile ---- */
+
+/* A policy for VLAN `vlan` with n patterns that have a star further in. */
+static const char *long_policy(unsigned vlan, unsigned n)
+{
+	static char text[65536];
+	int at = snprintf(text, sizeof(text),
+	                  "sandboxes:\n  - vlan: %u\n    policy:\n      allow:\n", vlan);
+
+	for (unsigned i = 0; i < n; i++)
+		at += snprintf(text + at, sizeof(text) - (size_t)at,
+		               "        - \"a%u.*.example.com\"\n", i);
+	return text;
+}
+
+struct job {
+	struct sl_policy_doc *doc;
+	struct sl_reload_patch patch;
+	unsigned calls;
+	int ret;
+	struct sl_push push;
+};
+
+static void job_done(void *ctx, int ret, struct sl_diag *diag, const struct sl_push *push)
+{
+	struct job *job = ctx;
+
+	job->calls++;
+	job->ret = ret;
+	job->push = *push;
+	sl_policy_doc_free(job->doc);
+}
+
+static int submit(struct scene *scene, struct job *job, const char *text, bool whole)
+{
+	struct sl_reload_job ask = {.done = job_done, .ctx = job};
+
+	*job = (struct job){.doc = read_doc(scene, text)};
+	job->patch.doc = job->doc;
+	if (whole)
+		ask.doc = job->doc;
+	else
+		ask.patch = &job->patch;
+	return sl_reload_submit(scene->reload, &ask, &scene->diag, &scene->push);
+}
+
+static void finish(struct scene *scene, struct job *job)
+{
+	for (unsigned i = 0; job->calls == 0; i++) {
+		assert_true(i < 60000);
+		usleep(1000);
+		sl_reload_poll(scene->reload);
+	}
+	assert_int_equal(job->calls, 1);
+	assert_int_equal(sl_reload_pending(scene->reload), 0);
+}
+
+static void test_long_names_do_not_hold_up_others(void **state)
+{
+	struct scene *scene = *state;
+	struct job job;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 2}]"), 0);
+	assert_int_equal(submit(scene, &job, long_policy(1, 80), false), -EINPROGRESS);
+	assert_int_equal(sl_reload_pending(scene->reload), 1);
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, policy: deny-all}]", 0), 0);
+	/* what it had stays in force */
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
+	assert_int_equal(sandbox(scene, 2)->mode, SL_MODE_DENY_ALL);
+	assert_int_equal(job.calls, 0);
+
+	finish(scene, &job);
+	assert_int_equal(job.ret, 0);
+	assert_int_equal(job.push.generation, 3);
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_CUSTOM);
+	assert_int_equal(sandbox(scene, 1)->epoch, 3);
+	assert_true(sl_names_match(sandbox(scene, 1)->names, now(scene)->scratch[0],
+	                           "a7.x.example.com", 16));
+}
+
+static void test_late_job_does_not_undo_a_later_push(void **state)
+{
+	struct scene *scene = *state;
+	struct job job;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	assert_int_equal(submit(scene, &job, long_policy(1, 60), false), -EINPROGRESS);
+	/* this changes nothing, and says all the same what the sandbox is to have */
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 1}]", 0), 0);
+	assert_false(scene->push.changed);
+	finish(scene, &job);
+	assert_int_equal(job.ret, -ECANCELED);
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_ALLOW_ALL);
+	assert_int_equal(sl_reload_number(scene->reload), 1);
+}
+
+static void test_late_document_leaves_what_a_later_push_dealt_with(void **state)
+{
+	struct scene *scene = *state;
+	struct job job;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]"), 0);
+	assert_int_equal(submit(scene, &job, long_policy(1, 60), true), -EINPROGRESS);
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, policy: deny-all}]", 0), 0);
+	finish(scene, &job);
+	assert_int_equal(job.ret, 0);
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_CUSTOM);
+	assert_int_equal(sandbox(scene, 2)->mode, SL_MODE_DENY_ALL);
+	assert_null(sandbox(scene, 3));
+}
+
+static void test_push_waits_for_long_names(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, long_policy(7, 30)), 0);
+	assert_int_equal(scene->push.generation, 1);
+	assert_true(sl_names_match(sandbox(scene, 7)->names, now(scene)->scratch[0],
+	                           "a7.x.example.com", 16));
+	assert_int_equal(push(scene, long_policy(7, 30)), 0);
+	assert_false(scene->push.changed);
+}
+
+static void test_free_ends_jobs(void **state)
+{
+	struct scene *scene = scene_open(NULL, 1, NULL, 0);
+	struct job job;
+
+	assert_int_equal(push(scene, "sandboxes: []"), 0);
+	assert_int_equal(submit(scene, &job, long_policy(1, 20), false), -EINPROGRESS);
+	sl_reload_free(scene->reload);
+	assert_int_equal(job.calls, 1);
+	assert_int_equal(job.ret, -ECANCELED);
+	scene->reload = NULL;
+	*state = scene;
+	teardown(state);
+}
+
 /* ---- Workers ---- */
 
 struct worker {
@@ -442,6 +634,18 @@ int main(void)
 	        cmocka_unit_test(test_policy_that_the_config_does_not_fit_changes_nothing),
 	        cmocka_unit_test_setup_teardown(test_bad_file_changes_nothing_and_says_why, setup,
 	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_patch_changes_what_it_names_and_nothing_else,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_patch_may_not_take_a_name_that_is_taken, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_long_names_do_not_hold_up_others, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_late_job_does_not_undo_a_later_push, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_late_document_leaves_what_a_later_push_dealt_with, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_push_waits_for_long_names, setup, teardown),
+	        cmocka_unit_test(test_free_ends_jobs),
 	        cmocka_unit_test(test_push_returns_when_every_worker_enforces_it),
 	        cmocka_unit_test(test_stuck_worker_is_named_and_holds_up_the_next_push),
 	        cmocka_unit_test(test_worker_offline_is_not_waited_for),
