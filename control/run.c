@@ -318,7 +318,8 @@ static int start_eal(struct run *run)
 		return -EIO;
 	}
 	run->eal_up = true;
-	if (!run->plan.huge_pages && machine.huge_free > 0)
+	if (run->config.machine.huge_pages == SL_CONFIG_HUGE_PAGES_AUTO && !run->plan.huge_pages &&
+	    machine.huge_free > 0)
 		sl_log(SL_LOG_INFO, "%llu MiB of hugepages are free, %u are needed: using none",
 		       (unsigned long long)(machine.huge_free >> 20), run->plan.memory_mib);
 	if (run->plan.workers_share)

@@ -1,0 +1,98 @@
+"""Events of a running gateway, and its end."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import frame
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_with_its_counters(gateway, number):
+    gateway.incoming["sandbox"] = [frame(sport=1000 + n) for n in range(20)]
+    gateway.start().await_events(21)
+    counts = gateway.end(number)
+    assert list(counts)[:5] == ["packets", "forwarded", "dropped", "held", "flows"]
+    assert counts["forwarded"] == 20 and counts["flows"] == 20
+
+
+def test_signal_during_the_start_ends_it(gateway):
+    gateway.start(wait=False)
+    status = pathlib.Path(f"/proc/{gateway.process.pid}/status")
+    while "SigBlk:\t0000000000000000" in status.read_text():  # it is not further than its loader
+        time.sleep(0.001)
+    assert "packets" in gateway.end()
+
+
+def test_events_are_written_while_it_runs(gateway):
+    gateway.incoming["sandbox"] = [frame(sport=7)]
+    gateway.start()
+    event = [e for e in gateway.await_events(2) if e["vlan"] == 101][0]
+    assert (event["verdict"], event["generation"], event["sport"]) == ("allow", 1, 7)
+    gateway.end()
+
+
+def test_events_on_standard_output(gateway):
+    gateway.config["events"] = {"file": "-"}
+    gateway.incoming["sandbox"] = [frame()]
+    gateway.start()
+    line = gateway.process.stdout.readline()
+    assert json.loads(line)["event"] == "flow"
+    gateway.end()
+
+
+def test_no_events_are_asked_for(gateway):
+    del gateway.config["events"]
+    gateway.incoming["sandbox"] = [frame()]
+    gateway.start()
+    gateway.end()
+    assert not gateway.path("events.jsonl").exists()
+
+
+def test_events_after_a_rotation_are_in_the_new_file(gateway):
+    gateway.incoming["sandbox"] = [frame()]
+    gateway.start().await_events(2)
+    os.rename(gateway.path("events.jsonl"), gateway.path("events.1"))
+    gateway.process.send_signal(signal.SIGHUP)
+    gateway.await_log("policy unchanged")
+    assert gateway.path("events.jsonl").exists()
+    gateway.end()
+
+
+def test_full_disk_is_told_and_survived(gateway):
+    gateway.config["events"] = {"file": "/dev/full"}
+    gateway.incoming["sandbox"] = [frame(sport=1000 + n) for n in range(50)]
+    gateway.start()
+    gateway.await_log("events cannot be written to /dev/full")
+    gateway.policy("sandboxes: []")
+    gateway.generation(2)
+    assert gateway.end(code=1)["forwarded"] == 50
+    assert gateway.said().count("events cannot be written") == 1
+
+
+def test_reader_that_went_away_is_survived(gateway):
+    gateway.config["events"] = {"file": "-"}
+    gateway.incoming["sandbox"] = [frame(sport=1000 + n) for n in range(50)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    gateway.start(stdout=writer)
+    os.close(writer)
+    gateway.await_log("events cannot be written")
+    gateway.policy("sandboxes: []")
+    gateway.generation(2)
+    gateway.process.send_signal(signal.SIGTERM)
+    assert gateway.process.wait(60) == 1
+
+
+def test_reader_that_does_not_read_is_survived(gateway):
+    gateway.config["events"] = {"file": "-"}
+    gateway.incoming["sandbox"] = [frame(vlan=102, sport=1000 + n) for n in range(100)]
+    gateway.start(stdout=subprocess.PIPE)
+    gateway.policy("sandboxes: []")
+    gateway.generation(2)
+    gateway.end()
