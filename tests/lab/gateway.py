@@ -13,6 +13,7 @@ import time
 from topology import HERE, LabError, die_with_parent, wait_for
 
 ROOT = HERE.parent.parent
+WORKERS = int(os.environ.get("LAB_WORKERS", "1"))  # of tests that do not say themselves
 READY = re.compile(r"ready: .*generation (\d+)")
 ENFORCED = re.compile(r"policy generation (\d+) enforced")
 REFUSED = re.compile(r"policy refused, generation \d+ stays in force")
@@ -94,7 +95,7 @@ class Process:
 class Gateway(Process):
     """`sluice run` with a policy that a test pushes, and everything that it says about it."""
 
-    def __init__(self, lab, policy, workers=1, args=(), **config):
+    def __init__(self, lab, policy, workers=WORKERS, args=(), **config):
         self.lab, self.where = lab, lab.fresh_directory("gateway")
         self.policy_file = self.where / "policy.yaml"
         self.events_file = self.where / "events.jsonl"
