@@ -10,9 +10,11 @@
 #include "config.h"
 #include "ports.h"
 
-#define MIB        (1024ull * 1024)
-#define TABLES_MIB 512  /* both sides of rte_fib (68 MiB each), rte_fib6 (80 MiB), their prefixes  \
-	                 */
+#define MIB (1024ull * 1024)
+
+/* Both sides of rte_fib (68 MiB each), of rte_fib6 (80 MiB), and their prefixes. */
+#define TABLES_MIB 512
+
 #define WORKER_MIB 16   /* rings of events and frames */
 #define MBUF_BYTES 256  /* beside the data room: the mbuf itself, the pool's header */
 #define MADE_MBUFS 2048 /* frames that the gateway makes, and copies that it judges */

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SL_NAME_MAX 253 /* bytes of a name in text form without its trailing dot (RFC 1035 2.3.4)  \
-	                 */
+/* Bytes of a name in text form without its trailing dot, and of a label (RFC 1035 2.3.4). */
+#define SL_NAME_MAX  253
 #define SL_LABEL_MAX 63
 
 /*
