@@ -160,11 +160,23 @@ static bool is_polled(const struct sl_eal_plan *plan, unsigned cpu)
 	return false;
 }
 
-/* The CPUs of the control thread as EAL writes a set: those that nobody polls on, else all. */
+/* CPUs as the EAL writes a set: all, or those that no worker of a plan polls on. */
+static void cpu_set_text(const struct sl_eal_machine *machine, const struct sl_eal_plan *polled,
+                         char *out, size_t size)
+{
+	size_t len = 0;
+
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE && len + 8 < size; cpu++)
+		if (CPU_ISSET(cpu, &machine->cpus) && (polled == NULL || !is_polled(polled, cpu)))
+			len += (size_t)snprintf(out + len, size - len, "%s%u", len == 0 ? "(" : ",",
+			                        cpu);
+	snprintf(out + len, size - len, len == 0 ? "0" : ")");
+}
+
+/* The CPUs of the control thread: those that nobody polls on, else all. */
 static void control_set(const struct sl_config *config, const struct sl_eal_machine *machine,
                         struct sl_eal_plan *plan, char *out, size_t size)
 {
-	size_t len = 0;
 	bool shares = true;
 
 	if (config->machine.control_lcore >= 0) {
@@ -178,11 +190,7 @@ static void control_set(const struct sl_config *config, const struct sl_eal_mach
 		if (CPU_ISSET(cpu, &machine->cpus) && !is_polled(plan, cpu))
 			shares = false;
 	plan->control_shares = shares;
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE && len + 8 < size; cpu++)
-		if (CPU_ISSET(cpu, &machine->cpus) && (shares || !is_polled(plan, cpu)))
-			len += (size_t)snprintf(out + len, size - len, "%s%u", len == 0 ? "(" : ",",
-			                        cpu);
-	snprintf(out + len, size - len, ")");
+	cpu_set_text(machine, shares ? NULL : plan, out, size);
 }
 
 static int plan_cpus(const struct sl_config *config, const struct sl_eal_machine *machine,
@@ -334,11 +342,9 @@ int sl_eal_plan_run(const struct sl_config *config, const struct sl_eal_machine 
 void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 {
 	struct sl_eal_machine machine;
-	unsigned cpu = 0;
+	char cpus[4096];
 
 	sl_eal_machine_read(&machine);
-	while (cpu + 1 < CPU_SETSIZE && !CPU_ISSET(cpu, &machine.cpus))
-		cpu++;
 	*plan = (struct sl_eal_plan){.memory_mib = need_mib};
 	add(plan, "sluice");
 	plan_common(NULL, plan);
@@ -346,7 +352,9 @@ void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 	add(plan, "--no-shconf");
 	add(plan, "--no-huge");
 	add(plan, "-m%u", need_mib);
-	add(plan, "--lcores=0@%u", cpu);
+	/* one thread, on whatever CPU is free at the moment */
+	cpu_set_text(&machine, NULL, cpus, sizeof(cpus));
+	add(plan, "--lcores=0@%s", cpus);
 }
 
 /*

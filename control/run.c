@@ -41,7 +41,7 @@
 #define DRAIN_MS        20    /* how long an event may wait in its ring */
 #define DRAIN_MAX       4096  /* events at a time, so that a flood leaves room for the rest */
 #define STOP_MS         5000  /* how long a worker may take to stop */
-#define LARGE_BYTES     65536 /* a policy whose compilation must not hold up a worker */
+#define LARGE_BYTES     65536 /* a policy that takes long to compile */
 #define CONTROL_RT_PRIO 1
 
 static const char usage[] =
@@ -186,9 +186,9 @@ static void push_while_running(struct run *run)
 	size_t len;
 	bool yields;
 
-	/* what takes long must not take a worker's CPU away from it */
+	/* what takes long must not take a CPU away from a worker, or from anybody else */
 	sl_watch_bytes(run->watch, &len);
-	yields = run->realtime && run->plan.control_shares && len > LARGE_BYTES;
+	yields = run->realtime && len > LARGE_BYTES;
 	if (yields)
 		set_realtime(false);
 	if (push(run) == 0)
