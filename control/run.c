@@ -474,6 +474,9 @@ static int stop(struct run *run, bool started)
 	sl_reload_free(run->reload);
 	sl_workers_fini_publication(&run->publication);
 	rte_mempool_free(run->pool);
+	if (run->events != NULL && sl_events_lost(run->events) > 0)
+		sl_log(SL_LOG_WARNING, "%llu events were lost",
+		       (unsigned long long)sl_events_lost(run->events));
 	if (sl_events_close(run->events) != 0)
 		ret = 1;
 	if (run->eal_up)
