@@ -193,6 +193,13 @@ static int fit_database(struct sl_name_pool *pool, const hs_database_t *database
 	return 0;
 }
 
+static int fit_list(struct sl_name_pool *pool, const struct sl_name_list *list)
+{
+	int ret = fit_database(pool, list->names.literals);
+
+	return ret != 0 ? ret : fit_database(pool, list->names.regexes);
+}
+
 /* The model grows until it fits this list's databases as well as all others. */
 static int fit_model(struct sl_name_pool *pool, const struct sl_name_list *list)
 {
@@ -201,10 +208,10 @@ static int fit_model(struct sl_name_pool *pool, const struct sl_name_list *list)
 	if (pool->model == NULL) {
 		for (unsigned i = 0; i < BUCKETS; i++)
 			for (list = pool->buckets[i]; list != NULL && ret == 0; list = list->next)
-				ret = fit_database(pool, list->names.regexes);
+				ret = fit_list(pool, list);
 		return ret;
 	}
-	return fit_database(pool, list->names.regexes);
+	return fit_list(pool, list);
 }
 
 /* ---- The background thread ---- */

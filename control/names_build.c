@@ -1,10 +1,12 @@
 /*
- * names_build.c: from a list of patterns to what is looked up in.
+ * names_build.c: from a list of patterns to what is looked up in. Any thread.
  *
- * Exact names and a leading `*` go into a hash of suffixes, which is built in a microsecond for ten
- * patterns and in some milliseconds for 100,000; Hyperscan takes 0.4 ms for ten such literals and
- * 0.6 s for a thousand, and does not find them faster (bench/names.c). Only a `*` further in costs
- * a regular expression. Any thread.
+ * Names are matched by Hyperscan over the name written backwards between two sentinels: exact names
+ * and a leading `*` as literals, a `*` further in as a regular expression. Ten literals take it
+ * 0.4 ms to compile and 10,000 take 0.17 s, and a cold start with 200,000 of them in a thousand
+ * lists would take seconds; so a list with more than LITERALS_AT_MOST exact names and leading `*`
+ * has these in a hash of suffixes instead, which is built in some milliseconds for 100,000 and is
+ * found in as fast (tests/unit/test_names.c holds both against each other).
  */
 #include "names_build.h"
 
@@ -23,6 +25,9 @@
  * compiled in the background.
  */
 #define REGEXES_AT_ONCE 4
+
+/* So many are compiled in the time that a push may take. */
+#define LITERALS_AT_MOST 32
 
 static enum sl_pattern_kind kind_of(const char *text)
 {
@@ -60,11 +65,30 @@ static size_t write_regex(char *out, const char *pattern)
 	return n + (size_t)sprintf(out + n, "\\x02");
 }
 
+/*
+ * "www.example.com" becomes \x01moc.elpmaxe.www\x02, "*.example.com" \x01moc.elpmaxe. with its dot:
+ * nothing but what is below can begin so. Returns the length.
+ */
+static size_t write_literal(char *out, const char *pattern)
+{
+	const char *name = pattern + (pattern[0] == '*');
+	size_t n = 0, len = strlen(name);
+
+	out[n++] = SL_NAMES_BEGIN;
+	while (len > 0)
+		out[n++] = name[--len];
+	if (pattern[0] != '*')
+		out[n++] = SL_NAMES_END;
+	return n;
+}
+
 /* What Hyperscan takes: parallel arrays. */
 struct batch {
 	unsigned count;
 	const char **expressions;
 	unsigned *flags;
+	unsigned *ids; /* all different: with equal ones compilation takes quadratic time */
+	size_t *lens;
 	char *text;
 	size_t used;
 };
@@ -73,6 +97,8 @@ static void batch_free(struct batch *batch)
 {
 	free(batch->expressions);
 	free(batch->flags);
+	free(batch->ids);
+	free(batch->lens);
 	free(batch->text);
 }
 
@@ -81,28 +107,39 @@ static int batch_init(struct batch *batch, size_t count, size_t bytes)
 	*batch = (struct batch){
 	        .expressions = calloc(count, sizeof(*batch->expressions)),
 	        .flags = calloc(count, sizeof(*batch->flags)),
+	        .ids = calloc(count, sizeof(*batch->ids)),
+	        .lens = calloc(count, sizeof(*batch->lens)),
 	        .text = malloc(bytes),
 	};
-	if (batch->expressions != NULL && batch->flags != NULL && batch->text != NULL)
+	if (batch->expressions != NULL && batch->flags != NULL && batch->ids != NULL &&
+	    batch->lens != NULL && batch->text != NULL)
 		return 0;
 	batch_free(batch);
 	return -ENOMEM;
 }
 
-static void batch_add(struct batch *batch, const char *pattern)
+/* The len bytes written behind the used ones are an expression now. */
+static void batch_take(struct batch *batch, size_t len, unsigned flags)
 {
 	char *text = batch->text + batch->used;
-	size_t len = write_regex(text, pattern);
 
 	text[len] = '\0';
 	batch->used += len + 1;
 	batch->expressions[batch->count] = text;
-	batch->flags[batch->count++] = HS_FLAG_SINGLEMATCH | HS_FLAG_DOTALL;
+	batch->flags[batch->count] = flags;
+	batch->lens[batch->count] = len;
+	batch->ids[batch->count] = batch->count;
+	batch->count++;
+}
+
+static char *batch_room(const struct batch *batch)
+{
+	return batch->text + batch->used;
 }
 
 /* What is in a list. */
 struct census {
-	size_t suffixes;
+	size_t suffixes, suffix_bytes; /* exact names and leading `*` */
 	size_t regexes, regex_bytes;
 	bool any;
 };
@@ -121,6 +158,7 @@ static struct census take_census(const struct sl_name_list *list)
 		case SL_PATTERN_EXACT:
 		case SL_PATTERN_BELOW:
 			census.suffixes++;
+			census.suffix_bytes += strlen(p) + 3; /* sentinels, NUL */
 			break;
 		case SL_PATTERN_INNER:
 			census.regexes++;
@@ -181,6 +219,37 @@ static int build_suffixes(struct sl_name_list *list, const uint64_t key[2], size
 	return 0;
 }
 
+/* Keeps Hyperscan's words; returns 0 or -errno. */
+static int outcome(struct sl_name_list *list, hs_error_t err, hs_compile_error_t *why)
+{
+	if (err == HS_SUCCESS)
+		return 0;
+	snprintf(list->why, sizeof(list->why), "%s", why != NULL ? why->message : "no memory");
+	hs_free_compile_error(why);
+	return err == HS_COMPILER_ERROR ? -EINVAL : -ENOMEM;
+}
+
+static int build_literals(struct sl_name_list *list, const struct census *census)
+{
+	hs_compile_error_t *why = NULL;
+	struct batch batch;
+	hs_error_t err;
+
+	if (batch_init(&batch, census->suffixes, census->suffix_bytes) != 0)
+		return -ENOMEM;
+	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1) {
+		enum sl_pattern_kind kind = kind_of(p);
+
+		if (kind == SL_PATTERN_EXACT || kind == SL_PATTERN_BELOW)
+			batch_take(&batch, write_literal(batch_room(&batch), p),
+			           HS_FLAG_SINGLEMATCH);
+	}
+	err = hs_compile_lit_multi(batch.expressions, batch.flags, batch.ids, batch.lens,
+	                           batch.count, HS_MODE_BLOCK, NULL, &list->names.literals, &why);
+	batch_free(&batch);
+	return outcome(list, err, why);
+}
+
 static int build_regexes(struct sl_name_list *list, const struct census *census)
 {
 	hs_compile_error_t *why = NULL;
@@ -191,15 +260,12 @@ static int build_regexes(struct sl_name_list *list, const struct census *census)
 		return -ENOMEM;
 	for (const char *p = list->text; p < list_end(list); p += strlen(p) + 1)
 		if (kind_of(p) == SL_PATTERN_INNER)
-			batch_add(&batch, p);
-	err = hs_compile_multi(batch.expressions, batch.flags, NULL, batch.count, HS_MODE_BLOCK,
-	                       NULL, &list->names.regexes, &why);
+			batch_take(&batch, write_regex(batch_room(&batch), p),
+			           HS_FLAG_SINGLEMATCH | HS_FLAG_DOTALL);
+	err = hs_compile_multi(batch.expressions, batch.flags, batch.ids, batch.count,
+	                       HS_MODE_BLOCK, NULL, &list->names.regexes, &why);
 	batch_free(&batch);
-	if (err == HS_SUCCESS)
-		return 0;
-	snprintf(list->why, sizeof(list->why), "%s", why != NULL ? why->message : "no memory");
-	hs_free_compile_error(why);
-	return err == HS_COMPILER_ERROR ? -EINVAL : -ENOMEM;
+	return outcome(list, err, why);
 }
 
 bool sl_names_build_takes_long(const struct sl_name_list *list)
@@ -215,8 +281,10 @@ int sl_names_build(struct sl_name_list *list, const uint64_t key[2])
 	int ret = 0;
 
 	list->names.any = census.any;
-	if (!census.any && census.suffixes > 0)
+	if (!census.any && census.suffixes > LITERALS_AT_MOST)
 		ret = build_suffixes(list, key, census.suffixes);
+	else if (!census.any && census.suffixes > 0)
+		ret = build_literals(list, &census);
 	if (ret == 0 && !census.any && census.regexes > 0)
 		ret = build_regexes(list, &census);
 	if (ret != 0)
@@ -227,6 +295,7 @@ int sl_names_build(struct sl_name_list *list, const uint64_t key[2])
 void sl_names_build_free(struct sl_name_list *list)
 {
 	sl_arena_free(sl_arena_shared(), (void *)list->names.suffixes);
+	hs_free_database(list->names.literals);
 	hs_free_database(list->names.regexes);
 	list->names = (struct sl_names){0};
 }

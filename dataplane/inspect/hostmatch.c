@@ -1,9 +1,9 @@
 /*
  * hostmatch.c: does a pattern of a policy match a name?
  *
- * Decides by what the policy compiler made of a list (control/compile_names.c): exact names and
- * leading `*` by a hash of suffixes, a `*` further in by a Hyperscan database over the name written
- * backwards. It never decides what becomes of a packet, and whatever goes wrong in a scan is "no
+ * Decides by what the policy compiler made of a list (control/names_build.c): Hyperscan databases
+ * over the name written backwards, and for exact names and leading `*` of a long list a hash of
+ * suffixes. It never decides what becomes of a packet, and whatever goes wrong in a scan is "no
  * match".
  */
 #include <string.h>
@@ -60,8 +60,9 @@ static int take_first(unsigned id, unsigned long long from, unsigned long long t
 	return 1;
 }
 
-static bool match_regexes(const struct hs_database *regexes, struct hs_scratch *scratch,
-                          const char *name, size_t len)
+/* Looks for the name, written backwards between the sentinels, in both databases. */
+static bool scan(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
+                 size_t len)
 {
 	char text[SL_NAME_MAX + 2];
 	bool found = false;
@@ -70,7 +71,10 @@ static bool match_regexes(const struct hs_database *regexes, struct hs_scratch *
 	for (size_t i = 0; i < len; i++)
 		text[len - i] = name[i];
 	text[len + 1] = SL_NAMES_END;
-	hs_scan(regexes, text, (unsigned)len + 2, 0, scratch, take_first, &found);
+	if (names->literals != NULL)
+		hs_scan(names->literals, text, (unsigned)len + 2, 0, scratch, take_first, &found);
+	if (!found && names->regexes != NULL)
+		hs_scan(names->regexes, text, (unsigned)len + 2, 0, scratch, take_first, &found);
 	return found;
 }
 
@@ -83,6 +87,6 @@ bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, co
 		return true;
 	if (names->suffixes != NULL && match_suffixes(names->suffixes, name, len))
 		return true;
-	return names->regexes != NULL && scratch != NULL &&
-	       match_regexes(names->regexes, scratch, name, len);
+	return scratch != NULL && (names->literals != NULL || names->regexes != NULL) &&
+	       scan(names, scratch, name, len);
 }

@@ -129,10 +129,12 @@ static inline uint32_t sl_suffixes_seal(const struct sl_suffixes *suffixes, uint
 
 /* One distinct list of patterns, compiled; shared by content. */
 struct sl_names {
-	const struct sl_suffixes *suffixes; /* NULL if there are none */
-	struct hs_database *regexes;        /* patterns with a `*` further in, over names written
-	                                       backwards between SL_NAMES_BEGIN and END; or NULL */
-	bool any;                           /* the list holds `*` */
+	/* Hyperscan, over names written backwards between SL_NAMES_BEGIN and END; or NULL. */
+	struct hs_database *literals; /* exact names and leading `*`, of a list with few of these */
+	struct hs_database *regexes;  /* patterns with a `*` further in */
+	/* Exact names and leading `*` of a list with many; or NULL. */
+	const struct sl_suffixes *suffixes;
+	bool any; /* the list holds `*` */
 };
 
 #define SL_NAMES_BEGIN '\x01' /* stands before a name that is written backwards */

@@ -172,27 +172,28 @@ static void test_longest_names_match(void **state)
 	sl_compile_names_put(pool, list);
 }
 
-static void test_scratch_missing_matches_no_inner_star(void **state)
+static void test_scratch_missing_matches_nothing(void **state)
 {
 	struct sl_name_list *list = list_of(LIST("a.b", "www.*.com"));
 
 	assert_true(matches(list, "www.a.com"));
 	assert_false(sl_names_match(&list->names, NULL, "www.a.com", 9));
-	assert_true(sl_names_match(&list->names, NULL, "a.b", 3));
+	assert_true(matches(list, "a.b"));
+	assert_false(sl_names_match(&list->names, NULL, "a.b", 3));
 	sl_compile_names_put(pool, list);
 }
 
-/* A list long enough for any slip in the hash of suffixes to show. */
-static void test_long_list_matches_its_own_only(void **state)
+/* A list of n names against what it must and must not match, neighbours included. */
+static void expect_own_only(unsigned n)
 {
-	enum { N = 5000 };
-	static char text[N][64];
-	static struct sl_pattern patterns[N];
+	enum { MOST = 5000 };
+	static char text[MOST][64];
+	static struct sl_pattern patterns[MOST];
 	struct sl_name_list *list;
 	struct sl_diag diag;
 	char name[80];
 
-	for (unsigned i = 0; i < N; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		bool below = i % 3 == 0;
 
 		patterns[i].len = (uint8_t)snprintf(text[i], sizeof(text[i]), "%sh%u.s%u.x",
@@ -200,13 +201,16 @@ static void test_long_list_matches_its_own_only(void **state)
 		patterns[i].kind = below ? SL_PATTERN_BELOW : SL_PATTERN_EXACT;
 		patterns[i].text = text[i];
 	}
-	qsort(patterns, N, sizeof(patterns[0]), order);
-	list = sl_compile_names_get(pool, patterns, N);
+	qsort(patterns, n, sizeof(patterns[0]), order);
+	list = sl_compile_names_get(pool, patterns, n);
 	assert_non_null(list);
 	sl_diag_init(&diag);
 	assert_int_equal(sl_compile_names_build(pool, list, "test", &diag), 0);
-	for (unsigned i = 0; i < 2 * N; i++) {
-		bool below = i % 3 == 0, in = i < N;
+	/* A short list is Hyperscan's, a long one is in the hash. */
+	assert_int_equal(list->names.literals != NULL, n <= 32);
+	assert_int_equal(list->names.suffixes != NULL, n > 32);
+	for (unsigned i = 0; i < 2 * n; i++) {
+		bool below = i % 3 == 0, in = i < n;
 
 		snprintf(name, sizeof(name), "h%u.s%u.x", i, i % 7);
 		assert_int_equal(matches(list, name), in && !below);
@@ -214,8 +218,20 @@ static void test_long_list_matches_its_own_only(void **state)
 		assert_int_equal(matches(list, name), in && below);
 		snprintf(name, sizeof(name), "h%u.s%u.x", i, (i + 1) % 7);
 		assert_false(matches(list, name));
+		snprintf(name, sizeof(name), "yh%u.s%u.x", i, i % 7);
+		assert_false(matches(list, name));
+		snprintf(name, sizeof(name), "h%u.s%u.x.y", i, i % 7);
+		assert_false(matches(list, name));
 	}
 	sl_compile_names_put(pool, list);
+}
+
+static void test_lists_of_any_length_match_their_own_only(void **state)
+{
+	static const unsigned lengths[] = {1, 2, 3, 10, 31, 32, 33, 34, 100, 5000};
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+		expect_own_only(lengths[i]);
 }
 
 static void test_same_patterns_are_one_list(void **state)
