@@ -344,10 +344,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_dot_in_pattern_is_no_wildcard, setup,
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_longest_names_match, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_scratch_missing_matches_no_inner_star, setup,
+	        cmocka_unit_test_setup_teardown(test_scratch_missing_matches_nothing, setup,
 	                                        teardown),
-	        cmocka_unit_test_setup_teardown(test_long_list_matches_its_own_only, setup,
-	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_lists_of_any_length_match_their_own_only,
+	                                        setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_same_patterns_are_one_list, setup, teardown),
 	        cmocka_unit_test_setup_teardown(
 	                test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim, setup,
