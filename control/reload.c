@@ -301,7 +301,8 @@ struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct
 		reload->params = *params;
 		if (params->patience_ms == 0)
 			reload->params.patience_ms = PATIENCE_MS;
-		reload->all = sl_union_create(&limits, params->config);
+		reload->all =
+		        sl_union_create(&limits, params->config, params->publication->qsbr == NULL);
 		if (reload->all != NULL &&
 		    sl_compile_init(&reload->compiler, reload->all, params->workers) == 0)
 			return reload;

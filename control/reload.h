@@ -29,9 +29,10 @@ struct sl_reload_tables {
 struct sl_reload_params {
 	const struct sl_config *config; /* `internal`, `protected`, checks of a policy against it;
 	                                   outlives the reload. NULL: none of these (tests) */
-	struct sl_publication *publication; /* outlives the reload; its qsbr may be set later, but
-	                                       before the first worker runs. NULL there: one
-	                                       thread does everything, nobody to wait for */
+	struct sl_publication *publication; /* outlives the reload. Its qsbr stays as it is at
+	                                       creation; NULL: one thread does everything, there
+	                                       is nobody to wait for, and one copy of the address
+	                                       tables is enough */
 	unsigned workers;                   /* 1 .. SL_WORKERS_MAX: scratches of a generation */
 	struct sl_reload_tables tables;
 	uint32_t patience_ms;    /* how long workers may take to acknowledge; 0: 2000 */

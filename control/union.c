@@ -30,6 +30,7 @@ struct ids {
 
 struct sl_union {
 	struct sl_side sides[2];
+	bool single; /* one side is both */
 	unsigned live;
 	bool broken; /* the sides may differ: nothing may be changed any more */
 
@@ -145,6 +146,12 @@ void sl_union_drop(struct sl_union *all, uint32_t class)
 
 /* ---- Changing a side ---- */
 
+/* The side to change: the one that nobody reads. */
+static struct sl_side *standby(struct sl_union *all)
+{
+	return &all->sides[all->single ? all->live : !all->live];
+}
+
 static void collect_change(struct sl_union *all)
 {
 	all->removed.count = all->added.count = 0;
@@ -247,7 +254,7 @@ static void explain_broken(const char *file, struct sl_diag *diag)
 
 int sl_union_apply(struct sl_union *all, const char *file, struct sl_diag *diag)
 {
-	struct sl_side *standby = &all->sides[!all->live];
+	struct sl_side *side = standby(all);
 	uint32_t done = 0;
 	int ret = -EIO;
 
@@ -255,9 +262,9 @@ int sl_union_apply(struct sl_union *all, const char *file, struct sl_diag *diag)
 	if (!all->broken)
 		ret = check_room(all, file, diag);
 	if (ret == 0) {
-		ret = change_side(all, standby, &done);
+		ret = change_side(all, side, &done);
 		if (ret == -ENOSPC)
-			explain_full(all, standby, done, file, diag);
+			explain_full(all, side, done, file, diag);
 	}
 	if (ret == -EIO)
 		explain_broken(file, diag);
@@ -281,7 +288,7 @@ static void untouch(struct sl_union *all)
 
 void sl_union_cancel(struct sl_union *all)
 {
-	undo_change(all, &all->sides[!all->live], all->removed.count, all->added.count);
+	undo_change(all, standby(all), all->removed.count, all->added.count);
 	all->removed.count = all->added.count = 0;
 	for (uint32_t i = 0; i < all->fresh.count; i++)
 		forget(all, all->fresh.at[i]);
@@ -304,14 +311,15 @@ void sl_union_commit(struct sl_union *all)
 		all->placed[family_of(all, all->removed.at[i])]--;
 		dict_remove(all, all->removed.at[i]);
 	}
-	all->live = !all->live;
+	if (!all->single)
+		all->live = !all->live;
 }
 
 int sl_union_reclaim(struct sl_union *all)
 {
 	uint32_t done;
 
-	if (all->broken || change_side(all, &all->sides[!all->live], &done) != 0) {
+	if (!all->single && (all->broken || change_side(all, standby(all), &done) != 0)) {
 		all->broken = true;
 		return -EIO;
 	}
@@ -323,7 +331,7 @@ int sl_union_reclaim(struct sl_union *all)
 
 const struct sl_side *sl_union_standby(const struct sl_union *all)
 {
-	return &all->sides[!all->live];
+	return &all->sides[all->single ? all->live : !all->live];
 }
 
 /* ---- Making and unmaking ---- */
@@ -407,15 +415,16 @@ static int place_ranges(struct sl_union *all, const struct sl_config *config)
 }
 
 struct sl_union *sl_union_create(const struct sl_side_limits *limits,
-                                 const struct sl_config *config)
+                                 const struct sl_config *config, bool single)
 {
 	struct sl_union *all = calloc(1, sizeof(*all));
 
 	if (all == NULL)
 		return NULL;
+	all->single = single;
 	if (init_classes(all, 4 * limits->prefixes) != 0 ||
 	    sl_side_init(&all->sides[0], limits, all->ids_max) != 0 ||
-	    sl_side_init(&all->sides[1], limits, all->ids_max) != 0 ||
+	    (!single && sl_side_init(&all->sides[1], limits, all->ids_max) != 0) ||
 	    (config != NULL && place_ranges(all, config) != 0)) {
 		sl_union_destroy(all);
 		return NULL;

@@ -12,6 +12,7 @@
 #ifndef SLUICE_CONTROL_UNION_H
 #define SLUICE_CONTROL_UNION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "sluice/generation.h"
@@ -24,10 +25,11 @@ struct sl_union;
 
 /*
  * Makes both sides, with the config's internal and protected ranges on them (config NULL: none).
- * Returns NULL without memory.
+ * single: nobody reads while a push is made, so one side does for both. Returns NULL without
+ * memory.
  */
 struct sl_union *sl_union_create(const struct sl_side_limits *limits,
-                                 const struct sl_config *config);
+                                 const struct sl_config *config, bool single);
 
 /* Nobody may read either side any more. NULL is fine. */
 void sl_union_destroy(struct sl_union *all);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 #include <rte_fib.h>
 #include <rte_fib6.h>
+#include <rte_rcu_qsbr.h>
 
 #include "config.h"
 #include "fleet.h"
@@ -37,13 +38,19 @@ struct bench {
 	struct sl_reload *reload;
 };
 
-static void bench_open(struct bench *bench)
+static void bench_open(struct bench *bench, bool two_sides, struct sl_reload_tables tables)
 {
 	struct sl_diag diag;
-	struct sl_reload_params params = {
-	        .config = &config, .publication = &bench->publication, .workers = 1};
+	struct sl_reload_params params = {.config = &config,
+	                                  .publication = &bench->publication,
+	                                  .workers = 1,
+	                                  .tables = tables};
 
 	memset(bench, 0, sizeof(*bench));
+	if (two_sides) { /* with nobody registered: there is nobody to wait for */
+		bench->publication.qsbr = aligned_alloc(64, rte_rcu_qsbr_get_memsize(1));
+		assert_int_equal(rte_rcu_qsbr_init(bench->publication.qsbr, 1), 0);
+	}
 	sl_diag_init(&diag);
 	bench->reload = sl_reload_create(&params, &diag);
 	assert_non_null(bench->reload);
@@ -54,6 +61,7 @@ static void bench_close(struct bench *bench)
 {
 	sl_reload_free(bench->reload);
 	assert_null(atomic_load(&bench->publication.current));
+	free(bench->publication.qsbr);
 }
 
 static const struct sl_generation *bench_push(struct bench *bench, const struct sl_policy_doc *doc,
@@ -332,7 +340,7 @@ static void run_sequence(const struct fleet_options *options, unsigned pushes)
 	struct sl_push push;
 
 	assert_non_null(models);
-	bench_open(&bench);
+	bench_open(&bench, true, (struct sl_reload_tables){0});
 	for (unsigned n = 0; n < pushes; n++) {
 		const struct sl_policy_doc *doc;
 		const struct sl_generation *generation;
@@ -349,7 +357,7 @@ static void run_sequence(const struct fleet_options *options, unsigned pushes)
 		for (unsigned i = 0; i < QUESTIONS; i++)
 			judge_once(fleet, doc, generation);
 		if (n % 40 == 39) {
-			bench_open(&fresh);
+			bench_open(&fresh, false, (struct sl_reload_tables){0});
 			generation = bench_push(&fresh, doc, &push);
 			for (unsigned i = 0; i < 40 * QUESTIONS; i++)
 				judge_once(fleet, doc, generation);
@@ -389,7 +397,7 @@ static void test_dense_prefixes_change_agrees_with_twin(void **state)
 }
 
 /* A document that cannot come into force, between two that can. */
-static void test_refused_push_leaves_everything_as_it_was(void **state)
+static void run_refused(bool two_sides)
 {
 	struct fleet *fleet = fleet_create(&(struct fleet_options){.seed = seed + 2,
 	                                                           .prefixes = 400,
@@ -397,34 +405,29 @@ static void test_refused_push_leaves_everything_as_it_was(void **state)
 	                                                           .subnets_max = 30,
 	                                                           .patterns_max = 10,
 	                                                           .vlans = 30});
-	struct sl_publication publication = {0};
-	struct sl_reload_params params = {.config = &config,
-	                                  .publication = &publication,
-	                                  .workers = 1,
-	                                  .tables = {.prefixes = 150, .tbl8_4 = 64, .tbl8_6 = 700}};
+	struct bench bench;
 	const struct sl_generation *generation = NULL;
 	unsigned refused = 0, taken = 0;
-	struct sl_reload *reload;
 	struct sl_diag diag;
 
 	sl_diag_init(&diag);
-	reload = sl_reload_create(&params, &diag);
-	assert_non_null(reload);
+	bench_open(&bench, two_sides,
+	           (struct sl_reload_tables){.prefixes = 150, .tbl8_4 = 64, .tbl8_6 = 700});
 	for (unsigned n = 0; n < 5000 && (refused < 30 || taken < 100); n++) {
 		struct sl_push push;
 		int ret;
 
 		fleet_change(fleet);
-		ret = sl_reload_push(reload, fleet_doc(fleet), &diag, &push);
+		ret = sl_reload_push(bench.reload, fleet_doc(fleet), &diag, &push);
 		if (ret != 0) {
 			assert_int_equal(ret, -ENOSPC);
 			assert_true(diag.errors > 0);
-			assert_ptr_equal(atomic_load(&publication.current), generation);
+			assert_ptr_equal(atomic_load(&bench.publication.current), generation);
 			refused++;
 			/* make room again, in a document that is taken later */
 			fleet_renew(fleet, fleet_vlan(fleet));
 		} else {
-			generation = atomic_load(&publication.current);
+			generation = atomic_load(&bench.publication.current);
 			for (unsigned i = 0; i < 50; i++)
 				judge_once(fleet, fleet_doc(fleet), generation);
 			taken++;
@@ -434,8 +437,18 @@ static void test_refused_push_leaves_everything_as_it_was(void **state)
 	printf("refused %u, taken %u\n", refused, taken);
 	assert_true(taken >= 100);
 	assert_true(refused >= 30);
-	sl_reload_free(reload);
+	bench_close(&bench);
 	fleet_free(fleet);
+}
+
+static void test_refused_push_leaves_both_sides_as_they_were(void **state)
+{
+	run_refused(true);
+}
+
+static void test_refused_push_leaves_the_single_side_as_it_was(void **state)
+{
+	run_refused(false);
 }
 
 int main(void)
@@ -443,7 +456,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_small_fleet_changes_agrees_with_twin),
 	        cmocka_unit_test(test_dense_prefixes_change_agrees_with_twin),
-	        cmocka_unit_test(test_refused_push_leaves_everything_as_it_was),
+	        cmocka_unit_test(test_refused_push_leaves_both_sides_as_they_were),
+	        cmocka_unit_test(test_refused_push_leaves_the_single_side_as_it_was),
 	};
 	static const char text[] =
 	        "dns: {resolvers: any, pinning: off}\n"

@@ -187,7 +187,7 @@ static void test_tables_are_free_again_after_many_changes(void **state)
 
 static void test_id_is_not_given_again_before_reclaim(void **state)
 {
-	struct sl_union *all = sl_union_create(&small, NULL);
+	struct sl_union *all = sl_union_create(&small, NULL, false);
 	struct sl_net one = net("192.0.2.0/24"), other = net("198.51.100.0/24");
 	struct sl_diag diag;
 	uint32_t first, second;
@@ -219,7 +219,7 @@ static void test_id_is_not_given_again_before_reclaim(void **state)
 
 static void test_cancelled_change_leaves_no_trace(void **state)
 {
-	struct sl_union *all = sl_union_create(&small, NULL);
+	struct sl_union *all = sl_union_create(&small, NULL, false);
 	struct sl_net kept = net("192.0.2.0/24"), gone = net("192.0.2.128/25");
 	struct sl_diag diag;
 	uint32_t a, b;
@@ -248,7 +248,7 @@ static void test_cancelled_change_leaves_no_trace(void **state)
 
 static void test_union_too_large_is_refused_with_the_figure(void **state)
 {
-	struct sl_union *all = sl_union_create(&small, NULL);
+	struct sl_union *all = sl_union_create(&small, NULL, false);
 	struct sl_diag diag;
 	char text[32];
 
@@ -299,7 +299,7 @@ static struct sl_subnet_row *row_of(struct sl_subnet_pool *pool, const char *all
 
 static void test_rows_are_shared_by_content(void **state)
 {
-	struct sl_union *all = sl_union_create(&small, NULL);
+	struct sl_union *all = sl_union_create(&small, NULL, false);
 	struct sl_subnet_pool *pool = sl_compile_subnet_create(all);
 	struct sl_subnet_row *one = row_of(pool, "192.0.2.0/24", "10.0.0.0/8");
 	struct sl_subnet_row *same = row_of(pool, "192.0.2.0/24", "10.0.0.0/8");
