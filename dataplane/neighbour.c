@@ -129,6 +129,18 @@ static bool rebuild_nd(struct sl_pkt *pkt, unsigned fixed, const uint8_t *option
 	return true;
 }
 
+/*
+ * True for a destination on the link. Hop limit 255 keeps strangers' messages out of a receiver's
+ * tables, but a router would carry one of the sandbox's to anybody, and its target with it.
+ */
+static bool is_on_link(const uint8_t *src, const uint8_t *dst)
+{
+	bool multicast = dst[0] == 0xff && dst[1] == 0x02; /* RFC 4291 2.7: link-local scope */
+	bool link_local = dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80;
+
+	return multicast || link_local || memcmp(src, dst, 8) == 0;
+}
+
 static enum sl_reason judge_nd_from_sandbox(const struct sl_worker *worker, struct sl_pkt *pkt,
                                             uint8_t type)
 {
@@ -138,7 +150,8 @@ static enum sl_reason judge_nd_from_sandbox(const struct sl_worker *worker, stru
 	uint8_t options[16], target[16];
 
 	if (pkt->end - pkt->l4_off < fixed ||
-	    !keep_options(pkt, pkt->l4_off + fixed, options, &option_bytes))
+	    !keep_options(pkt, pkt->l4_off + fixed, options, &option_bytes) ||
+	    !is_on_link(ip + 8, ip + 24))
 		return SL_REASON_MALFORMED_PACKET;
 	if (fixed == 24)
 		sl_parse_copy(pkt, pkt->l4_off + 8, 16, target);

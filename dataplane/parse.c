@@ -147,7 +147,7 @@ static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t le
 	if (unlikely(!good) && !worker->settings->checksums_ignore &&
 	    !(worker->settings->checksums_partial && ip->hdr_checksum == 0))
 		return false;
-	if (ip->src_addr == ip->dst_addr || ip->dst_addr == RTE_BE32(RTE_IPV4_BROADCAST))
+	if (ip->src_addr == ip->dst_addr || ip->dst_addr == UINT32_MAX)
 		return false;
 	pkt->l3 = SL_L3_IPV4;
 	pkt->proto = ip->next_proto_id;
@@ -284,12 +284,13 @@ static bool casts_agree(const struct sl_pkt *pkt)
 
 static bool parse_one(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	uint32_t len = rte_pktmbuf_pkt_len(pkt->mbuf);
+	uint32_t len;
 	uint16_t type;
 
 	if (unlikely(pkt->mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) &&
 	    rte_vlan_insert(&pkt->mbuf) != 0)
 		return false;
+	len = rte_pktmbuf_pkt_len(pkt->mbuf);
 	if (unlikely(pkt->mbuf->nb_segs > 1) && pkt->mbuf->data_len < RTE_MIN(len, 128u) &&
 	    !pull_headers(worker, pkt, RTE_MIN(len, (uint32_t)HEADERS_BYTES)))
 		return false;

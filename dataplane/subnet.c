@@ -45,7 +45,7 @@ static void classify4(struct sl_worker *worker, const uint16_t *idx, unsigned n)
 		addr[i] = rte_be_to_cpu_32(worker->pkts[idx[i]].key.remote4);
 	rte_fib_lookup_bulk(worker->generation->fib4, addr, class, (int)n);
 	for (unsigned i = 0; i < n; i++)
-		worker->pkts[idx[i]].class = (uint32_t) class[i];
+		set_class(&worker->pkts[idx[i]], class[i]);
 }
 
 static void classify6(struct sl_worker *worker, const uint16_t *idx, unsigned n)
@@ -57,7 +57,7 @@ static void classify6(struct sl_worker *worker, const uint16_t *idx, unsigned n)
 		memcpy(addr[i], worker->pkts[idx[i]].key.remote6, sizeof(addr[i]));
 	rte_fib6_lookup_bulk(worker->generation->fib6, addr, class, (int)n);
 	for (unsigned i = 0; i < n; i++)
-		worker->pkts[idx[i]].class = (uint32_t) class[i];
+		set_class(&worker->pkts[idx[i]], class[i]);
 }
 
 void sl_subnet_classify(struct sl_worker *worker)
