@@ -345,6 +345,9 @@ void sl_port_warn(const struct sl_port *port)
 
 	if (rte_eth_dev_info_get(port->id, &info) != 0 || !kernel_name(&info, name))
 		return;
+	/* what the kernel writes into a tap is finished */
+	if (is_driver(info.driver_name, "net_tap"))
+		return;
 	if (sl_netdev_is_up(name) == 0)
 		sl_log(SL_LOG_WARNING, "port %s: interface %s is down", role_text(port->role),
 		       name);

@@ -467,8 +467,17 @@ static int stop(struct run *run, bool started)
 	drain_events(run);
 	if (started)
 		ret = print_totals(run);
-	for (int port = 0; port < SL_PORT_COUNT; port++)
+	for (int port = 0; port < SL_PORT_COUNT; port++) {
+		uint64_t missed =
+		        run->ports[port].dev != NULL ? sl_port_missed(&run->ports[port]) : 0;
+
+		if (missed > 0)
+			sl_log(SL_LOG_WARNING,
+			       "port %s lost %llu frames before a worker could take them",
+			       port == SL_PORT_SANDBOX ? "sandbox" : "uplink",
+			       (unsigned long long)missed);
 		sl_port_close(&run->ports[port]);
+	}
 	sl_workers_free(run->workers);
 	sl_watch_free(run->watch);
 	sl_reload_free(run->reload);
