@@ -57,7 +57,7 @@ static void set_defaults(struct sl_config *config)
 	                    .idle_sleep_us = 50,
 	                    .rx_descriptors = 1024,
 	                    .tx_descriptors = 1024,
-	                    .burst = 32,
+	                    .burst = 64,
 	                    .mtu = 1500},
 	};
 }

@@ -74,6 +74,7 @@ int sl_settings_from_config(const struct sl_config *config, bool replay, struct 
 	        .udp_ms = config->timeouts.udp_s * 1000,
 	        .dns_ms = config->timeouts.dns_s * 1000,
 	        .icmp_ms = config->timeouts.icmp_s * 1000,
+	        .burst = config->machine.burst,
 	        .source_rule = config->source_rule,
 	        .checksums_partial = replay,
 	        .native_vlan = {config->sandbox.native_vlan, config->uplink.native_vlan},

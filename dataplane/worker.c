@@ -11,7 +11,6 @@
 #include "stream.h"
 #include "tx.h"
 
-#define BURST        64
 #define SWEEP_BUDGET 256 /* flows that a turn judges again after a push */
 
 static void set_clock(struct sl_worker *worker)
@@ -65,14 +64,15 @@ static void look_after(struct sl_worker *worker, bool all)
 
 unsigned sl_worker_turn(struct sl_worker *worker)
 {
-	struct rte_mbuf *mbufs[BURST];
+	struct rte_mbuf *mbufs[SL_BURST_MAX];
+	uint16_t burst = worker->settings->burst;
 	unsigned received = 0;
 
 	set_clock(worker);
 	take_generation(worker);
 	for (int port = 0; port < SL_PORT_COUNT; port++) {
 		const struct sl_port_io *io = &worker->params.port[port];
-		uint16_t n = io->rx != NULL ? io->rx(io->ctx, mbufs, BURST) : 0;
+		uint16_t n = io->rx != NULL ? io->rx(io->ctx, mbufs, burst) : 0;
 
 		if (n > 0)
 			run_burst(worker, mbufs, n, port);
@@ -80,7 +80,7 @@ unsigned sl_worker_turn(struct sl_worker *worker)
 	}
 	if (worker->params.handover != NULL) {
 		unsigned n = rte_ring_dequeue_burst(worker->params.handover[worker->params.id],
-		                                    (void **)mbufs, BURST, NULL);
+		                                    (void **)mbufs, burst, NULL);
 
 		if (n > 0)
 			run_burst(worker, mbufs, n, -1);
@@ -99,7 +99,7 @@ void sl_worker_input(struct sl_worker *worker, enum sl_port_id port, struct rte_
 	set_clock(worker);
 	take_generation(worker);
 	while (n > 0) {
-		uint16_t burst = RTE_MIN(n, (uint16_t)BURST);
+		uint16_t burst = RTE_MIN(n, (uint16_t)SL_BURST_MAX);
 
 		run_burst(worker, pkts, burst, (int)port);
 		pkts += burst;

@@ -49,6 +49,7 @@ struct sl_settings {
 	uint32_t dns_ms;
 	uint32_t icmp_ms;
 
+	uint16_t burst;   /* frames taken in one go, 1 .. 64 */
 	bool source_rule; /* sandboxes without `source` may use private ranges only; off in replay
 	                   */
 	bool checksums_ignore;   /* replay --checksums ignore */
