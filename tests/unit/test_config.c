@@ -110,7 +110,7 @@ static void expect_defaults(void)
 	assert_int_equal(config.machine.idle_sleep_us, 50);
 	assert_int_equal(config.machine.rx_descriptors, 1024);
 	assert_int_equal(config.machine.tx_descriptors, 1024);
-	assert_int_equal(config.machine.burst, 32);
+	assert_int_equal(config.machine.burst, 64);
 	assert_int_equal(config.machine.mbufs, 0);
 	assert_int_equal(config.machine.mtu, 1500);
 }
