@@ -126,7 +126,8 @@ bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 		return false;
 	}
 	cold->epoch = sandbox->epoch;
-	if (is_on_hold(flow)) {
+	if (is_on_hold(flow) ||
+	    ((flow->flags & SL_FLOW_HOLD) && reason != SL_REASON_DOMAIN_ALLOWED)) {
 		if (reason != SL_REASON_NONE && reason != SL_REASON_DNS_ALLOWED)
 			open_up(worker, flow, reason);
 	} else if (reason != flow->reason) {

@@ -34,10 +34,10 @@ static uint32_t seq_of(const struct sl_pkt *pkt)
 	return rte_be_to_cpu_32(tcp_of(pkt)->sent_seq);
 }
 
-/* Where a segment of the client stands in its stream, as the hold counts. */
+/* Where a segment of the client stands in its stream. */
 static uint32_t offset_of(const struct sl_hold *hold, const struct sl_pkt *pkt)
 {
-	return seq_of(pkt) - (hold->iss + 1 + hold->base);
+	return seq_of(pkt) - (hold->iss + 1);
 }
 
 static uint32_t ack_of(const struct sl_pkt *pkt)
@@ -128,7 +128,6 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	hold->client_mss = options.mss;
 	hold->client_offers_scale = options.has_wscale;
 	sl_tls_records_init(&hold->records, worker->settings->hello_max_bytes);
-	hold->records_base = hold->records;
 	flow->flags |= SL_FLOW_HOLD;
 	sl_flow_cold(&worker->table, flow)->hold = index;
 	touch(worker, flow);
@@ -143,6 +142,7 @@ void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason 
 	sl_count(worker, flow->key.vlan, reason, hold->held_packets);
 	worker->stats->held -= hold->held_packets;
 	sl_stream_free(worker, flow->key.vlan, &hold->stream);
+	sl_hold_forget_answer(worker, flow->key.vlan, hold);
 	clear_deadline(worker, hold, cold->hold);
 	sl_pool_put(&worker->holds, cold->hold);
 	sl_held_give(worker, flow->key.vlan, sizeof(*hold));
@@ -216,7 +216,7 @@ static void open_window(struct sl_hold *hold, const struct sl_pkt *pkt)
 
 	if (hold->scaled && !has(pkt, RTE_TCP_SYN_FLAG))
 		window <<= hold->server_wscale;
-	window += ack_of(pkt) - (hold->iss + 1 + hold->base);
+	window += ack_of(pkt) - (hold->iss + 1);
 	if ((int32_t)(window - hold->window_end) > 0)
 		hold->window_end = window;
 }
@@ -288,12 +288,9 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 	sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
 }
 
-/* From here on the copy is of the server's first bytes. */
 static void begin_watch(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
-	sl_stream_free(worker, flow->key.vlan, &hold->stream);
 	clear_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
-	hold->judged = 0;
 	hold->phase = SL_HOLD_WATCH;
 	touch(worker, flow);
 }
@@ -301,65 +298,56 @@ static void begin_watch(struct sl_worker *worker, struct sl_flow *flow, struct s
 /* The client must say hello again, and name the same server (RFC 8446 4.1.2). */
 static void begin_second(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
-	if (hold->lost_track) {
-		sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
-		return;
-	}
-	sl_stream_free(worker, flow->key.vlan, &hold->stream);
 	hold->phase = SL_HOLD_SECOND;
 	hold->second = true;
-	hold->records_base = hold->records;
-	hold->base += hold->walked;
-	hold->window_end -= hold->walked;
-	hold->walked = 0;
-	hold->released = 0;
+	hold->hello_at = hold->walked;
+	sl_tls_records_init_second(&hold->records, worker->settings->hello_max_bytes);
 	set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
+	judge(worker, flow, hold); /* early data may be there, and the hello behind it */
 }
 
-/* Collects the server's first bytes until they say whether it wants another hello. */
-static void peek_at_server(struct sl_worker *worker, const struct sl_pkt *pkt, struct sl_hold *hold,
+/* No other hello is asked for: what waits behind the first one may leave. */
+static void go_on(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+{
+	hold->open = true;
+	sl_hold_forget_answer(worker, flow->key.vlan, hold);
+	if (hold->held_packets > 0)
+		sl_hold_release(worker, flow, hold->stream.end, (enum sl_reason)flow->reason);
+	if (hold->phase == SL_HOLD_WATCH)
+		sl_hold_finish(worker, flow);
+}
+
+static void server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold,
                            uint32_t offset)
 {
 	struct sl_flow *flow = pkt->flow;
-	const uint8_t *bytes = NULL;
-	uint32_t n;
 
-	offset -= hold->server_early;
-	if (offset >= SL_TLS_RETRY_PEEK_BYTES)
-		return;
-	n = RTE_MIN(pkt->payload_len, SL_TLS_RETRY_PEEK_BYTES - offset);
-	bytes = rte_pktmbuf_read(pkt->mbuf, pkt->payload_off, n, worker->scratch);
-	switch (sl_stream_write(worker, flow->key.vlan, &hold->stream, offset, bytes, n)) {
-	case SL_STREAM_NEW:
-	case SL_STREAM_DUPLICATE:
-		break;
-	case SL_STREAM_CONFLICT:
-	case SL_STREAM_NO_ROOM:
-		/* What the server answered cannot be told: no second hello may be let out then. */
-		sl_hold_refuse(worker, flow, SL_REASON_HOLD_LIMIT, NULL);
-		return;
-	}
-	n = sl_stream_piece(worker, &hold->stream, 0, SL_TLS_RETRY_PEEK_BYTES, &bytes);
-	switch (sl_tls_is_hello_retry(bytes, n)) {
+	switch (sl_hold_is_retry(worker, pkt, hold, offset - hold->server_early)) {
 	case SL_PARSE_MORE:
-		break;
-	case SL_PARSE_DONE:
-		begin_second(worker, flow, hold);
-		break;
+		return;
 	case SL_PARSE_NOT_MINE:
+		go_on(worker, flow, hold);
+		return;
+	case SL_PARSE_DONE:
+		/* Who asks for another hello has got the first. */
+		if (hold->phase == SL_HOLD_WATCH) {
+			begin_second(worker, flow, hold);
+			return;
+		}
+		break;
 	case SL_PARSE_BAD:
-		sl_hold_finish(worker, flow);
 		break;
 	}
+	sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
 }
 
 static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
                                 struct sl_hold *hold, uint32_t acked)
 {
-	flow->ack[1] = hold->iss + 1 + hold->base + acked;
+	flow->ack[1] = hold->iss + 1 + acked;
 	if (hold->phase != SL_HOLD_JUDGED || acked < hold->judged)
 		return;
-	if (hold->second)
+	if (hold->open)
 		sl_hold_finish(worker, flow);
 	else
 		begin_watch(worker, flow, hold);
@@ -368,11 +356,11 @@ static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
 static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t acked = ack_of(pkt) - (hold->iss + 1 + hold->base);
+	uint32_t acked = ack_of(pkt) - (hold->iss + 1);
 	uint32_t offset = seq_of(pkt) - (hold->irs + 1);
 	bool judged = hold->phase >= SL_HOLD_JUDGED;
-	/* Behind the verdict the client's later bytes pass without being counted. */
-	uint32_t sent = hold->released;
+	/* What passes behind the judged range is not counted. */
+	uint32_t sent = hold->open ? hold->window_end : hold->released;
 
 	if (hold->phase == SL_HOLD_OPENING) {
 		/* A challenge ACK of an older connection on these ports (RFC 5961 4.2). */
@@ -382,10 +370,7 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
-	if (hold->phase == SL_HOLD_JUDGED || hold->phase == SL_HOLD_WATCH)
-		sent = hold->window_end;
-	/* A FIN counts for one; what stands before the copy was acknowledged long ago. */
-	if (acked > sent + 1 && (hold->base == 0 || (int32_t)acked >= 0)) {
+	if (acked > sent + 1) { /* a FIN counts for one */
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -400,11 +385,10 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	open_window(hold, pkt);
 	touch(worker, flow);
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
-	if ((int32_t)acked >= 0)
-		server_acknowledges(worker, flow, hold, acked);
-	if ((flow->flags & SL_FLOW_HOLD) && hold->phase == SL_HOLD_WATCH && pkt->payload_len > 0 &&
-	    offset < 1u << 30)
-		peek_at_server(worker, pkt, hold, offset);
+	server_acknowledges(worker, flow, hold, acked);
+	if ((flow->flags & SL_FLOW_HOLD) && judged && !hold->open && !hold->second &&
+	    pkt->payload_len > 0 && offset - hold->server_early < 1u << 30)
+		server_answers(worker, pkt, hold, offset);
 }
 
 static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
@@ -481,28 +465,12 @@ static enum sl_stream_result copy_payload(struct sl_worker *worker, const struct
 	return all;
 }
 
-/*
- * A segment that begins before the copy, of a client that says hello again: the server has what was
- * judged then; what goes on into the copy has to come again alone.
- */
-static void client_before_copy(struct sl_pkt *pkt, const struct sl_hold *hold)
-{
-	if ((int32_t)(offset_of(hold, pkt) + pkt->payload_len) <= 0)
-		sl_pkt_forward(pkt, (enum sl_reason)pkt->flow->reason);
-	else
-		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
-}
-
 static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
 	uint32_t offset = offset_of(hold, pkt);
 	enum sl_reason refused = SL_REASON_NONE;
 
-	if (hold->base > 0 && (int32_t)offset < 0) {
-		client_before_copy(pkt, hold);
-		return;
-	}
 	if (offset > hold->window_end || pkt->payload_len > hold->window_end - offset) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not take it */
 		return;
@@ -554,6 +522,14 @@ static void client_fin_early(struct sl_worker *worker, struct sl_pkt *pkt, struc
 	(void)worker;
 }
 
+/* A bare ACK says nothing by its place in the stream but how much the client has sent. */
+static bool is_ack_in_place(const struct sl_pkt *pkt, const struct sl_hold *hold)
+{
+	uint32_t offset = offset_of(hold, pkt), sent = hold->released + hold->client_fin;
+
+	return offset == sent || (hold->second && offset == hold->stream.end);
+}
+
 static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	uint32_t acked = ack_of(pkt) - (hold->irs + 1);
@@ -572,36 +548,10 @@ static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT); /* behind its own FIN */
 	else if (has(pkt, RTE_TCP_FIN_FLAG))
 		client_fin_early(worker, pkt, hold);
-	else if (offset_of(hold, pkt) == hold->released + hold->client_fin)
+	else if (is_ack_in_place(pkt, hold))
 		pass_clean(pkt);
 	else
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
-}
-
-/*
- * Follows the records behind the verdict, so that it is known where one begins if the server asks
- * for another hello. Early data (RFC 8446 2.3) is all that comes here.
- */
-static void follow_records(struct sl_worker *worker, const struct sl_pkt *pkt, struct sl_hold *hold,
-                           uint32_t offset)
-{
-	uint32_t end = offset + pkt->payload_len, skip, n;
-	const uint8_t *bytes;
-	size_t used;
-
-	if ((int32_t)(end - hold->walked) <= 0 || hold->second || hold->lost_track)
-		return;
-	if ((int32_t)(offset - hold->walked) > 0) {
-		hold->lost_track = true;
-		return;
-	}
-	skip = hold->walked - offset;
-	n = RTE_MIN(pkt->payload_len - skip, (uint32_t)SL_SCRATCH_BYTES);
-	bytes = rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + skip, n, worker->scratch);
-	hold->walked += n;
-	if (end != hold->walked ||
-	    sl_tls_records_feed(&hold->records, bytes, n, NULL, &used) != SL_PARSE_MORE)
-		hold->lost_track = true;
 }
 
 /* True unless the segment brings another byte than the one that was judged at its place. */
@@ -621,6 +571,26 @@ static bool equals_judged(struct sl_worker *worker, const struct sl_pkt *pkt,
 		done += n;
 	}
 	return true;
+}
+
+/*
+ * What comes behind the judged range before the server has answered, which is early data (RFC 8446
+ * 2.3) or nothing, might be the second hello: it waits.
+ */
+static void client_behind(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold,
+                          uint32_t offset)
+{
+	if (pkt->payload_len == 0) { /* an ACK; a FIN has to come again */
+		if (has(pkt, RTE_TCP_FIN_FLAG))
+			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+		else
+			sl_pkt_forward(pkt, (enum sl_reason)pkt->flow->reason);
+		return;
+	}
+	/* Of a segment that brings again what was lost as well, that part goes on. */
+	if (offset < hold->judged)
+		sl_hold_resend(worker, pkt->flow, offset, hold->judged - offset);
+	client_payload(worker, pkt, hold);
 }
 
 static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
@@ -645,12 +615,14 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
 		return;
 	}
-	if (!keepalive)
-		follow_records(worker, pkt, hold, offset);
-	if (has(pkt, RTE_TCP_FIN_FLAG))
-		hold->client_fin = true;
 	flow->ack[0] = ack_of(pkt);
 	touch(worker, flow);
+	if (!hold->open && !keepalive && offset + pkt->payload_len > hold->judged) {
+		client_behind(worker, pkt, hold, offset);
+		return;
+	}
+	if (has(pkt, RTE_TCP_FIN_FLAG))
+		hold->client_fin = true;
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 }
 

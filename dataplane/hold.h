@@ -30,6 +30,7 @@ struct sl_hold {
 	bool client_fin;
 	bool server_fin;
 	bool second; /* the hello on hold answers a HelloRetryRequest */
+	bool open;   /* what comes behind the judged range passes: no other hello is asked for */
 	uint8_t server_wscale;
 	bool scaled; /* both sides offered window scaling */
 	bool client_offers_scale;
@@ -37,13 +38,9 @@ struct sl_hold {
 	uint16_t server_mss;
 	uint32_t iss; /* the client's initial sequence number */
 	uint32_t irs; /* the server's */
-	/*
-	 * Offsets below are of the client's stream, from the byte behind its SYN, less `base`:
-	 * where the copy begins. In WATCH the copy is of the server's first bytes instead.
-	 */
-	uint32_t base;
+	/* Offsets into the client's stream, from the byte behind its SYN. */
 	uint32_t walked;       /* bytes that the record walker has seen */
-	uint32_t hello_at;     /* where its walk begins: behind a PostgreSQL SSLRequest, if any */
+	uint32_t hello_at;     /* where its walk began: behind what was let out before, if any */
 	uint32_t released;     /* stream bytes that left */
 	uint32_t judged;       /* stream bytes that must stay equal until acknowledged */
 	uint32_t window_end;   /* stream offset behind the server's receive window */
@@ -57,9 +54,9 @@ struct sl_hold {
 	bool has_timestamps;
 	uint32_t ts_value;
 	uint32_t ts_echo;
-	bool lost_track; /* bytes behind the verdict came with gaps: records cannot be told */
+	uint32_t answer; /* a chunk with the server's first bytes, if they came in pieces; or 0 */
+	uint32_t answer_bytes;
 	struct sl_tls_records records;
-	struct sl_tls_records records_base; /* as they were where the copy begins */
 	struct sl_stream stream;
 };
 
@@ -86,6 +83,14 @@ void sl_hold_resend(struct sl_worker *worker, struct sl_flow *flow, uint32_t fro
 /* Ends the flow: alert (for a TLS client) and RST to the sandbox, RST to the server. */
 void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                     const struct sl_proof *proof);
+
+/*
+ * hold_retry.c: does what the server has said by now ask for another hello? offset is the
+ * segment's, from the first byte that a TLS server says. BAD: it cannot be told.
+ */
+enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
+                               struct sl_hold *hold, uint32_t offset);
+void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_hold *hold);
 
 /* Frees the hold; the flow goes on as a plain one. */
 void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow);

@@ -53,9 +53,13 @@ static enum sl_parse walk_records(struct sl_worker *worker, struct sl_hold *hold
 static void collect_hello(struct sl_worker *worker, const struct sl_hold *hold)
 {
 	uint32_t at = hold->hello_at;
-	struct sl_tls_records records = hold->records_base;
+	struct sl_tls_records records;
 	size_t used;
 
+	if (hold->second)
+		sl_tls_records_init_second(&records, worker->settings->hello_max_bytes);
+	else
+		sl_tls_records_init(&records, worker->settings->hello_max_bytes);
 	while (at < hold->walked) {
 		const uint8_t *bytes = NULL;
 		uint32_t n = sl_stream_piece(worker, &hold->stream, at, hold->walked - at, &bytes);
@@ -121,11 +125,9 @@ static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struc
 	}
 	hold->judged = hold->walked;
 	hold->phase = SL_HOLD_JUDGED;
-	/* Early data may be in the copy behind the hello: keep track of where its records end. */
-	sl_tls_records_init_second(&hold->records, worker->settings->hello_max_bytes);
-	hold->lost_track = walk_records(worker, hold) != SL_PARSE_MORE ||
-	                   hold->stream.end != hold->stream.contiguous;
-	sl_hold_release(worker, flow, hold->stream.end, reason);
+	/* What the client sent behind its hello waits for the server's answer (hold_retry.c). */
+	hold->open = hold->second;
+	sl_hold_release(worker, flow, hold->open ? hold->stream.end : hold->judged, reason);
 }
 
 void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)

@@ -45,7 +45,7 @@ static bool send_segment(struct sl_worker *worker, const struct sl_flow *flow,
 	struct sl_tcp_spec spec = {
 	        .sport_be = flow->key.inside_port,
 	        .dport_be = flow->key.remote_port,
-	        .seq = hold->iss + 1 + hold->base + from,
+	        .seq = hold->iss + 1 + from,
 	        .ack = hold->ack,
 	        .flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG,
 	        .window = hold->window,
@@ -178,7 +178,7 @@ static void end_sandbox_side(struct sl_worker *worker, const struct sl_flow *flo
 	        .sport_be = flow->key.remote_port,
 	        .dport_be = flow->key.inside_port,
 	        .seq = flow->ack[0],
-	        .ack = hold->iss + 1 + hold->base + hold->stream.contiguous,
+	        .ack = hold->iss + 1 + hold->stream.contiguous,
 	        .flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG,
 	        .window = 65535,
 	};

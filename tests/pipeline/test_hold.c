@@ -439,9 +439,12 @@ static void hello_behind_65535_one_byte_segments_is_counted(void **state)
 	for (size_t at = sizeof(stream); at-- > 1;)
 		client(&c, (int64_t)at, stream + at, 1);
 	assert_int_equal(inproc_held(c.gw), 65535);
-	expect(client(&c, 0, stream, 1), SL_REASON_DOMAIN_ALLOWED);
+	expect(client(&c, 0, stream, 1), SL_REASON_NONE);
+	assert_int_equal(inproc_held(c.gw), 65536);
+	SEND(&c, SERVER, .ack = (int64_t)good.len, .bytes = server_hello, .len = server_hello_len,
+	     .flags = TCP_ACK);
 	assert_int_equal(inproc_held(c.gw), 0);
-	assert_int_equal(count_of(c.gw, SL_REASON_DOMAIN_ALLOWED), 65536);
+	assert_int_equal(count_of(c.gw, SL_REASON_DOMAIN_ALLOWED), 65537);
 	inproc_check(c.gw);
 	expect_server_sees(&c, stream, sizeof(stream));
 	inproc_free(c.gw);
@@ -1137,8 +1140,7 @@ static void new_syn_on_a_held_flow_starts_afresh(void **state)
 	assert_int_equal(inproc_held(c.gw), 0);
 	expect(client(&c, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_NONE);
 	expect_server_sees_nothing(&c);
-	expect(client(&c, 0, evil.bytes, HALF),
-	       SL_REASON_DOMAIN_NOT_ALLOWED);
+	expect(client(&c, 0, evil.bytes, HALF), SL_REASON_DOMAIN_NOT_ALLOWED);
 	expect_server_sees_nothing(&c);
 	inproc_free(c.gw);
 }
@@ -1375,6 +1377,7 @@ static void retransmission_that_reaches_beyond_is_compared(void **state)
 	memcpy(longer, good.bytes, good.len);
 	memcpy(longer + good.len, "0123456789abcdef", 16);
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(server(&c, 0, 9, server_hello, server_hello_len), SL_REASON_DOMAIN_ALLOWED);
 	expect(client(&c, 20, longer + 20, good.len - 4), SL_REASON_DOMAIN_ALLOWED);
 	expect_server_sees(&c, longer, good.len + 16);
 	longer[20] ^= 1;
@@ -1431,8 +1434,9 @@ static void acknowledgement_of_unsent_bytes_is_not_believed(void **state)
 	inproc_free(c.gw);
 }
 
-/* What the client sent behind its hello before the verdict leaves with it, in order. */
-static void bytes_behind_the_hello_leave_with_it(void **state)
+/* What the client sent behind its hello waits until the server has answered, and leaves in order.
+ */
+static void bytes_behind_the_hello_leave_when_the_server_has_answered(void **state)
 {
 	struct conn c = opened();
 	static uint8_t all[sizeof(good.bytes) + 4000];
@@ -1442,8 +1446,13 @@ static void bytes_behind_the_hello_leave_with_it(void **state)
 	expect(client(&c, (int64_t)good.len + 1000, all + good.len + 1000, 1000), SL_REASON_NONE);
 	expect(client(&c, (int64_t)good.len, all + good.len, 1000), SL_REASON_NONE);
 	expect_server_sees_nothing(&c);
-	expect(client(&c, 0, all, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(client(&c, 0, all, good.len), SL_REASON_NONE);
+	expect_server_sees(&c, all, good.len);
+	last_event(c.gw, true, SL_REASON_DOMAIN_ALLOWED);
+	expect(server(&c, 0, (int64_t)good.len, server_hello, server_hello_len),
+	       SL_REASON_DOMAIN_ALLOWED);
 	expect_server_sees(&c, all, good.len + 2000);
+	assert_int_equal(count_of(c.gw, SL_REASON_DOMAIN_ALLOWED), 4);
 	inproc_free(c.gw);
 }
 
@@ -1496,6 +1505,296 @@ static void release_into_a_full_port_is_counted_and_comes_again(void **state)
 	inproc_tx_room(c.gw, UPLINK, -1);
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	expect_server_sees(&c, good.bytes, good.len);
+	inproc_free(c.gw);
+}
+
+/* ---- a server that asks for another hello ---- */
+
+static const uint8_t change_cipher_spec[6] = {20, 3, 3, 0, 1, 1};
+
+/* A connection whose first hello is acknowledged and answered by a HelloRetryRequest. */
+static struct conn retried(void)
+{
+	struct conn c = opened();
+
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(server(&c, 0, (int64_t)good.len, retry, retry_len), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(from_end(c.gw, SANDBOX, 0)->payload_len, retry_len);
+	return c;
+}
+
+/* Bytes of the client behind its first hello, in answer to the retry. */
+static enum sl_reason second(const struct conn *c, int64_t at, const void *bytes, size_t len)
+{
+	return SEND(c, CLIENT, .flags = TCP_ACK | TCP_PSH, .at = (int64_t)good.len + at,
+	            .ack = (int64_t)retry_len, .bytes = bytes, .len = len);
+}
+
+/* What the server has: the first hello, and then these bytes. */
+static void expect_server_sees_behind(const struct conn *c, const void *bytes, size_t len)
+{
+	static uint8_t all[sizeof(good.bytes) + 70000];
+
+	memcpy(all, good.bytes, good.len);
+	memcpy(all + good.len, bytes, len);
+	expect_server_sees(c, all, good.len + len);
+}
+
+/* "the client's next handshake record must be a ClientHello of the same name, held and judged like
+ * the first": with a change_cipher_spec in front, as clients send it. */
+static void retry_second_hello_of_the_same_name_leaves(void **state)
+{
+	struct conn c = retried();
+	static uint8_t answer[sizeof(change_cipher_spec) + sizeof(good.bytes)];
+	size_t n = sizeof(change_cipher_spec);
+
+	memcpy(answer, change_cipher_spec, n);
+	memcpy(answer + n, good.bytes, good.len);
+	n += good.len;
+	expect(SEND(&c, CLIENT, .at = (int64_t)good.len, .ack = (int64_t)retry_len),
+	       SL_REASON_NONE);
+	expect(second(&c, 0, answer, HALF), SL_REASON_NONE);
+	expect_server_sees_behind(&c, "", 0);
+	expect(second(&c, HALF, answer + HALF, n - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_behind(&c, answer, n);
+	expect(second(&c, 0, answer, n), SL_REASON_DOMAIN_ALLOWED);
+	expect(server(&c, (int64_t)retry_len, (int64_t)(good.len + n), server_hello,
+	              server_hello_len),
+	       SL_REASON_DOMAIN_ALLOWED);
+	expect(client(&c, (int64_t)(good.len + n), "data", 4), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
+	inproc_free(c.gw);
+}
+
+/* Another name does not leave, also one that the policy would allow. */
+static void retry_second_hello_of_another_name_never_leaves(void **state)
+{
+	static const char *const names[] = {DENIED, "www.good.example", NULL};
+
+	for (size_t i = 0; i < COUNT(names); i++) {
+		static struct hello other;
+		struct conn c = retried();
+
+		hello_with(&other, &(struct hello_options){.name = names[i]}, 0);
+		inproc_clear(c.gw);
+		expect(second(&c, 0, other.bytes, other.len),
+		       names[i] ? SL_REASON_DOMAIN_NOT_ALLOWED : SL_REASON_NO_SERVER_NAME);
+		expect_server_sees_nothing(&c);
+		expect_segment(from_end(c.gw, UPLINK, 0), TCP_RST | TCP_ACK,
+		               c.iss + 1 + (uint32_t)good.len, c.irs + 1 + (uint32_t)retry_len);
+		assert_memory_equal(from_end(c.gw, SANDBOX, 1)->payload, access_denied, 7);
+		expect_segment(from_end(c.gw, SANDBOX, 0), TCP_RST | TCP_ACK,
+		               c.irs + 8 + (uint32_t)retry_len,
+		               c.iss + 1 + (uint32_t)(good.len + other.len));
+		inproc_free(c.gw);
+	}
+}
+
+/* Decoys serve nothing the second time either. */
+static void retry_second_hello_is_compared_like_the_first(void **state)
+{
+	struct conn c = retried();
+
+	expect(second(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+	inproc_clear(c.gw);
+	expect(second(&c, 0, evil.bytes, evil.len), SL_REASON_STREAM_CONFLICT);
+	expect_server_sees_nothing(&c);
+	inproc_free(c.gw);
+
+	c = retried();
+	expect(second(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	inproc_clear(c.gw);
+	expect(second(&c, 0, evil.bytes, evil.len), SL_REASON_STREAM_CONFLICT);
+	expect_server_sees_nothing(&c);
+	inproc_free(c.gw);
+}
+
+/* Anything but a hello in the next handshake record ends the connection; nothing at all, too. */
+static void retry_without_a_second_hello_ends(void **state)
+{
+	struct conn c = retried();
+
+	inproc_clear(c.gw);
+	expect(second(&c, 0, "\x16\3\3\0\4\x14\0\0\0", 9), SL_REASON_NOT_TLS);
+	expect_server_sees_nothing(&c);
+	inproc_free(c.gw);
+
+	c = retried();
+	inproc_clear(c.gw);
+	expect(second(&c, 0, "\x17\3\3\0\4data", 9), SL_REASON_NONE);
+	inproc_advance_s(c.gw, 10.3);
+	last_event(c.gw, false, SL_REASON_HELLO_TIMEOUT);
+	expect_server_sees_nothing(&c);
+	inproc_free(c.gw);
+}
+
+/* A second hello that is sent before the retry comes, which the client can bring about, is not let
+ * out before it is judged. */
+static void retry_second_hello_sent_ahead_is_held(void **state)
+{
+	struct conn c = opened(), d = opened();
+	static uint8_t both[2 * sizeof(good.bytes)];
+
+	memcpy(both, good.bytes, good.len);
+	memcpy(both + good.len, evil.bytes, evil.len);
+	/* in the same segment */
+	client(&c, 0, both, good.len + evil.len);
+	expect_server_sees(&c, good.bytes, good.len);
+	expect(server(&c, 0, (int64_t)good.len, retry, retry_len), SL_REASON_DOMAIN_NOT_ALLOWED);
+	expect_server_sees(&c, good.bytes, good.len);
+	inproc_free(c.gw);
+	/* in a later one, out of order */
+	expect(client(&d, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	client(&d, (int64_t)good.len + 50, evil.bytes + 50, evil.len - 50);
+	SEND(&d, SERVER, .ack = (int64_t)good.len);
+	client(&d, (int64_t)good.len, evil.bytes, 50);
+	expect_server_sees(&d, good.bytes, good.len);
+	server(&d, 0, (int64_t)good.len, retry, retry_len);
+	expect_server_sees(&d, good.bytes, good.len);
+	last_event(d.gw, false, SL_REASON_DOMAIN_NOT_ALLOWED);
+	inproc_free(d.gw);
+}
+
+/* Early data that dies on the way does not make room for a hello in its place. */
+static void retry_early_data_cannot_be_replaced_by_a_hello(void **state)
+{
+	for (int after = 0; after < 2; after++) {
+		struct conn c = opened();
+		static uint8_t early[sizeof(evil.bytes)];
+
+		memset(early, 'e', evil.len);
+		memcpy(early, "\x17\3\3", 3);
+		early[3] = (uint8_t)((evil.len - 5) >> 8);
+		early[4] = (uint8_t)(evil.len - 5);
+		expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+		SEND(&c, CLIENT, .at = (int64_t)good.len, .bytes = early, .len = evil.len,
+		     .ttl = PKT_SET(1));
+		inproc_clear(c.gw);
+		if (after)
+			server(&c, 0, (int64_t)good.len, retry, retry_len);
+		assert_false(sl_reason_allows(second(&c, 0, evil.bytes, evil.len)));
+		if (!after)
+			server(&c, 0, (int64_t)good.len, retry, retry_len);
+		assert_false(inproc_left(c.gw, UPLINK, "evil", 4));
+		inproc_free(c.gw);
+	}
+}
+
+/* Honest early data: it leaves when the server has answered, in front of a second hello if any. */
+static void early_data_leaves_when_the_server_has_answered(void **state)
+{
+	static const uint8_t early[] = {23,  3,   3,   0,   10,  'e', 'a', 'r',
+	                                'l', 'y', 'd', 'a', 't', 'a', '!'};
+	static uint8_t all[sizeof(early) + sizeof(good.bytes)];
+	struct conn c = opened(), d = opened();
+
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(client(&c, (int64_t)good.len, early, sizeof(early)), SL_REASON_NONE);
+	assert_int_equal(inproc_held(c.gw), 1);
+	expect(SEND(&c, SERVER, .ack = (int64_t)good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_behind(&c, "", 0);
+	expect(server(&c, 0, (int64_t)good.len, server_hello, server_hello_len),
+	       SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_behind(&c, early, sizeof(early));
+	assert_int_equal(inproc_held(c.gw), 0);
+	expect(client(&c, (int64_t)(good.len + sizeof(early)), "more", 4),
+	       SL_REASON_DOMAIN_ALLOWED);
+	inproc_free(c.gw);
+
+	memcpy(all, early, sizeof(early));
+	memcpy(all + sizeof(early), good.bytes, good.len);
+	expect(client(&d, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(client(&d, (int64_t)good.len, early, sizeof(early)), SL_REASON_NONE);
+	expect(server(&d, 0, (int64_t)good.len, retry, retry_len), SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_behind(&d, "", 0);
+	expect(second(&d, sizeof(early), good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_behind(&d, all, sizeof(early) + good.len);
+	inproc_free(d.gw);
+}
+
+/* A segment that brings again what was lost, and more behind it, loses neither. */
+static void retransmission_with_early_data_behind_it_is_taken_apart(void **state)
+{
+	static uint8_t all[sizeof(good.bytes) + 16];
+	struct conn c = opened();
+
+	memcpy(all, good.bytes, good.len);
+	memcpy(all + good.len, "\x17\3\3\0\13early data.", 16);
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	inproc_clear(c.gw); /* lost on the way */
+	expect(client(&c, 0, all, good.len + 16), SL_REASON_NONE);
+	expect_server_sees(&c, good.bytes, good.len);
+	server(&c, 0, (int64_t)good.len, server_hello, server_hello_len);
+	expect_server_sees(&c, all, good.len + 16);
+	inproc_free(c.gw);
+}
+
+/* The server's answer is read however it is cut, with warnings in front of it. */
+static void retry_in_pieces_is_seen(void **state)
+{
+	static const uint8_t warning[] = {21, 3, 3, 0, 2, 1, 112};
+
+	for (size_t cut = 1; cut < retry_len; cut += 5) {
+		struct conn c = opened();
+
+		expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+		server(&c, 0, (int64_t)good.len, warning, sizeof(warning));
+		for (size_t at = 0; at < retry_len; at += cut)
+			server(&c, (int64_t)(sizeof(warning) + at), (int64_t)good.len, retry + at,
+			       retry_len - at < cut ? retry_len - at : cut);
+		inproc_clear(c.gw);
+		expect(SEND(&c, CLIENT, .at = (int64_t)good.len,
+		            .ack = (int64_t)(sizeof(warning) + retry_len), .bytes = evil.bytes,
+		            .len = evil.len),
+		       SL_REASON_DOMAIN_NOT_ALLOWED);
+		expect_server_sees_nothing(&c);
+		inproc_free(c.gw);
+	}
+}
+
+/* An answer that is no retry, cut anyhow and out of order, lets the connection go on. */
+static void answer_in_pieces_lets_the_client_go_on(void **state)
+{
+	struct conn c = opened();
+
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	server(&c, 30, (int64_t)good.len, server_hello + 30, server_hello_len - 30);
+	expect(client(&c, (int64_t)good.len, "x", 1), SL_REASON_NONE);
+	server(&c, 0, (int64_t)good.len, server_hello, 30);
+	expect_server_sees_behind(&c, "x", 1);
+	expect(client(&c, (int64_t)good.len + 1, "y", 1), SL_REASON_DOMAIN_ALLOWED);
+	inproc_free(c.gw);
+}
+
+/* Also behind a PostgreSQL SSLRequest. */
+static void retry_behind_postgres_is_judged(void **state)
+{
+	struct conn c = opened();
+
+	client(&c, 0, ssl_request, 8);
+	server(&c, 0, 8, "S", 1);
+	expect(SEND(&c, CLIENT, .at = 8, .ack = 1, .bytes = good.bytes, .len = good.len),
+	       SL_REASON_DOMAIN_ALLOWED);
+	expect(server(&c, 1, 8 + (int64_t)good.len, retry, retry_len), SL_REASON_DOMAIN_ALLOWED);
+	inproc_clear(c.gw);
+	expect(SEND(&c, CLIENT, .at = 8 + (int64_t)good.len, .ack = 1 + (int64_t)retry_len,
+	            .bytes = evil.bytes, .len = evil.len),
+	       SL_REASON_DOMAIN_NOT_ALLOWED);
+	expect_server_sees_nothing(&c);
+	inproc_free(c.gw);
+}
+
+/* A policy that opens the address in between lets the second hello out unjudged. */
+static void policy_that_opens_the_address_releases_a_second_hello(void **state)
+{
+	struct conn c = retried();
+
+	expect(second(&c, 0, evil.bytes, HALF), SL_REASON_NONE);
+	inproc_push(c.gw,
+	            "sandboxes: [{vlan: 101, policy: {subnets: {allow: [198.51.100.0/24]}}}]");
+	inproc_advance_s(c.gw, 1);
+	expect_server_sees_behind(&c, evil.bytes, HALF);
+	expect(second(&c, HALF, evil.bytes + HALF, evil.len - HALF), SL_REASON_SUBNET_ALLOWED);
 	inproc_free(c.gw);
 }
 
@@ -1851,14 +2150,16 @@ static void policy_that_changes_before_the_acknowledgement_judges_the_name(void 
 	inproc_free(c.gw);
 }
 
-/* The bytes of the judged range are compared on, also when the reason has become another. */
-static void policy_that_becomes_allow_all_goes_on_comparing(void **state)
+/* A flow whose address needs no name any more is looked into no further. */
+static void policy_that_becomes_allow_all_ends_the_hold(void **state)
 {
 	struct conn c = opened();
 
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	inproc_push(c.gw, "sandboxes: [{vlan: 101}]");
 	inproc_advance_s(c.gw, 1);
+	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
+	last_event(c.gw, true, SL_REASON_ALLOW_ALL);
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_ALLOW_ALL);
 	expect(SEND(&c, SERVER, .ack = (int64_t)good.len), SL_REASON_ALLOW_ALL);
 	expect(client(&c, (int64_t)good.len, "more", 4), SL_REASON_ALLOW_ALL);
@@ -1941,10 +2242,22 @@ int main(void)
 	        TEST(bytes_after_the_acknowledgement_are_not_compared),
 	        TEST(decoy_hello_serves_nothing),
 	        TEST(acknowledgement_of_unsent_bytes_is_not_believed),
-	        TEST(bytes_behind_the_hello_leave_with_it),
+	        TEST(bytes_behind_the_hello_leave_when_the_server_has_answered),
 	        TEST(released_segments_keep_the_servers_mss),
 	        TEST(released_segments_carry_the_clients_timestamps),
 	        TEST(release_into_a_full_port_is_counted_and_comes_again),
+	        TEST(retry_second_hello_of_the_same_name_leaves),
+	        TEST(retry_second_hello_of_another_name_never_leaves),
+	        TEST(retry_second_hello_is_compared_like_the_first),
+	        TEST(retry_without_a_second_hello_ends),
+	        TEST(retry_second_hello_sent_ahead_is_held),
+	        TEST(retry_early_data_cannot_be_replaced_by_a_hello),
+	        TEST(early_data_leaves_when_the_server_has_answered),
+	        TEST(retransmission_with_early_data_behind_it_is_taken_apart),
+	        TEST(retry_in_pieces_is_seen),
+	        TEST(answer_in_pieces_lets_the_client_go_on),
+	        TEST(retry_behind_postgres_is_judged),
+	        TEST(policy_that_opens_the_address_releases_a_second_hello),
 	        TEST(first_record_of_another_kind_is_not_tls),
 	        TEST(records_that_break_the_format_are_malformed),
 	        TEST(hellos_without_one_plain_name_are_refused_with_their_reason),
@@ -1960,7 +2273,7 @@ int main(void)
 	        TEST(policy_allow_all_releases_the_hold),
 	        TEST(policy_that_closes_the_address_cuts_the_hold),
 	        TEST(policy_that_changes_before_the_acknowledgement_judges_the_name),
-	        TEST(policy_that_becomes_allow_all_goes_on_comparing),
+	        TEST(policy_that_becomes_allow_all_ends_the_hold),
 	};
 
 	return cmocka_run_group_tests(tests, build_hellos, NULL);
