@@ -46,6 +46,7 @@ static void set_defaults(struct sl_config *config)
 	                   .held_bytes_per_flow = 65536,
 	                   .pins = 1048576,
 	                   .pins_per_sandbox = 4096},
+	        .tables = {.prefixes = 16384, .tbl8_4 = 4096, .tbl8_6 = 16384},
 	        .timeouts = {.tcp_established_s = 3600,
 	                     .tcp_opening_s = 30,
 	                     .tcp_closing_s = 10,

@@ -93,6 +93,13 @@ struct sl_config {
 		uint32_t pins_per_sandbox;
 	} limits;
 
+	/* Room in the address tables, of each of the two copies (control/side.h). */
+	struct {
+		uint32_t prefixes;
+		uint32_t tbl8_4;
+		uint32_t tbl8_6;
+	} tables;
+
 	struct {
 		uint32_t tcp_established_s;
 		uint32_t tcp_opening_s;

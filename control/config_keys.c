@@ -20,6 +20,7 @@
 #define LCORE_MAX     1023
 #define SECONDS_MAX   (30 * 86400) /* fits 32 bits in milliseconds */
 #define COUNT_MAX     (1u << 28)
+#define TABLES_MAX    (1u << 22)
 #define BYTES_MAX     (1ull << 40)
 
 struct reader {
@@ -442,6 +443,17 @@ static void read_timeouts(struct reader *r, const struct sl_yaml_node *node, con
 	read_keys(r, node, what, "timeouts.", keys, COUNT(keys));
 }
 
+static void read_tables(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {
+	        NUMBER("prefixes", tables.prefixes, 64, TABLES_MAX),
+	        NUMBER("tbl8-4", tables.tbl8_4, 64, TABLES_MAX),
+	        NUMBER("tbl8-6", tables.tbl8_6, 64, TABLES_MAX),
+	};
+
+	read_keys(r, node, what, "tables.", keys, COUNT(keys));
+}
+
 static void read_internal(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
 	sl_schema_prefixes(&r->schema, node, what, SL_SCHEMA_PREFIXES, NULL, 0,
@@ -465,6 +477,7 @@ static const struct key top_keys[] = {
         {.name = "internal", .read = read_internal},
         {.name = "protected", .read = read_protected},
         {.name = "limits", .read = read_limits},
+        {.name = "tables", .read = read_tables},
         {.name = "timeouts", .read = read_timeouts},
         {.name = "events", .read = read_events},
         {.name = "control-lcore", .read = read_control_lcore},

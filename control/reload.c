@@ -288,13 +288,28 @@ uint64_t sl_reload_number(const struct sl_reload *reload)
 
 /* ---- Making and unmaking ---- */
 
-struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct sl_diag *diag)
+/* What params say, else the config, else what is enough for tests. */
+static struct sl_side_limits table_limits(const struct sl_reload_params *params)
 {
 	struct sl_side_limits limits = {
-	        .prefixes = params->tables.prefixes > 0 ? params->tables.prefixes : PREFIXES,
-	        .tbl8_4 = params->tables.tbl8_4 > 0 ? params->tables.tbl8_4 : TBL8_4,
-	        .tbl8_6 = params->tables.tbl8_6 > 0 ? params->tables.tbl8_6 : TBL8_6,
+	        .prefixes = params->tables.prefixes,
+	        .tbl8_4 = params->tables.tbl8_4,
+	        .tbl8_6 = params->tables.tbl8_6,
 	};
+	const struct sl_config *config = params->config;
+
+	if (limits.prefixes == 0)
+		limits.prefixes = config != NULL ? config->tables.prefixes : PREFIXES;
+	if (limits.tbl8_4 == 0)
+		limits.tbl8_4 = config != NULL ? config->tables.tbl8_4 : TBL8_4;
+	if (limits.tbl8_6 == 0)
+		limits.tbl8_6 = config != NULL ? config->tables.tbl8_6 : TBL8_6;
+	return limits;
+}
+
+struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct sl_diag *diag)
+{
+	struct sl_side_limits limits = table_limits(params);
 	struct sl_reload *reload = calloc(1, sizeof(*reload));
 
 	if (reload != NULL) {

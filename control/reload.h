@@ -18,7 +18,7 @@ struct sl_diag;
 struct sl_policy_doc;
 struct sl_reload;
 
-/* Sizes of the address tables, of each of the two sides; 0: the default. */
+/* Sizes of the address tables, of each of the two sides; 0: as the config has it. */
 struct sl_reload_tables {
 	uint32_t prefixes; /* distinct prefixes in the union of all policies */
 	uint32_t tbl8_4;   /* second-level tables for IPv4: one for each /24 that holds longer

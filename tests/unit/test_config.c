@@ -96,6 +96,9 @@ static void expect_defaults(void)
 	assert_int_equal(config.limits.held_bytes_per_flow, 65536);
 	assert_int_equal(config.limits.pins, 1048576);
 	assert_int_equal(config.limits.pins_per_sandbox, 4096);
+	assert_int_equal(config.tables.prefixes, 16384);
+	assert_int_equal(config.tables.tbl8_4, 4096);
+	assert_int_equal(config.tables.tbl8_6, 16384);
 	assert_int_equal(config.timeouts.tcp_established_s, 3600);
 	assert_int_equal(config.timeouts.tcp_opening_s, 30);
 	assert_int_equal(config.timeouts.tcp_closing_s, 10);
