@@ -72,7 +72,7 @@ size_t packet_hex(const char *text, uint8_t *out, size_t size)
 	size_t n = 0;
 
 	while (*text != '\0') {
-		unsigned byte;
+		unsigned byte = 0;
 
 		if (isspace((unsigned char)*text)) {
 			text++;
