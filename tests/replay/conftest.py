@@ -13,9 +13,9 @@ import subprocess
 
 import pytest
 from scapy.config import conf
-from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: F401  (layers must be known to be read)
-from scapy.layers.inet6 import IPv6  # noqa: F401
-from scapy.layers.l2 import Dot1Q, Ether  # noqa: F401
+from scapy.layers import inet6  # known, so that its packets are read as what they are
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import rdpcap, wrpcap
 
@@ -25,6 +25,7 @@ INNER, OUTER = "02:00:00:00:00:01", "02:00:00:00:00:02"
 CLIENT, SERVER = "10.0.0.2", "192.0.2.1"
 
 conf.verb = 0
+assert inet6.IPv6
 
 ALLOW_ALL = "sandboxes: [{vlan: 101}]"
 DENY_ALL = "sandboxes: [{vlan: 101, policy: deny-all}]"
