@@ -82,6 +82,13 @@ static void prepare(void)
 	}
 }
 
+static void __attribute__((noreturn)) left(const uint8_t *bytes, size_t len, const char *where)
+{
+	fprintf(stderr, "the denied name left: %s\n", where);
+	packet_dump(bytes, len < 2048 ? len : 2048);
+	abort();
+}
+
 static void contains_nothing_denied(const uint8_t *bytes, size_t len, const char *where)
 {
 	size_t n = strlen(DENIED);
@@ -91,11 +98,20 @@ static void contains_nothing_denied(const uint8_t *bytes, size_t len, const char
 
 		while (k < n && tolower(bytes[i + k]) == DENIED[k])
 			k++;
-		if (k == n || (i + 8 <= len && memcmp(bytes + i, evil_cid, 8) == 0)) {
-			fprintf(stderr, "the denied name left: %s\n", where);
-			abort();
-		}
+		if (k == n)
+			left(bytes, len, where);
 	}
+}
+
+/* An Initial with the marked connection ID; other packets say nothing that can be judged. */
+static void is_no_marked_initial(const struct inproc_frame *frame)
+{
+	const struct packet_view *view = &frame->view;
+
+	if (view->ok && view->proto == 17 && view->payload_len > 14 &&
+	    (view->payload[0] & 0xb0) == 0x80 &&
+	    memcmp(view->payload + 6, evil_cid, sizeof(evil_cid)) == 0)
+		left(frame->bytes, frame->len, "in a QUIC Initial");
 }
 
 static void server_takes(const struct packet_view *view)
@@ -118,6 +134,7 @@ static void look_at_what_left(void)
 		const struct inproc_frame *frame = inproc_frame(gw, SL_PORT_UPLINK, i);
 
 		contains_nothing_denied(frame->bytes, frame->len, "in a frame");
+		is_no_marked_initial(frame);
 		if (frame->view.ok)
 			server_takes(&frame->view);
 	}
