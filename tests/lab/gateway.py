@@ -21,7 +21,7 @@ REFUSED = re.compile(r"policy refused, generation \d+ stays in force")
 
 def sluice_binary():
     """$SLUICE, or what `make build` built."""
-    for candidate in (os.environ.get("SLUICE"), ROOT / "build/sluice", ROOT / "build/control/sluice"):
+    for candidate in (os.environ.get("SLUICE"), ROOT / "build/control/sluice"):
         if candidate and pathlib.Path(candidate).is_file():
             return str(pathlib.Path(candidate).resolve())
     raise LabError("there is no gateway to test: run `make build`, or set SLUICE to its path")

@@ -260,7 +260,6 @@ class Recorder:
         self.waker, self.woken = socket.socketpair()
         self.selector.register(self.woken, selectors.EVENT_READ, None)
         self.lock = threading.Lock()
-        self.fresh = []
         self.thread = threading.Thread(target=self.loop, daemon=True)
         self.thread.start()
 
@@ -272,27 +271,21 @@ class Recorder:
     def watch(self, drained):
         """drained.drain() is called in the recorder's thread whenever drained.socket has input."""
         with self.lock:
-            self.fresh.append(drained)
-        self.waker.send(b"+")
+            self.selector.register(drained.socket, selectors.EVENT_READ, drained)
 
     def forget(self, drained):
-        with contextlib.suppress(KeyError):
+        with self.lock:
             self.selector.unregister(drained.socket)
-        drained.socket.close()
+            drained.socket.close()
 
     def loop(self):
         while True:
             for key, _ in self.selector.select():
-                if key.data is not None:
-                    with contextlib.suppress(OSError):
-                        key.data.drain()
-                    continue
-                if b"." in self.woken.recv(64):
+                if key.data is None:
                     return
-                with self.lock:
-                    for drained in self.fresh:
-                        self.selector.register(drained.socket, selectors.EVENT_READ, drained)
-                    self.fresh.clear()
+                with self.lock, contextlib.suppress(OSError):  # a device that went down
+                    if key.fileobj.fileno() >= 0:  # it may have been forgotten meanwhile
+                        key.data.drain()
 
     def stop(self):
         self.waker.send(b".")
