@@ -634,7 +634,11 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 		else
 			client_syn_again(pkt, hold);
 	} else if (has(pkt, RTE_TCP_RST_FLAG)) {
-		pass_reset(worker, pkt);
+		/* A reset that the server would not take ends nothing here either. */
+		if (hold->phase == SL_HOLD_OPENING || offset_of(hold, pkt) <= hold->window_end + 1)
+			pass_reset(worker, pkt);
+		else
+			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 	} else if (!has(pkt, RTE_TCP_ACK_FLAG) || has(pkt, RTE_TCP_URG_FLAG)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
 	} else if (hold->phase == SL_HOLD_JUDGED || hold->phase == SL_HOLD_WATCH) {

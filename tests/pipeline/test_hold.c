@@ -1214,6 +1214,23 @@ static void reset_by_the_client_before_the_hello_ends_the_flow(void **state)
 	inproc_free(c.gw);
 }
 
+/* "out of the window are dropped and not believed": of resets too, before and after the verdict. */
+static void reset_out_of_the_window_is_not_believed(void **state)
+{
+	struct conn c = opened();
+
+	inproc_clear(c.gw);
+	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = 5000000), SL_REASON_NO_FLOW);
+	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = -100), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_count(c.gw, UPLINK), 0);
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	inproc_clear(c.gw);
+	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = 5000000), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_count(c.gw, UPLINK), 0);
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	inproc_free(c.gw);
+}
+
 /* A RST decoy that dies on the way, with bytes on hold: they are dropped, and none comes after. */
 static void reset_decoy_with_bytes_on_hold_drops_them(void **state)
 {
@@ -2230,6 +2247,7 @@ int main(void)
 	        TEST(new_syn_does_not_revive_the_old_numbers),
 	        TEST(ports_used_again_need_a_new_hello),
 	        TEST(reset_by_the_client_before_the_hello_ends_the_flow),
+	        TEST(reset_out_of_the_window_is_not_believed),
 	        TEST(reset_decoy_with_bytes_on_hold_drops_them),
 	        TEST(reset_decoy_after_the_verdict_closes_the_way),
 	        TEST(reset_by_the_server_must_fit),
