@@ -324,6 +324,10 @@ static void server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 
 	switch (sl_hold_is_retry(worker, pkt, hold, offset - hold->server_early)) {
 	case SL_PARSE_MORE:
+		/* A server that has ended its stream asks for nothing any more. */
+		if (has(pkt, RTE_TCP_FIN_FLAG) &&
+		    offset + pkt->payload_len == hold->server_early + hold->answer_bytes)
+			go_on(worker, flow, hold);
 		return;
 	case SL_PARSE_NOT_MINE:
 		go_on(worker, flow, hold);
@@ -387,7 +391,8 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 	server_acknowledges(worker, flow, hold, acked);
 	if ((flow->flags & SL_FLOW_HOLD) && judged && !hold->open && !hold->second &&
-	    pkt->payload_len > 0 && offset - hold->server_early < 1u << 30)
+	    (pkt->payload_len > 0 || has(pkt, RTE_TCP_FIN_FLAG)) &&
+	    offset - hold->server_early < 1u << 30)
 		server_answers(worker, pkt, hold, offset);
 }
 

@@ -1783,6 +1783,25 @@ static void answer_in_pieces_lets_the_client_go_on(void **state)
 	inproc_free(c.gw);
 }
 
+/* A server that refuses by an alert and ends its stream asks for no other hello. */
+static void alert_and_end_of_the_server_let_the_client_end_as_well(void **state)
+{
+	static const uint8_t fatal[] = {21, 3, 3, 0, 2, 2, 40}, closing[] = {21, 3, 3, 0, 2, 1, 0};
+	struct conn c = opened();
+
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(server(&c, 0, (int64_t)good.len, fatal, 7), SL_REASON_DOMAIN_ALLOWED);
+	expect(SEND(&c, CLIENT, .at = (int64_t)good.len, .ack = 7, .bytes = closing, .len = 7),
+	       SL_REASON_NONE);
+	expect(SEND(&c, SERVER, .flags = TCP_FIN | TCP_ACK, .at = 7, .ack = (int64_t)good.len),
+	       SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_behind(&c, closing, 7);
+	expect(SEND(&c, CLIENT, .flags = TCP_FIN | TCP_ACK, .at = (int64_t)good.len + 7, .ack = 8),
+	       SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
+	inproc_free(c.gw);
+}
+
 /* Also behind a PostgreSQL SSLRequest. */
 static void retry_behind_postgres_is_judged(void **state)
 {
@@ -2274,6 +2293,7 @@ int main(void)
 	        TEST(retransmission_with_early_data_behind_it_is_taken_apart),
 	        TEST(retry_in_pieces_is_seen),
 	        TEST(answer_in_pieces_lets_the_client_go_on),
+	        TEST(alert_and_end_of_the_server_let_the_client_end_as_well),
 	        TEST(retry_behind_postgres_is_judged),
 	        TEST(policy_that_opens_the_address_releases_a_second_hello),
 	        TEST(first_record_of_another_kind_is_not_tls),
