@@ -195,8 +195,12 @@ def test_ports_used_again(gateway, build, end, name):
         first.send(tls.hello)
         assert_answered(gateway, first, tls)
         first.segment(flags="FA" if end == "fin" else "RA")
-        if end == "fin":
+        if end == "fin":  # on both sides, or the server answers the SYN for the old connection
             first.await_ack(first.sent + 1)
+            first.sent += 1
+            first.wait(lambda: first.finished or first.reset, "the server's own FIN")
+            first.segment(flags="A")
+            build.barrier()
         fresh, second = client(build), again(first)
         second.syn()
         second.handshake()
