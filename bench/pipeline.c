@@ -210,6 +210,7 @@ static const char *const forwarder_names[FORWARDERS] = {"io", "bare", "sluice"};
 
 struct result {
 	double mpps, cycles;
+	double stage[SL_STAGE_COUNT]; /* cycles a packet; sluice only */
 };
 
 struct bench {
@@ -239,11 +240,15 @@ static unsigned turn(struct bench *bench, enum forwarder forwarder)
 
 static struct result measure(struct bench *bench, enum forwarder forwarder, double seconds)
 {
+	const struct sl_stages *stages = &sl_worker_stats(bench->rig.worker)->stages;
 	uint64_t hz = rte_get_tsc_hz(), packets = 0, start, end, last;
+	struct sl_stages before;
+	struct result result;
 
 	/* Each frame once before the clock runs: caches are warm and every flow is open. */
 	for (uint64_t warm = 0; warm < bench->source.spec.flows + 10000ull;)
 		warm += turn(bench, forwarder);
+	before = *stages;
 	start = rte_rdtsc_precise();
 	end = start + (uint64_t)(seconds * (double)hz);
 	do {
@@ -251,10 +256,14 @@ static struct result measure(struct bench *bench, enum forwarder forwarder, doub
 			packets += turn(bench, forwarder);
 		last = rte_rdtsc_precise();
 	} while (last < end);
-	return (struct result){
+	result = (struct result){
 	        .mpps = (double)packets / ((double)(last - start) / (double)hz) / 1e6,
 	        .cycles = (double)(last - start) / (double)packets,
 	};
+	for (int s = 0; s < SL_STAGE_COUNT && stages->packets > before.packets; s++)
+		result.stage[s] = (double)(stages->tsc[s] - before.tsc[s]) /
+		                  (double)(stages->packets - before.packets);
+	return result;
 }
 
 static int by_cycles(const void *a, const void *b)
@@ -268,6 +277,18 @@ static struct result median(struct result *results, unsigned n)
 {
 	qsort(results, n, sizeof(*results), by_cycles);
 	return results[n / 2];
+}
+
+static void report_stages(const struct result *result, bool json)
+{
+	printf(json ? ",\"stages\":{" : "  stages: ");
+	for (int s = 0; s < SL_STAGE_COUNT; s++)
+		printf(json ? "%s\"%s\":%.1f" : "%s%s %.1f",
+		       s == 0 ? ""
+		       : json ? ","
+		              : ", ",
+		       sl_stage_name((enum sl_stage)s), result->stage[s]);
+	printf(json ? "}" : " cycles a packet\n");
 }
 
 static void report(const struct bench *bench, struct result results[FORWARDERS][64])
@@ -289,16 +310,21 @@ static void report(const struct bench *bench, struct result results[FORWARDERS][
 		       options->imix ? "IMIX" : "64 B", options->runs);
 	for (int f = 0; f < FORWARDERS; f++) {
 		if (options->json)
-			printf(",\"%s\":{\"mpps\":%.2f,\"cycles\":%.1f}", forwarder_names[f],
-			       middle[f].mpps, middle[f].cycles);
+			printf(",\"%s\":{\"mpps\":%.2f,\"cycles\":%.1f,\"best\":%.1f}",
+			       forwarder_names[f], middle[f].mpps, middle[f].cycles,
+			       results[f][0].cycles);
 		else
-			printf("  %-7s %7.2f Mpps %7.1f cycles\n", forwarder_names[f],
-			       middle[f].mpps, middle[f].cycles);
+			printf("  %-7s %7.2f Mpps %7.1f cycles (best run %.1f)\n",
+			       forwarder_names[f], middle[f].mpps, middle[f].cycles,
+			       results[f][0].cycles);
 	}
+	report_stages(&middle[SLUICE], options->json);
 	if (options->json)
 		printf(",\"ratio\":%.2f}\n", middle[SLUICE].cycles / middle[BARE].cycles);
 	else
-		printf("  sluice / bare: %.2f\n", middle[SLUICE].cycles / middle[BARE].cycles);
+		printf("  sluice / bare: %.2f (best runs %.2f)\n",
+		       middle[SLUICE].cycles / middle[BARE].cycles,
+		       results[SLUICE][0].cycles / results[BARE][0].cycles);
 }
 
 static void parse_options(int argc, char **argv, struct options *options)

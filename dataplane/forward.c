@@ -50,7 +50,7 @@ static void send_on(struct sl_worker *worker, struct sl_pkt *pkt)
 	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan, (enum sl_reason)pkt->reason, 1);
 }
 
-void sl_forward(struct sl_worker *worker, struct sl_pkt *pkt)
+struct rte_mbuf *sl_forward(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	switch ((enum sl_fate)pkt->fate) {
 	case SL_FATE_FORWARD:
@@ -64,13 +64,12 @@ void sl_forward(struct sl_worker *worker, struct sl_pkt *pkt)
 		         1);
 		if (!pkt->quiet && pkt->in_port == SL_PORT_SANDBOX)
 			sl_reject(worker, pkt);
-		rte_pktmbuf_free(pkt->mbuf);
-		break;
+		return pkt->mbuf;
 	case SL_FATE_HELD:
-		rte_pktmbuf_free(pkt->mbuf);
-		break;
+		return pkt->mbuf;
 	case SL_FATE_MOVED:
 		worker->stats->rx[pkt->in_port]--; /* counted where it is judged */
 		break;
 	}
+	return NULL;
 }

@@ -12,9 +12,8 @@
 #include "parse.h"
 
 #include <rte_icmp.h>
-#include <rte_ip.h>
-#include <rte_tcp.h>
-#include <rte_udp.h>
+
+#include "parse_plain.h"
 
 #define HEADERS_BYTES 128 /* the deepest transport header ends before: 18 + 48 + 60 */
 
@@ -107,20 +106,6 @@ static bool parse_ethernet(struct sl_worker *worker, struct sl_pkt *pkt, uint32_
 	       *type != RTE_ETHER_TYPE_QINQ3;
 }
 
-/* RFC 791 3.1: the header's 16-bit words add up to 0xffff, carries around. */
-static inline bool ipv4_checksum_good(const struct rte_ipv4_hdr *ip)
-{
-	uint32_t word[5];
-	uint64_t sum;
-
-	memcpy(word, ip, sizeof(word));
-	sum = (uint64_t)word[0] + word[1] + word[2] + word[3] + word[4];
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
-}
-
 static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t len)
 {
 	const struct rte_ipv4_hdr *ip = sl_pkt_at(pkt, const struct rte_ipv4_hdr, pkt->l3_off);
@@ -142,7 +127,7 @@ static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t le
 		return false;
 	if (frag & 0x8000) /* reserved (RFC 791), a covert bit */
 		return false;
-	good = likely(header == sizeof(*ip)) ? ipv4_checksum_good(ip)
+	good = likely(header == sizeof(*ip)) ? sl_parse_ipv4_sum_good(ip)
 	                                     : rte_raw_cksum(ip, header) == 0xffff;
 	if (unlikely(!good) && !worker->settings->checksums_ignore &&
 	    !(worker->settings->checksums_partial && ip->hdr_checksum == 0))
@@ -282,7 +267,7 @@ static bool casts_agree(const struct sl_pkt *pkt)
 	return pkt->multicast || !(eth->dst_addr.addr_bytes[0] & mac_zero_group);
 }
 
-static bool parse_one(struct sl_worker *worker, struct sl_pkt *pkt)
+bool sl_parse_whole(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	uint32_t len;
 	uint16_t type;
@@ -321,7 +306,10 @@ void sl_parse(struct sl_worker *worker)
 	for (unsigned i = 0; i < worker->pkt_count; i++) {
 		struct sl_pkt *pkt = &worker->pkts[i];
 
-		if (unlikely(!parse_one(worker, pkt)))
+		if (likely(sl_parse_plain(worker, pkt)))
+			continue;
+		sl_pkt_begin(pkt, pkt->mbuf, pkt->in_port);
+		if (!sl_parse_whole(worker, pkt))
 			sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
 	}
 }

@@ -10,6 +10,12 @@
 void sl_parse(struct sl_worker *worker);
 
 /*
+ * Fills in one packet from any frame. False: it is malformed. Settles a packet of the native VLAN
+ * that came with a tag.
+ */
+bool sl_parse_whole(struct sl_worker *worker, struct sl_pkt *pkt);
+
+/*
  * True if the transport checksum of the packet (or what the port says of it) is good. Fragments
  * have none. Slow path only: it reads the whole packet.
  */

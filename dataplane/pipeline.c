@@ -64,18 +64,28 @@ static void judge(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t changes
 void sl_pipeline_run(struct sl_worker *worker)
 {
 	uint32_t changes = worker->table.changes;
+	struct rte_mbuf *done[SL_BURST_MAX];
+	unsigned done_count = 0;
 
 	worker->opened_in_burst = false;
 	sl_parse(worker);
+	sl_stopwatch_lap(&worker->watch, SL_STAGE_PARSE);
 	sl_sandbox(worker);
+	sl_stopwatch_lap(&worker->watch, SL_STAGE_SANDBOX);
 	sl_flow_find(worker);
+	sl_stopwatch_lap(&worker->watch, SL_STAGE_FLOW);
 	sl_subnet_classify(worker);
+	sl_stopwatch_lap(&worker->watch, SL_STAGE_SUBNET);
 	for (unsigned i = 0; i < worker->pkt_count; i++) {
 		struct sl_pkt *pkt = &worker->pkts[i];
 
 		if (likely(sl_pkt_open(pkt)))
 			judge(worker, pkt, changes);
-		sl_forward(worker, pkt);
+		done[done_count] = sl_forward(worker, pkt);
+		done_count += done[done_count] != NULL;
 	}
+	if (done_count > 0)
+		rte_pktmbuf_free_bulk(done, done_count);
+	sl_stopwatch_lap(&worker->watch, SL_STAGE_JUDGE);
 	worker->pkt_count = 0;
 }

@@ -80,6 +80,15 @@ struct sl_pkt {
 	struct sl_key key;
 };
 
+/* A packet that nothing is known of yet. */
+static inline void sl_pkt_begin(struct sl_pkt *pkt, struct rte_mbuf *mbuf, uint8_t in_port)
+{
+	/* Addresses in the key are written where there are any. */
+	memset(pkt, 0, offsetof(struct sl_pkt, key.inside4));
+	pkt->mbuf = mbuf;
+	pkt->in_port = in_port;
+}
+
 static inline bool sl_pkt_open(const struct sl_pkt *pkt)
 {
 	return pkt->reason == SL_REASON_NONE && pkt->fate == SL_FATE_DROP;

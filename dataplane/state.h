@@ -10,6 +10,7 @@
 #include "flow_table.h"
 #include "pool.h"
 #include "sluice/worker.h"
+#include "stopwatch.h"
 
 #define SL_TX_BUFFER     128
 #define SL_STREAM_CHUNK  1024 /* stream bytes in one chunk of a hold */
@@ -74,6 +75,7 @@ struct sl_worker {
 	uint32_t now_ms;
 	unsigned pkt_count;
 	bool opened_in_burst; /* a flow was opened since the burst's lookup */
+	struct sl_stopwatch watch;
 	struct sl_pkt pkts[SL_BURST_MAX];
 
 	struct sl_flow_table table;

@@ -17,45 +17,54 @@
  * Where it is remembered that a sandbox was refused something for this reason and name, and as
  * what. The memory is bounded: what fell out of it is reported as new again, never the reverse.
  */
-static uint64_t *denial_slot(struct sl_worker *worker, const struct sl_event *event, uint64_t *mark)
+static uint64_t *denial_slot(struct sl_worker *worker, uint16_t vlan, enum sl_reason reason,
+                             const struct sl_proof *proof, uint64_t *mark)
 {
-	uint64_t hash = sl_names_hash(worker, event->name, event->name_len);
+	uint64_t hash = sl_names_hash(worker, proof != NULL ? proof->text : NULL,
+	                              proof != NULL ? proof->len : 0);
 
-	hash = (hash << 32 | (uint64_t)event->vlan << 8 | event->reason) * 0x9e3779b97f4a7c15u;
-	hash ^= worker->vlans[event->vlan].incarnation;
+	hash = (hash << 32 | (uint64_t)vlan << 8 | reason) * 0x9e3779b97f4a7c15u;
+	hash ^= worker->vlans[vlan].incarnation;
 	*mark = hash | 1; /* 0 is an empty slot */
 	return &worker->denials_seen[(hash >> 20) % SL_DENIALS_SEEN];
 }
 
-/* Hands an event to control. The first denial of its kind waits for no token of the rate limit. */
-static void hand_out(struct sl_worker *worker, const struct sl_event *event, bool limited)
-{
-	struct sl_bucket_rate *rate = &worker->vlans[event->vlan].events;
-	uint64_t mark = 0, *slot = event->allow ? NULL : denial_slot(worker, event, &mark);
-	bool first = slot != NULL && *slot != mark;
+/* What is to be reported, before an event is made of it: most refusals of a flood never are. */
+struct report {
+	uint16_t vlan;
+	bool allow;
+	enum sl_reason reason;
+	const struct sl_proof *proof; /* NULL: none */
+	uint64_t *slot, mark;         /* of a denial */
+};
 
-	if ((limited && !event->allow && !first &&
-	     !sl_rate_take(rate, worker->now_us, EVENTS_PER_SECOND)) ||
-	    rte_ring_enqueue_elem(worker->params.events, (void *)(uintptr_t)event,
-	                          sizeof(*event)) != 0) {
-		/* With a full ring the kind is not marked: the next of it counts as the first. */
-		worker->stats->events_suppressed++;
-		return;
-	}
-	if (first)
-		*slot = mark;
-	worker->stats->events++;
+/* The first denial of its kind waits for no token of the rate limit. */
+static bool may_report(struct sl_worker *worker, struct report *report, bool limited)
+{
+	if (worker->params.events == NULL)
+		return false;
+	if (report->allow)
+		return true;
+	report->slot =
+	        denial_slot(worker, report->vlan, report->reason, report->proof, &report->mark);
+	if (!limited || *report->slot != report->mark ||
+	    sl_rate_take(&worker->vlans[report->vlan].events, worker->now_us, EVENTS_PER_SECOND))
+		return true;
+	worker->stats->events_suppressed++;
+	return false;
 }
 
-static void report(struct sl_worker *worker, struct sl_event *event, bool allow,
-                   enum sl_reason reason, const struct sl_proof *proof, bool limited)
+/* Hands an event to control; its addresses and ports are set. */
+static void hand_out(struct sl_worker *worker, const struct report *report, struct sl_event *event)
 {
-	const struct sl_sandbox *sandbox;
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, report->vlan);
+	const struct sl_proof *proof = report->proof;
 
 	event->time_us = worker->now_us;
 	event->generation = worker->generation != NULL ? worker->generation->number : 0;
-	event->reason = reason;
-	event->allow = allow;
+	event->vlan = report->vlan;
+	event->reason = report->reason;
+	event->allow = report->allow;
 	event->via = SL_VIA_NONE;
 	event->name_len = 0;
 	event->sandbox[0] = '\0';
@@ -65,19 +74,22 @@ static void report(struct sl_worker *worker, struct sl_event *event, bool allow,
 		if (proof->len > 0)
 			memcpy(event->name, proof->text, proof->len);
 	}
-	sandbox = sl_worker_sandbox(worker, event->vlan);
 	if (sandbox != NULL && sandbox->name != NULL) {
 		strncpy(event->sandbox, sandbox->name, sizeof(event->sandbox) - 1);
 		event->sandbox[sizeof(event->sandbox) - 1] = '\0';
 	}
-	if (worker->params.events == NULL)
+	if (rte_ring_enqueue_elem(worker->params.events, event, sizeof(*event)) != 0) {
+		/* With a full ring the kind is not marked: the next of it counts as the first. */
+		worker->stats->events_suppressed++;
 		return;
-	hand_out(worker, event, limited);
+	}
+	if (report->slot != NULL)
+		*report->slot = report->mark;
+	worker->stats->events++;
 }
 
 static void event_of_key(struct sl_event *event, const struct sl_key *key)
 {
-	event->vlan = key->vlan;
 	event->proto = key->proto;
 	event->sport = rte_be_to_cpu_16(key->inside_port);
 	event->dport = rte_be_to_cpu_16(key->remote_port);
@@ -98,25 +110,32 @@ static void event_of_packet(struct sl_event *event, const struct sl_pkt *pkt)
 		memset(event, 0, offsetof(struct sl_event, name));
 		event->proto = -1;
 	}
-	event->vlan = pkt->vlan;
 }
 
 void sl_verdict_report(struct sl_worker *worker, const struct sl_pkt *pkt, bool allow,
                        enum sl_reason reason, const struct sl_proof *proof)
 {
+	struct report report = {
+	        .vlan = pkt->vlan, .allow = allow, .reason = reason, .proof = proof};
 	struct sl_event event;
 
+	if (!may_report(worker, &report, true))
+		return;
 	event_of_packet(&event, pkt);
-	report(worker, &event, allow, reason, proof, true);
+	hand_out(worker, &report, &event);
 }
 
 void sl_verdict_report_flow(struct sl_worker *worker, const struct sl_flow *flow, bool allow,
                             enum sl_reason reason, const struct sl_proof *proof)
 {
+	struct report report = {
+	        .vlan = flow->key.vlan, .allow = allow, .reason = reason, .proof = proof};
 	struct sl_event event;
 
+	if (!may_report(worker, &report, false))
+		return;
 	event_of_key(&event, &flow->key);
-	report(worker, &event, allow, reason, proof, false);
+	hand_out(worker, &report, &event);
 }
 
 void sl_verdict_refuse(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason,

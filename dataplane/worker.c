@@ -35,14 +35,11 @@ static void take_generation(struct sl_worker *worker)
 static void fill_burst(struct sl_worker *worker, struct rte_mbuf **mbufs, unsigned n, int in_port)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct sl_pkt *pkt = &worker->pkts[i];
+		uint8_t port = (uint8_t)(in_port < 0 ? mbufs[i]->port : in_port);
 
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
-		/* Addresses in the key are written where there are any. */
-		memset(pkt, 0, offsetof(struct sl_pkt, key.inside4));
-		pkt->mbuf = mbufs[i];
-		pkt->in_port = (uint8_t)(in_port < 0 ? mbufs[i]->port : in_port);
-		worker->stats->rx[pkt->in_port]++;
+		sl_pkt_begin(&worker->pkts[i], mbufs[i], port);
+		worker->stats->rx[port]++;
 	}
 	worker->pkt_count = n;
 }
@@ -68,12 +65,14 @@ unsigned sl_worker_turn(struct sl_worker *worker)
 	uint16_t burst = worker->settings->burst;
 	unsigned received = 0;
 
+	sl_stopwatch_begin(&worker->watch);
 	set_clock(worker);
 	take_generation(worker);
 	for (int port = 0; port < SL_PORT_COUNT; port++) {
 		const struct sl_port_io *io = &worker->params.port[port];
 		uint16_t n = io->rx != NULL ? io->rx(io->ctx, mbufs, burst) : 0;
 
+		sl_stopwatch_lap(&worker->watch, SL_STAGE_RX);
 		if (n > 0)
 			run_burst(worker, mbufs, n, port);
 		received += n;
@@ -82,12 +81,16 @@ unsigned sl_worker_turn(struct sl_worker *worker)
 		unsigned n = rte_ring_dequeue_burst(worker->params.handover[worker->params.id],
 		                                    (void **)mbufs, burst, NULL);
 
+		sl_stopwatch_lap(&worker->watch, SL_STAGE_RX);
 		if (n > 0)
 			run_burst(worker, mbufs, n, -1);
 		received += n;
 	}
 	look_after(worker, false);
+	sl_stopwatch_lap(&worker->watch, SL_STAGE_AFTER);
 	sl_tx_flush(worker);
+	sl_stopwatch_lap(&worker->watch, SL_STAGE_TX);
+	sl_stopwatch_end(&worker->watch, &worker->stats->stages, received);
 	if (worker->params.publication->qsbr != NULL)
 		rte_rcu_qsbr_quiescent(worker->params.publication->qsbr, worker->params.id);
 	return received;

@@ -154,7 +154,9 @@ static enum sl_parse walk_initial(struct sl_quic_crypto *crypto, struct sl_quic_
 	struct bare bare;
 	uint64_t number;
 
-	if (!(p->start[0] & SL_QUIC_FIXED_BIT) || info->initials == SL_QUIC_INITIALS_MAX)
+	/* A client that has heard the server may clear the bit everywhere (RFC 9287 3). */
+	if ((!(p->start[0] & SL_QUIC_FIXED_BIT) && !conn->answered) ||
+	    info->initials == SL_QUIC_INITIALS_MAX)
 		return SL_PARSE_BAD;
 	if (!cid_is(&p->dcid, conn->dcid, conn->dcid_len) && opens_as_first(crypto, p))
 		return SL_PARSE_BAD;
@@ -176,8 +178,8 @@ static enum sl_parse walk_initial(struct sl_quic_crypto *crypto, struct sl_quic_
 
 /*
  * What stands behind the last long header packet: zeros, or a short header packet to the same DCID,
- * which a client can only send when the server has answered. A server takes the rest of the
- * datagram for one packet then, and so does this.
+ * which a client can only send when the server has answered, with the fixed bit set or not (RFC
+ * 9287 3). A server takes the rest of the datagram for one packet then, and so does this.
  */
 static bool rest_is_harmless(const struct sl_quic_conn *conn, const struct sl_quic_packet *p,
                              const struct sl_cursor *dcid, struct sl_quic_datagram_info *info)
@@ -185,7 +187,7 @@ static bool rest_is_harmless(const struct sl_quic_conn *conn, const struct sl_qu
 	if (sl_quic_packet_is_padding(p->start, p->len))
 		return true;
 	info->short_header = true;
-	return conn->answered && p->start[0] & SL_QUIC_FIXED_BIT && p->len > dcid->left &&
+	return conn->answered && p->len > dcid->left &&
 	       memcmp(p->start + 1, dcid->at, dcid->left) == 0;
 }
 

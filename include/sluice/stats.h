@@ -19,6 +19,34 @@ enum sl_port_id {
 	SL_PORT_COUNT = 2,
 };
 
+/* Where a worker's time goes. One turn in SL_STAGES_EVERY is timed, so that it can stay on. */
+enum sl_stage {
+	SL_STAGE_RX = 0,
+	SL_STAGE_PARSE,
+	SL_STAGE_SANDBOX,
+	SL_STAGE_FLOW,
+	SL_STAGE_SUBNET,
+	SL_STAGE_JUDGE, /* and forward: one loop, packet by packet */
+	SL_STAGE_AFTER, /* timeouts, expiry, the sweep after a push */
+	SL_STAGE_TX,
+	SL_STAGE_COUNT,
+};
+
+#define SL_STAGES_EVERY 64 /* a power of two */
+
+struct sl_stages {
+	uint64_t tsc[SL_STAGE_COUNT]; /* cycles in the timed turns that received something */
+	uint64_t packets;             /* that these turns received */
+};
+
+static inline const char *sl_stage_name(enum sl_stage stage)
+{
+	static const char *const names[SL_STAGE_COUNT] = {"rx",     "parse", "sandbox", "flow",
+	                                                  "subnet", "judge", "after",   "tx"};
+
+	return names[stage];
+}
+
 struct sl_sandbox_stats {
 	uint64_t reason[SL_REASON_COUNT]; /* packets; both directions */
 };
@@ -36,9 +64,10 @@ struct sl_stats {
 	uint64_t handover_lost; /* frames that the other worker's ring had no room for (tx-full) */
 	uint64_t flows;         /* open now */
 	uint64_t flows_opened;
-	uint64_t flows_cut;                             /* by a policy change */
-	uint64_t pins;                                  /* live now */
-	uint64_t hold_bytes;                            /* memory of holds in use now */
+	uint64_t flows_cut;  /* by a policy change */
+	uint64_t pins;       /* live now */
+	uint64_t hold_bytes; /* memory of holds in use now */
+	struct sl_stages stages;
 	struct sl_sandbox_stats sandbox[SL_VLAN_COUNT]; /* by VLAN; 0: frames of no sandbox */
 };
 
