@@ -43,6 +43,28 @@ static void a_handshake_goes_through_and_leaves_nothing_behind(void **state)
 	inproc_free(gw);
 }
 
+/* RFC 9287 3: who knows that the server does not mind the fixed bit clears it everywhere. */
+static void a_client_that_was_answered_may_clear_the_fixed_bit(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8], frames[16];
+	struct quic q = judged(gw, ALLOWED, cid);
+	struct quic_options options = options_of(&q);
+	struct datagram d = acknowledgement(&q, cid), more = short_packet(cid, 8);
+
+	more.bytes[0] &= 0xbf;
+	append(&d, &more);
+	expect_passes(&q, &d);
+	options.fixed_bit_clear = true;
+	options.dcid = cid;
+	options.dcid_len = 8;
+	options.keys_cid = q.dcid;
+	options.keys_cid_len = 8;
+	d.len = quic_initial(&options, frames, quic_ack_frame(0, 0, frames), d.bytes);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
 static void judged_bytes_may_come_again_however_they_are_cut(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -693,6 +715,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_handshake_goes_through_and_leaves_nothing_behind),
+	        cmocka_unit_test(a_client_that_was_answered_may_clear_the_fixed_bit),
 	        cmocka_unit_test(judged_bytes_may_come_again_however_they_are_cut),
 	        cmocka_unit_test(other_bytes_in_the_judged_range_do_not_leave),
 	        cmocka_unit_test(initials_that_lie_do_not_leave),
