@@ -119,10 +119,13 @@ static int get_shared(struct sl_compiler *compiler, const struct sl_policy_doc *
 	return 0;
 }
 
-/* True if a push that came later has dealt with this sandbox. */
+/* True if a push that came later has dealt with this sandbox, or one that waits is to. */
 static bool overtaken(const struct sl_compiler *compiler, uint16_t vlan)
 {
-	return compiler->arrived[vlan] > compiler->change.request.arrival;
+	const struct sl_request *request = &compiler->change.request;
+
+	return compiler->arrived[vlan] > request->arrival ||
+	       (request->leave != NULL && request->leave[vlan]);
 }
 
 static void remove_row(struct sl_compiler *compiler, uint16_t vlan)
@@ -323,6 +326,7 @@ int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *re
 	compare_absent(compiler);
 	ret = compare_present(compiler, known, number, diag);
 	free(known);
+	compiler->change.asked = compiler->change.policies;
 	if (ret == 0)
 		ret = check_names(compiler, diag);
 	if (ret == 0)

@@ -84,6 +84,9 @@ void sl_compile_names_put(struct sl_name_pool *pool, struct sl_name_list *list);
 int sl_compile_names_build(struct sl_name_pool *pool, struct sl_name_list *list, const char *file,
                            struct sl_diag *diag);
 
+/* True while the background thread has something to compile, which ending the pool waits for. */
+bool sl_compile_names_busy(struct sl_name_pool *pool);
+
 /* Takes back from the background thread what it is done with. To be called now and then. */
 void sl_compile_names_poll(struct sl_name_pool *pool);
 
@@ -145,6 +148,7 @@ struct sl_request {
 	uint64_t arrival;     /* counts pushes up in the order in which they came */
 	const uint16_t *gone; /* with !whole: VLANs whose sandboxes go */
 	size_t n_gone;
+	const bool *leave; /* by VLAN: left to an earlier push that waits; NULL: none */
 };
 
 /* Lists of patterns that a push has to wait for. All zero: none. */
@@ -182,6 +186,7 @@ struct sl_change {
 	unsigned count;    /* rows that are new, replaced or gone */
 	unsigned policies; /* of these, how many change what the sandbox may do or who it is */
 	struct sl_request request; /* what it comes from; its document may be gone after commit */
+	unsigned asked;            /* policies, if all that is asked for were in force already */
 	bool partial;              /* not all sandboxes were compared with the document */
 	struct {
 		struct sl_row *from; /* NULL: the sandbox is new */
@@ -212,7 +217,8 @@ void sl_compile_fini(struct sl_compiler *compiler);
  * is the generation's that it is for. Returns 0 (then commit or cancel must follow), or -errno with
  * nothing changed and the reason in diag: -EINVAL, -ENOSPC, -ENOMEM, -EIO; -ECANCELED if later
  * pushes have dealt with all of it; -EINPROGRESS if names take long to compile: waiting, which was
- * empty, says what to wait for before this is called again, and is released after that.
+ * empty, says what to wait for before this is called again, and is released after that;
+ * change.asked then says how many sandboxes' policies it is about.
  */
 int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *request,
                        uint64_t number, struct sl_diag *diag, struct sl_waiting *waiting);

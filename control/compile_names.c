@@ -35,6 +35,7 @@ struct sl_name_pool {
 	pthread_cond_t wake;
 	struct sl_name_list *queue; /* to be compiled, the oldest first */
 	struct sl_name_list *done;
+	bool working;
 	bool stop;
 
 	pthread_t thread;
@@ -251,9 +252,11 @@ static void *work(void *arg)
 			continue;
 		}
 		pool->queue = list->queue_next;
+		pool->working = true;
 		pthread_mutex_unlock(&pool->lock);
 		build(list, pool->key);
 		pthread_mutex_lock(&pool->lock);
+		pool->working = false;
 		list->queue_next = pool->done;
 		pool->done = list;
 	}
@@ -300,15 +303,36 @@ static int enqueue(struct sl_name_pool *pool, struct sl_name_list *list)
 	return -EINPROGRESS;
 }
 
+bool sl_compile_names_busy(struct sl_name_pool *pool)
+{
+	bool busy;
+
+	pthread_mutex_lock(&pool->lock);
+	busy = pool->working || pool->queue != NULL;
+	pthread_mutex_unlock(&pool->lock);
+	return busy;
+}
+
 void sl_compile_names_poll(struct sl_name_pool *pool)
 {
-	struct sl_name_list *done, *next;
+	struct sl_name_list *done, *next, **link;
 
 	if (!pool->running)
 		return;
 	pthread_mutex_lock(&pool->lock);
 	done = pool->done;
 	pool->done = NULL;
+	for (link = &pool->queue; *link != NULL;) {
+		struct sl_name_list *list = *link;
+
+		if (list->refs > 1) {
+			link = &list->queue_next;
+			continue;
+		}
+		*link = list->queue_next; /* nobody waits for it any more */
+		list->queue_next = done;
+		done = list;
+	}
 	pthread_mutex_unlock(&pool->lock);
 	for (; done != NULL; done = next) {
 		next = done->queue_next;

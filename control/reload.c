@@ -179,6 +179,7 @@ int sl_reload_walk(struct sl_reload *reload, const struct sl_request *request, s
 	if (ret == 0)
 		ret = compile(reload, request, diag, waiting, &next);
 	push->sandboxes_changed = reload->compiler.change.policies;
+	push->sandboxes_waiting = ret == -EINPROGRESS ? reload->compiler.change.asked : 0;
 	lap(&clock_us, &push->compile_us);
 	if (next != NULL) {
 		publish(reload, next);

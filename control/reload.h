@@ -48,6 +48,8 @@ struct sl_push {
 	unsigned sandboxes;         /* sandboxes in force now */
 	unsigned sandboxes_changed; /* whose effective policy changed, new and removed ones included
 	                             */
+	unsigned sandboxes_waiting; /* whose patterns are being compiled (sl_reload_submit): they
+	                               keep what they have until then */
 	uint64_t check_us;          /* read (sl_reload_push_file) and check */
 	uint64_t compile_us;        /* names, address tables, index of the new generation */
 	uint64_t wait_us;           /* from the pointer store until every worker enforces it */
@@ -101,6 +103,11 @@ int sl_reload_patch(struct sl_reload *reload, const struct sl_reload_patch *patc
  * what the push would have returned; or with -ECANCELED, if pushes that came later have dealt with
  * all its sandboxes meanwhile. A sandbox of it that a later push dealt with stays as that one has
  * it.
+ *
+ * What one push changes comes into force at once, as one generation, so all of it waits for the
+ * longest list. Not so what an earlier push has asked for already: where a whole document agrees
+ * with one that still waits, it leaves those sandboxes to that one, and only what it says anew
+ * comes into force now (0 is returned, push.sandboxes_waiting says how many sandboxes are left).
  */
 struct sl_reload_job {
 	const struct sl_policy_doc *doc;
@@ -117,6 +124,10 @@ void sl_reload_poll(struct sl_reload *reload);
 
 /* Jobs that are not done. */
 unsigned sl_reload_pending(const struct sl_reload *reload);
+
+/* True while patterns are being compiled: sl_reload_free() would wait for that, which may be long.
+ */
+bool sl_reload_busy(const struct sl_reload *reload);
 
 /* The number in force; 0 before the first push. */
 uint64_t sl_reload_number(const struct sl_reload *reload);

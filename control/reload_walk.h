@@ -13,6 +13,7 @@ struct sl_reload_later {
 	struct sl_reload_job job;
 	struct sl_request request;
 	struct sl_waiting waiting;
+	bool leave[SL_VLAN_COUNT]; /* the request's */
 };
 
 struct sl_reload {

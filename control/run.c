@@ -10,7 +10,6 @@
 #include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,16 +32,15 @@
 #include "policy.h"
 #include "ports.h"
 #include "reload.h"
+#include "run_policy.h"
 #include "settings.h"
 #include "totals.h"
 #include "watch.h"
 #include "workers.h"
 
-#define DRAIN_MS        20    /* how long an event may wait in its ring */
-#define DRAIN_MAX       4096  /* events at a time, so that a flood leaves room for the rest */
-#define STOP_MS         5000  /* how long a worker may take to stop */
-#define LARGE_BYTES     65536 /* a policy that takes long to compile */
-#define CONTROL_RT_PRIO 1
+#define DRAIN_MS  20   /* how long an event may wait in its ring */
+#define DRAIN_MAX 4096 /* events at a time, so that a flood leaves room for the rest */
+#define STOP_MS   5000 /* how long a worker may take to stop */
 
 static const char usage[] =
         "usage: sluice run -c FILE\n"
@@ -57,37 +55,15 @@ struct run {
 	struct sl_publication publication;
 	struct sl_events *events; /* or NULL */
 	struct rte_mempool *pool;
-	struct sl_reload *reload;
-	struct sl_watch *watch;
+	struct sl_run_policy policy;
 	struct sl_port ports[SL_PORT_COUNT];
 	struct sl_workers *workers;
 	int signals;
 	bool eal_up;
-	bool realtime; /* this thread runs before others */
+	bool compiling; /* patterns, at the end: that cannot be stopped */
 };
 
 /* ---- what is said ---- */
-
-static void say_error(void *opaque, const char *text)
-{
-	(void)opaque;
-	sl_log(SL_LOG_ERROR, "%s", text);
-}
-
-static void say_warning(void *opaque, const char *text)
-{
-	(void)opaque;
-	sl_log(SL_LOG_WARNING, "%s", text);
-}
-
-/* Tells everything, and leaves diag empty. */
-static void say_diag(struct sl_diag *diag)
-{
-	sl_diag_each(diag, SL_DIAG_WARNING, say_warning, NULL);
-	sl_diag_each(diag, SL_DIAG_ERROR, say_error, NULL);
-	sl_diag_free(diag);
-	sl_diag_init(diag);
-}
 
 static void say_ready(const struct run *run)
 {
@@ -99,7 +75,7 @@ static void say_ready(const struct run *run)
 	sl_log(SL_LOG_INFO, "ready: %u worker%s, %s, generation %llu", run->plan.workers,
 	       run->plan.workers == 1 ? "" : "s",
 	       run->plan.huge_pages ? "hugepages" : "no hugepages",
-	       (unsigned long long)sl_reload_number(run->reload));
+	       (unsigned long long)sl_reload_number(run->policy.reload));
 }
 
 /* ---- events ---- */
@@ -119,99 +95,15 @@ static void drain_events(void *ctx)
 		sl_events_flush(run->events);
 }
 
-/* ---- the policy ---- */
-
-/* This thread runs before the workers that share its CPU, or like everybody. */
-static bool set_realtime(bool on)
+/* The ports that know how to give a worker its own frames are told of the generation in force. */
+static void steer(void *ctx)
 {
-	struct sched_param param = {.sched_priority = on ? CONTROL_RT_PRIO : 0};
-
-	return pthread_setschedparam(pthread_self(), on ? SCHED_FIFO : SCHED_OTHER, &param) == 0;
-}
-
-static void say_pushed(const struct run *run, const struct sl_push *push)
-{
-	if (!push->changed) {
-		sl_log(SL_LOG_INFO, "policy unchanged, generation %llu stays in force (%s)",
-		       (unsigned long long)push->generation, run->config.policy);
-		return;
-	}
-	sl_log(SL_LOG_INFO,
-	       "policy generation %llu enforced: %u sandboxes changed, %u sandboxes, %llu us (%s)",
-	       (unsigned long long)push->generation, push->sandboxes_changed, push->sandboxes,
-	       (unsigned long long)push->total_us, run->config.policy);
-}
-
-static void steer(struct run *run)
-{
+	struct run *run = ctx;
 	const struct sl_generation *current = atomic_load(&run->publication.current);
 
 	for (int port = 0; port < SL_PORT_COUNT; port++)
 		if (run->ports[port].dev != NULL)
 			sl_port_steer(&run->ports[port], current, run->plan.workers);
-}
-
-/* Reads and pushes what the watch has. Returns 0, or -errno after saying what is wrong. */
-static int push(struct run *run)
-{
-	struct sl_policy_doc *doc = NULL;
-	struct sl_push push = {0};
-	struct sl_diag diag;
-	size_t len;
-	const char *bytes = sl_watch_bytes(run->watch, &len);
-	int ret;
-
-	sl_diag_init(&diag);
-	ret = sl_policy_doc_read_buffer(run->config.policy, bytes, len, &diag, &doc);
-	sl_watch_forget_bytes(run->watch);
-	if (ret == 0)
-		ret = sl_reload_push(run->reload, doc, &diag, &push);
-	sl_policy_doc_free(doc);
-	say_diag(&diag);
-	if (ret == 0)
-		say_pushed(run, &push);
-	else if (ret == -ETIMEDOUT && push.generation != 0)
-		sl_log(SL_LOG_ERROR,
-		       "policy generation %llu published, but not enforced everywhere",
-		       (unsigned long long)push.generation);
-	else
-		sl_log(SL_LOG_ERROR, "policy refused, generation %llu stays in force",
-		       (unsigned long long)sl_reload_number(run->reload));
-	sl_diag_free(&diag);
-	return ret;
-}
-
-static void push_while_running(struct run *run)
-{
-	size_t len;
-	bool yields;
-
-	/* what takes long must not take a CPU away from a worker, or from anybody else */
-	sl_watch_bytes(run->watch, &len);
-	yields = run->realtime && len > LARGE_BYTES;
-	if (yields)
-		set_realtime(false);
-	if (push(run) == 0)
-		steer(run);
-	if (yields)
-		set_realtime(true);
-}
-
-static void take_news(struct run *run, enum sl_watch_news news)
-{
-	switch (news) {
-	case SL_WATCH_NOTHING:
-		return;
-	case SL_WATCH_CHANGED:
-		push_while_running(run);
-		return;
-	case SL_WATCH_GONE:
-	case SL_WATCH_FAILED:
-		break;
-	}
-	sl_log(SL_LOG_WARNING, "policy file %s: %s; generation %llu stays in force",
-	       run->config.policy, strerror(sl_watch_error(run->watch)),
-	       (unsigned long long)sl_reload_number(run->reload));
 }
 
 /* ---- the control loop ---- */
@@ -224,37 +116,39 @@ static bool take_signal(struct run *run)
 	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo != SIGHUP) {
 			sl_log(SL_LOG_INFO, "stopping on SIG%s", sigabbrev_np((int)info.ssi_signo));
+			run->policy.ending = true;
 			return false;
 		}
 		sl_log(SL_LOG_INFO, "SIGHUP: reading %s again", run->config.policy);
 		if (run->events != NULL && sl_events_reopen(run->events) != 0)
 			sl_log(SL_LOG_WARNING, "%s cannot be opened again: %s", run->config.events,
 			       strerror(errno));
-		take_news(run, sl_watch_read(run->watch, sl_clock_wait_ms()));
+		sl_run_policy_take(&run->policy,
+		                   sl_watch_read(run->policy.watch, sl_clock_wait_ms()));
 	}
 	return true;
 }
 
-static void look_after(struct run *run)
+/* Waits for something to do, and does it. Returns false if it is time to stop. */
+static bool look_after_once(struct run *run)
 {
-	bool go_on = true;
+	struct pollfd fds[] = {
+	        {.fd = run->signals, .events = POLLIN},
+	        {.fd = sl_watch_fd(run->policy.watch), .events = POLLIN},
+	};
+	int timeout_ms = sl_watch_timeout_ms(run->policy.watch, sl_clock_wait_ms());
 
-	while (go_on) {
-		struct pollfd fds[] = {
-		        {.fd = run->signals, .events = POLLIN},
-		        {.fd = sl_watch_fd(run->watch), .events = POLLIN},
-		};
-		int timeout_ms = sl_watch_timeout_ms(run->watch, sl_clock_wait_ms());
-
-		if (run->events != NULL && timeout_ms > DRAIN_MS)
-			timeout_ms = DRAIN_MS;
-		poll(fds, 2, timeout_ms);
-		if (fds[0].revents != 0)
-			go_on = take_signal(run);
-		if (go_on)
-			take_news(run, sl_watch_poll(run->watch, sl_clock_wait_ms()));
-		drain_events(run);
-	}
+	if (run->events != NULL && timeout_ms > DRAIN_MS)
+		timeout_ms = DRAIN_MS;
+	if (sl_run_policy_waits(&run->policy) && timeout_ms > SL_RUN_POLICY_POLL_MS)
+		timeout_ms = SL_RUN_POLICY_POLL_MS;
+	poll(fds, 2, timeout_ms);
+	if (fds[0].revents != 0 && !take_signal(run))
+		return false;
+	sl_run_policy_take(&run->policy, sl_watch_poll(run->policy.watch, sl_clock_wait_ms()));
+	sl_run_policy_poll(&run->policy);
+	drain_events(run);
+	return true;
 }
 
 /* ---- start ---- */
@@ -287,7 +181,7 @@ static int read_config(struct run *run, const char *path)
 	ret = sl_config_read_file(path, SL_CONFIG_FOR_RUN, &diag, &run->config);
 	if (ret == 0)
 		ret = sl_settings_from_config(&run->config, false, &diag, &run->settings);
-	say_diag(&diag);
+	sl_run_policy_say(&diag);
 	sl_diag_free(&diag);
 	return ret;
 }
@@ -342,6 +236,15 @@ static int make_pool(struct run *run)
 	return 0;
 }
 
+/* Returns 0 once a policy is in force, whose patterns may take long to compile. */
+static int await_policy(struct run *run)
+{
+	while (sl_reload_number(run->policy.reload) == 0 && sl_run_policy_waits(&run->policy))
+		if (!look_after_once(run))
+			return -EINTR;
+	return sl_reload_number(run->policy.reload) != 0 ? 0 : -EINVAL;
+}
+
 /* The first policy: a gateway that has none does not start. */
 static int load_policy(struct run *run)
 {
@@ -354,28 +257,31 @@ static int load_policy(struct run *run)
 	};
 	struct sl_diag diag;
 
+	run->policy =
+	        (struct sl_run_policy){.path = run->config.policy, .enforced = steer, .ctx = run};
 	sl_diag_init(&diag);
 	if (sl_workers_init_publication(&run->publication, run->plan.workers) == 0)
-		run->reload = sl_reload_create(&params, &diag);
-	say_diag(&diag);
+		run->policy.reload = sl_reload_create(&params, &diag);
+	sl_run_policy_say(&diag);
 	sl_diag_free(&diag);
-	if (run->reload == NULL) {
+	if (run->policy.reload == NULL) {
 		sl_log(SL_LOG_ERROR, "no memory for the policy's tables: raise `memory`");
 		return -ENOMEM;
 	}
 	/* watched before it is read, so that no change is missed in between */
-	run->watch = sl_watch_create(run->config.policy, SL_POLICY_FILE_MAX);
-	if (run->watch == NULL) {
+	run->policy.watch = sl_watch_create(run->config.policy, SL_POLICY_FILE_MAX);
+	if (run->policy.watch == NULL) {
 		sl_log(SL_LOG_ERROR, "%s cannot be watched: %s", run->config.policy,
 		       strerror(errno));
 		return -errno;
 	}
-	if (sl_watch_read(run->watch, sl_clock_wait_ms()) != SL_WATCH_CHANGED) {
+	if (sl_watch_read(run->policy.watch, sl_clock_wait_ms()) != SL_WATCH_CHANGED) {
 		sl_log(SL_LOG_ERROR, "%s: %s", run->config.policy,
-		       strerror(sl_watch_error(run->watch)));
+		       strerror(sl_watch_error(run->policy.watch)));
 		return -EIO;
 	}
-	return push(run);
+	sl_run_policy_push(&run->policy);
+	return await_policy(run);
 }
 
 static int open_ports(struct run *run)
@@ -479,8 +385,12 @@ static int stop(struct run *run, bool started)
 		sl_port_close(&run->ports[port]);
 	}
 	sl_workers_free(run->workers);
-	sl_watch_free(run->watch);
-	sl_reload_free(run->reload);
+	sl_watch_free(run->policy.watch);
+	run->compiling = run->policy.reload != NULL && sl_reload_busy(run->policy.reload);
+	if (run->compiling)
+		sl_log(SL_LOG_INFO, "patterns that were being compiled were never in force");
+	else
+		sl_reload_free(run->policy.reload);
 	sl_workers_fini_publication(&run->publication);
 	rte_mempool_free(run->pool);
 	if (run->events != NULL && sl_events_lost(run->events) > 0)
@@ -503,14 +413,18 @@ static int run_gateway(const char *path)
 	int ret;
 
 	sl_log_style(true, NULL);
-	if (start(&run, path) != 0) {
+	if (start(&run, path) == 0) {
+		sl_run_policy_realtime(&run.policy, true);
+		say_ready(&run);
+		while (look_after_once(&run))
+			;
+		ret = stop(&run, true);
+	} else {
 		stop(&run, false);
-		return 1;
+		ret = run.policy.ending ? 0 : 1;
 	}
-	run.realtime = set_realtime(true);
-	say_ready(&run);
-	look_after(&run);
-	ret = stop(&run, true);
+	if (run.compiling) /* the end waits for no compiler: the kernel takes its thread away */
+		_exit(ret);
 	return ret;
 }
 

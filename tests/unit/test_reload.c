@@ -459,6 +459,162 @@ static void test_late_document_leaves_what_a_later_push_dealt_with(void **state)
 	assert_null(sandbox(scene, 3));
 }
 
+/* Two lists that take long, a sandbox each; mode of a third. */
+static const char *two_long(unsigned n_first, unsigned n_second, const char *third)
+{
+	static char text[65536];
+	int at = snprintf(text, sizeof(text), "sandboxes:\n");
+
+	for (unsigned vlan = 1; vlan <= 2; vlan++) {
+		unsigned n = vlan == 1 ? n_first : n_second;
+
+		if (n == 0)
+			continue;
+		at += snprintf(text + at, sizeof(text) - (size_t)at,
+		               "  - vlan: %u\n    policy:\n      allow:\n", vlan);
+		for (unsigned i = 0; i < n; i++)
+			at += snprintf(text + at, sizeof(text) - (size_t)at,
+			               "        - \"v%u-%u.*.example.com\"\n", n, i);
+	}
+	snprintf(text + at, sizeof(text) - (size_t)at, "  - {vlan: 3, policy: %s}\n", third);
+	return text;
+}
+
+static bool opens(const struct scene *scene, unsigned vlan, const char *name)
+{
+	return sandbox(scene, vlan) != NULL && sandbox(scene, vlan)->names != NULL &&
+	       sl_names_match(sandbox(scene, vlan)->names, now(scene)->scratch[0], name,
+	                      strlen(name));
+}
+
+static void test_later_document_is_not_held_up_by_what_it_repeats(void **state)
+{
+	struct scene *scene = *state;
+	struct job first;
+	struct job second;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 3}]"), 0);
+	assert_int_equal(submit(scene, &first, two_long(60, 0, "allow-all"), true), -EINPROGRESS);
+	assert_int_equal(scene->push.sandboxes_waiting, 1);
+	assert_int_equal(submit(scene, &second, two_long(60, 0, "deny-all"), true), 0);
+	assert_true(scene->push.changed);
+	assert_int_equal(scene->push.sandboxes_changed, 1);
+	assert_int_equal(scene->push.sandboxes_waiting, 1);
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
+	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_DENY_ALL);
+	assert_int_equal(second.calls, 0);
+	sl_policy_doc_free(second.doc);
+
+	finish(scene, &first);
+	assert_int_equal(first.ret, 0);
+	assert_int_equal(first.push.generation, 3);
+	assert_int_equal(first.push.sandboxes_changed, 1);
+	assert_true(opens(scene, 1, "v60-7.x.example.com"));
+	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_DENY_ALL);
+}
+
+static void test_document_that_repeats_one_that_waits_waits_with_it(void **state)
+{
+	struct scene *scene = *state;
+	struct job first;
+	struct job second;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
+	assert_int_equal(submit(scene, &first, two_long(40, 0, "allow-all"), true), -EINPROGRESS);
+	assert_int_equal(submit(scene, &second, two_long(40, 0, "allow-all"), true), -EINPROGRESS);
+	assert_int_equal(sl_reload_pending(scene->reload), 2);
+	assert_null(sandbox(scene, 1)); /* a new sandbox has nothing until then */
+	for (unsigned i = 0; second.calls == 0 && i < 60000; i++) {
+		usleep(1000);
+		sl_reload_poll(scene->reload);
+	}
+	assert_int_equal(first.ret, 0);
+	assert_true(first.push.changed);
+	assert_int_equal(second.calls, 1);
+	assert_int_equal(second.ret, 0);
+	assert_false(second.push.changed);
+	assert_int_equal(second.push.generation, 2);
+}
+
+static void test_last_of_two_long_lists_stays(void **state)
+{
+	struct scene *scene = *state;
+	struct job first;
+	struct job second;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
+	assert_int_equal(submit(scene, &first, two_long(50, 0, "allow-all"), true), -EINPROGRESS);
+	assert_int_equal(submit(scene, &second, two_long(40, 0, "deny-all"), true), -EINPROGRESS);
+	/* all that the second says anew waits for its own list: it is one generation */
+	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_ALLOW_ALL);
+	while (second.calls == 0) {
+		usleep(1000);
+		sl_reload_poll(scene->reload);
+		assert_true(sandbox(scene, 1) == NULL ||
+		            opens(scene, 1, "v40-7.x.example.com") ==
+		                    (sandbox(scene, 3)->mode == SL_MODE_DENY_ALL));
+	}
+	assert_int_equal(second.ret, 0);
+	assert_true(opens(scene, 1, "v40-7.x.example.com"));
+	assert_false(opens(scene, 1, "v50-7.x.example.com"));
+	assert_int_equal(sl_reload_pending(scene->reload), 0);
+}
+
+static void test_later_document_with_a_list_of_its_own_waits_for_that_alone(void **state)
+{
+	struct scene *scene = *state;
+	struct job first;
+	struct job second;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
+	assert_int_equal(submit(scene, &first, two_long(50, 0, "allow-all"), true), -EINPROGRESS);
+	assert_int_equal(submit(scene, &second, two_long(50, 30, "deny-all"), true), -EINPROGRESS);
+	finish(scene, &second);
+	assert_int_equal(first.calls, 1);
+	assert_int_equal(first.push.sandboxes_changed, 1);
+	assert_int_equal(second.push.sandboxes_changed, 2);
+	assert_int_equal(second.push.generation, 3);
+	assert_true(opens(scene, 1, "v50-7.x.example.com"));
+	assert_true(opens(scene, 2, "v30-7.x.example.com"));
+	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_DENY_ALL);
+}
+
+static void test_document_that_was_replaced_ends_before_its_patterns(void **state)
+{
+	struct scene *scene = *state;
+	struct job first;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
+	assert_int_equal(submit(scene, &first, two_long(1000, 0, "allow-all"), true), -EINPROGRESS);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 3}]"), 0);
+	sl_reload_poll(scene->reload);
+	assert_int_equal(first.calls, 1);
+	assert_int_equal(first.ret, -ECANCELED);
+	assert_int_equal(sl_reload_pending(scene->reload), 0);
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
+}
+
+/* The second gives a name away that a sandbox still has until the first is in force. */
+static void test_document_that_needs_a_name_from_one_that_waits_waits_too(void **state)
+{
+	struct scene *scene = *state;
+	struct job first;
+	struct job second;
+	static char text[65536];
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 2, name: x}, {vlan: 3}]"), 0);
+	snprintf(text, sizeof(text), "%s  - {vlan: 2, name: y}\n", two_long(40, 0, "allow-all"));
+	assert_int_equal(submit(scene, &first, text, true), -EINPROGRESS);
+	snprintf(text, sizeof(text), "%s  - {vlan: 2, name: y}\n  - {vlan: 4, name: x}\n",
+	         two_long(40, 0, "allow-all"));
+	assert_int_equal(submit(scene, &second, text, true), -EINPROGRESS);
+	finish(scene, &second);
+	assert_int_equal(first.ret, 0);
+	assert_int_equal(second.ret, 0);
+	assert_string_equal(sandbox(scene, 2)->name, "y");
+	assert_string_equal(sandbox(scene, 4)->name, "x");
+}
+
 static void test_push_waits_for_long_names(void **state)
 {
 	struct scene *scene = *state;
@@ -644,6 +800,19 @@ int main(void)
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(
 	                test_late_document_leaves_what_a_later_push_dealt_with, setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_later_document_is_not_held_up_by_what_it_repeats, setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_document_that_repeats_one_that_waits_waits_with_it, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_last_of_two_long_lists_stays, setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_later_document_with_a_list_of_its_own_waits_for_that_alone, setup,
+	                teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_document_that_was_replaced_ends_before_its_patterns, setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_document_that_needs_a_name_from_one_that_waits_waits_too, setup,
+	                teardown),
 	        cmocka_unit_test_setup_teardown(test_push_waits_for_long_names, setup, teardown),
 	        cmocka_unit_test(test_free_ends_jobs),
 	        cmocka_unit_test(test_push_returns_when_every_worker_enforces_it),

@@ -1,0 +1,49 @@
+/*
+ * run_policy.h: what `sluice run` does with its policy file: reads it, pushes it, says what became
+ * of it, and goes on with the rest meanwhile.
+ */
+#ifndef SLUICE_CONTROL_RUN_POLICY_H
+#define SLUICE_CONTROL_RUN_POLICY_H
+
+#include <stdbool.h>
+
+#include "watch.h"
+
+struct sl_diag;
+struct sl_reload;
+
+/* All of it outlives the jobs that a push may leave behind. Control thread. */
+struct sl_run_policy {
+	const char *path; /* as it stands in messages */
+	struct sl_reload *reload;
+	struct sl_watch *watch;
+	bool realtime;               /* this thread runs before others (sl_run_policy_realtime) */
+	void (*enforced)(void *ctx); /* a generation has come into force; or NULL */
+	void *ctx;
+	bool ending; /* the gateway stops: pushes that wait are given up */
+};
+
+/* Tells the operator everything in diag, and leaves it empty. */
+void sl_run_policy_say(struct sl_diag *diag);
+
+/*
+ * Pushes what the watch has read. Returns 0; -EINPROGRESS if patterns take long to compile: what
+ * came of it is said later, from within sl_run_policy_poll(); or -errno. What it was is said.
+ */
+int sl_run_policy_push(struct sl_run_policy *policy);
+
+/* Does what the news ask for. */
+void sl_run_policy_take(struct sl_run_policy *policy, enum sl_watch_news news);
+
+/*
+ * Brings into force what has been compiled meanwhile. To be called at least each
+ * SL_RUN_POLICY_POLL_MS while sl_run_policy_waits().
+ */
+#define SL_RUN_POLICY_POLL_MS 10
+void sl_run_policy_poll(struct sl_run_policy *policy);
+bool sl_run_policy_waits(const struct sl_run_policy *policy);
+
+/* Lets this thread run before the workers that share its CPU, or like everybody. */
+void sl_run_policy_realtime(struct sl_run_policy *policy, bool on);
+
+#endif
