@@ -18,7 +18,7 @@
 #define DEV_MAX       512 /* bytes of a device string or an EAL argument */
 #define PATH_TEXT_MAX 4095
 #define LCORE_MAX     1023
-#define SECONDS_MAX   (30 * 86400) /* fits 32 bits in milliseconds */
+#define SECONDS_MAX   (24 * 86400) /* the worker compares milliseconds by the sign of 32 bits */
 #define COUNT_MAX     (1u << 28)
 #define TABLES_MAX    (1u << 22)
 #define BYTES_MAX     (1ull << 40)

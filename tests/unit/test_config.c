@@ -268,7 +268,7 @@ static void any_resolver_turns_pinning_off_with_a_warning(void **state)
 static void numbers_are_held_to_their_ranges(void **state)
 {
 	accept("{inspect: {ech: deny, hello-max: 512, hello-timeout: 1}, limits: {flows: 1, "
-	       "held-bytes: 1099511627776}, timeouts: {udp: 5, tcp-established: 2592000}}");
+	       "held-bytes: 1099511627776}, timeouts: {udp: 5, tcp-established: 2073600}}");
 	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_DENY);
 	assert_int_equal(config.inspect.hello_max_bytes, 512);
 	assert_int_equal(config.limits.flows, 1);
@@ -281,7 +281,7 @@ static void numbers_are_held_to_their_ranges(void **state)
 	refuse("limits: {flows: 0}", "1:17: out of range");
 	refuse("limits: {flows: 99999999999999999999999}", "1:17: out of range");
 	refuse("limits: {flow: 1}", "1:10: unknown key \"flow\" in limits; known keys: flows");
-	refuse("timeouts: {udp: 2592001}", "1:17: out of range");
+	refuse("timeouts: {udp: 2073601}", "1:17: out of range");
 	refuse("timeouts: 5", "1:11: a mapping was expected");
 	refuse("timeouts:", "1:1: timeouts: a null");
 }
