@@ -7,6 +7,7 @@ import pytest
 
 from evasion import (ALLOWED, DENIED, SERVER, SERVER6, SMUGGLED, again, agent, assert_answered, assert_denied,
                      assert_nothing_seen, build, client, forged, gateway, hello_with, record, server_name, sized)
+from peer_tcp import Peer
 from rawhost import RawTcp, TlsClient
 from topology import wait_for
 
@@ -150,7 +151,7 @@ def test_decoy_with_a_small_ttl(gateway, build):
         tls = client(build)
         connection = raw.connect(SERVER, 443)
         connection.segment(tls.hello, ip={"ttl": 1})
-        connection.await_ack(len(tls.hello))
+        connection.await_bytes()
         connection.segment(forged(tls.hello))
         connection.sent = len(tls.hello)
         assert_answered(gateway, connection, tls)
@@ -169,20 +170,7 @@ def test_reset_decoy(gateway, build, flags, after):
             connection.segment(flags=flags, offset=len(decoy) if after == "verdict" else 0)
             build.barrier()
         connection.segment(forged(decoy))
-        connection.await_reset()
-        assert_nothing_seen(build)
-
-
-def test_fin_decoy(gateway, build):
-    with build.raw() as raw:
-        decoy = client(build).hello
-        connection = raw.connect(SERVER, 443)
-        with lossy(build, SERVER):
-            connection.segment(flags="FA")
-            build.barrier()
-        connection.segment(forged(decoy))
-        connection.segment(forged(decoy), offset=1)
-        assert_nothing_seen(build)
+        assert_denied(gateway, connection, "no-flow")
 
 
 @pytest.mark.parametrize("end", ["reset", "fin"])
@@ -211,23 +199,38 @@ def test_ports_used_again(gateway, build, end, name):
             assert_denied(gateway, second, "domain-not-allowed")
 
 
-@pytest.mark.parametrize("offset", ["old", "new"])
-def test_new_syn_on_a_live_flow(gateway, build, offset):
-    """The old connection is judged and alive at the server; the new SYN takes its verdict away."""
+@pytest.mark.parametrize("address", [SERVER, SERVER6], ids=["ipv4", "ipv6"])
+def test_tcp_of_no_connection(gateway, build, address):
+    """Every packet says which one it was, and is answered by a reset if it is none itself."""
     with build.raw() as raw:
-        hello = client(build).hello
-        first = raw.connect(SERVER, 443)
-        first.send(hello)
-        first.await_ack(len(hello))
-        second = again(first)
-        second.their_next = first.their_next
-        second.syn()
-        (first if offset == "old" else second).segment(forged(hello))
-        assert_nothing_seen(build)
-        tls = client(build)  # the honest twin has ports of its own
-        third = raw.connect(SERVER, 443)
-        third.send(tls.hello)
-        assert_answered(gateway, third, tls)
+        for flags in ("A", "PA", "SA", "FA", "FPA", "R", "RA"):
+            lone = RawTcp(raw, address, 443)
+            lone.segment(SMUGGLED, flags=flags)
+            gateway.denied(build, "no-flow", sport=lone.sport, dst=address, proto="tcp")
+            if "R" not in flags:
+                lone.await_reset()
+        assert_nothing_seen(build, SMUGGLED)
+        assert not build.packets_to(address)
+        tls = client(build)
+        connection = raw.connect(address, 443)
+        connection.send(tls.hello)
+        assert_answered(gateway, connection, tls)
+
+
+@pytest.mark.parametrize("address", [SERVER, SERVER6], ids=["ipv4", "ipv6"])
+def test_tcp_of_no_connection_from_outside(gateway, build, address):
+    """An allowed server cannot open a connection either, nor one beside an open one."""
+    with build.raw() as raw, Peer(build, address) as peer:
+        connection = RawTcp(raw, address, 443)
+        connection.syn()
+        peer.accept(connection)
+        lone = [RawTcp(raw, address, 443) for _ in range(6)]
+        for flags, stranger in zip(("S", "SA", "A", "PA", "FA", "R"), lone):
+            peer.send(stranger, flags, SMUGGLED)
+            gateway.denied(build, "no-flow", sport=stranger.sport, dst=address, proto="tcp")
+        peer.send(connection, "SA")
+        connection.wait(lambda: len(connection.segments) == 2, "the SYN/ACK that came again")
+        assert not any(stranger.segments for stranger in lone)
 
 
 # What can be written into a packet beside its data.
