@@ -7,6 +7,7 @@ address need two Internets, since only the VLAN tells their answers apart.
 
 import json
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -186,7 +187,7 @@ class Internet:
     def start(self, name, *argv):
         if not shutil.which(str(argv[0]), path="/usr/sbin:/usr/bin:/sbin:/bin"):
             raise LabError(f"{argv[0]} is not installed (see tests/packages.txt)")
-        with open(self.where / f"{name}.out", "wb") as out:
+        with open(self.where / f"{name}.out", "ab") as out:
             self.processes[name] = self.host.spawn(*argv, stdout=out, stderr=subprocess.STDOUT)
 
     def await_port(self, port, address):
@@ -212,6 +213,12 @@ class Internet:
                  f"the QUIC server on {address}")
         return self.processes[name]
 
+    def quic_saw(self, secret, address, port=443):
+        """True if this text is in what the QUIC server has read of hellos, which it shows in hex."""
+        shown = (self.where / f"quic-{address}-{port}.out").read_text(errors="replace")
+        lines = re.findall(r"^[0-9a-f]{8}  ((?:[0-9a-f]{2} +)+)\|", shown, re.M)
+        return secret.encode() in bytes.fromhex("".join(lines))
+
     def seen(self, server, **expected):
         """What the servers wrote down about connections with these properties."""
         entries = []
@@ -226,7 +233,7 @@ class Internet:
 
     def forget(self):
         """A new test: what the servers saw before does not count."""
-        for path in self.where.glob("*.jsonl"):
+        for path in (*self.where.glob("*.jsonl"), *self.where.glob("quic-*.out")):
             with open(path, "r+") as log:
                 log.truncate(0)
 

@@ -162,7 +162,7 @@ FIRST = {
     "greased-version": (lambda good, bad: greased(bad), "not-quic"),
     "gquic": (lambda good, bad: bad[:1] + b"Q050" + bad[5:], "not-quic"),
     "draft-29": (lambda good, bad: bad[:1] + b"\xff\0\0\x1d" + bad[5:], "not-quic"),
-    "small": (lambda good, bad: bad[:600], None),
+    "small": (lambda good, bad: bad[:600], "not-quic"),
     "broken": (lambda good, bad: bad[:-40] + bytes(40), "malformed-quic"),
 }
 
@@ -174,7 +174,7 @@ def test_first_datagrams_that_lie(gateway, build, initials, case):
     sent = made(initials[ALLOWED], initials["exfil.example"])
     with build.raw() as raw:
         send(raw, port, sent)
-        gateway.await_event(vlan=101, verdict="deny", sport=port, **({"reason": reason} if reason else {}))
+        gateway.denied(build, reason, sport=port)
         send(raw, port, initials["exfil.example"])
         assert [frame for frame in build.packets_to(SERVER) if frame[23] == 17] == []
 
