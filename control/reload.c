@@ -21,10 +21,12 @@
 #include "side.h"
 #include "union.h"
 
-#define PATIENCE_MS 2000
-#define PREFIXES    16384
-#define TBL8_4      4096
-#define TBL8_6      16384
+#define PATIENCE_MS  2000
+#define WAIT_NS      5000
+#define WAIT_MOST_NS 500000
+#define PREFIXES     16384
+#define TBL8_4       4096
+#define TBL8_6       16384
 
 static uint64_t now_us(void)
 {
@@ -127,7 +129,7 @@ static void explain_late(const struct sl_reload *reload, const char *file, struc
 static int wait_for_workers(struct sl_reload *reload, const char *file, struct sl_diag *diag)
 {
 	uint64_t deadline = now_us() + reload->params.patience_ms * 1000ull;
-	const struct timespec slice = {.tv_nsec = 5000};
+	struct timespec slice = {.tv_nsec = WAIT_NS};
 
 	while (!settled(reload)) {
 		if (now_us() > deadline) {
@@ -136,7 +138,13 @@ static int wait_for_workers(struct sl_reload *reload, const char *file, struct s
 		}
 		if (reload->params.idle != NULL)
 			reload->params.idle(reload->params.idle_ctx);
-		nanosleep(&slice, NULL); /* a worker may need this very core */
+		/*
+		 * A worker may need this very core, and where arming a timer takes as long as the
+		 * sleep, a sleep gives nothing away: each is twice as long as the one before.
+		 */
+		nanosleep(&slice, NULL);
+		if (slice.tv_nsec < WAIT_MOST_NS)
+			slice.tv_nsec *= 2;
 	}
 	return 0;
 }
