@@ -33,4 +33,4 @@ packages:
 	tests/install build lab test bench
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-tsan build-fuzz
