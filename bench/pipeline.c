@@ -427,7 +427,8 @@ static void start_eal(const char *capture)
 		        "BENCH_NO_HUGE=1)");
 }
 
-static void choose_frames(struct bench *bench, const char **mode)
+/* What the frames of a scenario end as. Without this a bench may time something else. */
+static enum sl_reason choose_frames(struct bench *bench, const char **mode)
 {
 	const struct options *options = &bench->source.options;
 	struct frames_spec *spec = &bench->source.spec;
@@ -439,16 +440,37 @@ static void choose_frames(struct bench *bench, const char **mode)
 	                             .first_vlan = 1,
 	                             .remote4 = 0xc6330000};
 	*mode = "custom";
-	if (strcmp(options->scenario, "deny-all") == 0)
+	if (strcmp(options->scenario, "deny-all") == 0) {
 		*mode = "deny-all";
-	else if (strcmp(options->scenario, "unknown") == 0)
+		return SL_REASON_DENY_ALL;
+	}
+	if (strcmp(options->scenario, "unknown") == 0) {
 		spec->first_vlan = 2000;
-	else if (strcmp(options->scenario, "subnet-denied") == 0)
-		spec->remote4 = 0xcb007100 - 30000;
-	else if (strcmp(options->scenario, "allow-all") == 0)
+		return SL_REASON_UNKNOWN_SANDBOX;
+	}
+	if (strcmp(options->scenario, "subnet-denied") == 0) {
+		spec->remote4 =
+		        0x14000000; /* the first of the prefixes that frames_policy denies */
+		if (options->prefixes < 256)
+			rig_die("subnet-denied needs at least 256 prefixes");
+		return SL_REASON_SUBNET_DENIED;
+	}
+	if (strcmp(options->scenario, "allow-all") == 0) {
 		*mode = "allow-all";
-	else if (strcmp(options->scenario, "established") != 0)
+		return SL_REASON_ALLOW_ALL;
+	}
+	if (strcmp(options->scenario, "established") != 0)
 		rig_die("unknown scenario");
+	return SL_REASON_SUBNET_ALLOWED;
+}
+
+static void check_reason(const struct bench *bench, enum sl_reason reason)
+{
+	const struct sl_stats *stats = sl_worker_stats(bench->rig.worker);
+	uint64_t counted = sl_stats_reason(stats, reason);
+
+	if (counted == 0 || counted != stats->rx[SL_PORT_SANDBOX])
+		rig_die("the packets did not all end as the scenario says");
 }
 
 int main(int argc, char **argv)
@@ -458,13 +480,14 @@ int main(int argc, char **argv)
 	char capture[] = "/tmp/bench-frames-XXXXXX";
 	struct options *options = &bench.source.options;
 	struct frames_spec small;
+	enum sl_reason reason;
 	const char *mode;
 	unsigned mbufs;
 	char *policy;
 
 	parse_options(argc, argv, options);
 	options->memory |= options->flows > 100000 || options->imix;
-	choose_frames(&bench, &mode);
+	reason = choose_frames(&bench, &mode);
 	if (options->write != NULL)
 		return frames_capture(&bench.source.spec, options->write) != 0;
 	small = bench.source.spec;
@@ -501,6 +524,7 @@ int main(int argc, char **argv)
 	for (unsigned run = 0; run < options->runs; run++)
 		for (int f = 0; f < FORWARDERS; f++)
 			results[f][run] = measure(&bench, (enum forwarder)f, options->seconds);
+	check_reason(&bench, reason);
 	report(&bench, results);
 	free(policy);
 	unlink(capture);

@@ -122,6 +122,8 @@ struct sl_flow *sl_flow_table_find(struct sl_flow_table *table, const struct sl_
 void sl_flow_table_find_bulk(struct sl_flow_table *table, struct sl_pkt *pkts, const uint16_t *idx,
                              unsigned n)
 {
+	struct sl_flow *likely_flow[SL_BURST_MAX];
+
 	for (unsigned i = 0; i < n; i++) {
 		struct sl_pkt *pkt = &pkts[idx[i]];
 
@@ -129,17 +131,21 @@ void sl_flow_table_find_bulk(struct sl_flow_table *table, struct sl_pkt *pkts, c
 		rte_prefetch0(&table->buckets[pkt->hash & table->bucket_mask]);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		struct sl_pkt *pkt = &pkts[idx[i]];
-		const struct sl_bucket *bucket = &table->buckets[pkt->hash & table->bucket_mask];
-		unsigned slots = slots_of(bucket, signature_of(pkt->hash));
+		uint32_t hash = pkts[idx[i]].hash;
+		const struct sl_bucket *bucket = &table->buckets[hash & table->bucket_mask];
+		unsigned slots = slots_of(bucket, signature_of(hash));
 
-		if (likely(slots != 0))
-			rte_prefetch0(&table->flows[bucket->flow[__builtin_ctz(slots)]]);
+		/* Flow 0 is nobody's: its key is all zeros, which no packet's is. */
+		likely_flow[i] = &table->flows[slots != 0 ? bucket->flow[__builtin_ctz(slots)] : 0];
+		rte_prefetch0(likely_flow[i]);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct sl_pkt *pkt = &pkts[idx[i]];
 
-		pkt->flow = find(table, &pkt->key, pkt->hash);
+		if (likely(key_equal(&likely_flow[i]->key, &pkt->key)))
+			pkt->flow = likely_flow[i];
+		else
+			pkt->flow = find(table, &pkt->key, pkt->hash);
 	}
 }
 

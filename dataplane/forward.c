@@ -4,8 +4,7 @@
  */
 #include <rte_ip.h>
 
-#include "stages.h"
-#include "tx.h"
+#include "forward.h"
 
 /* Moves the Ethernet addresses over a tag that is taken out, or makes room for one. */
 static bool retag(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_port_id out)

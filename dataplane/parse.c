@@ -14,6 +14,7 @@
 #include <rte_icmp.h>
 
 #include "parse_plain.h"
+#include "sum.h"
 
 #define HEADERS_BYTES 128 /* the deepest transport header ends before: 18 + 48 + 60 */
 
@@ -314,54 +315,44 @@ void sl_parse(struct sl_worker *worker)
 	}
 }
 
-/* The pseudo-header sum, not complemented (RFC 9293 3.1, RFC 8200 8.1). */
-static uint16_t pseudo_sum(const struct sl_pkt *pkt)
+/* The pseudo-header sum, not folded (RFC 9293 3.1, RFC 8200 8.1). */
+static uint64_t pseudo_sum(const struct sl_pkt *pkt)
 {
-	uint32_t len = pkt->end - pkt->l4_off, sum;
-	uint8_t tail[8] = {0};
+	bool v4 = pkt->l3 == SL_L3_IPV4;
+	uint32_t tail[2] = {rte_cpu_to_be_32(pkt->end - pkt->l4_off), rte_cpu_to_be_32(pkt->proto)};
+	uint64_t sum = (uint64_t)tail[0] + tail[1];
 
-	if (pkt->l3 == SL_L3_IPV4) {
-		tail[1] = pkt->proto;
-		tail[2] = len >> 8;
-		tail[3] = len;
-		sum = rte_raw_cksum(sl_pkt_at(pkt, const void, pkt->l3_off + 12), 8);
-		sum += rte_raw_cksum(tail, 4);
-	} else {
-		tail[1] = len >> 16;
-		tail[2] = len >> 8;
-		tail[3] = len;
-		tail[7] = pkt->proto;
-		sum = rte_raw_cksum(sl_pkt_at(pkt, const void, pkt->l3_off + 8), 32);
-		sum += rte_raw_cksum(tail, 8);
-	}
-	sum = (sum >> 16) + (sum & 0xffff);
-	return (uint16_t)((sum >> 16) + (sum & 0xffff));
+	return sl_sum_add(sum, sl_pkt_at(pkt, const uint8_t, pkt->l3_off + (v4 ? 12 : 8)),
+	                  v4 ? 8 : 32);
 }
 
 /*
  * The sum of len bytes across segments. rte_raw_cksum_mbuf of DPDK 22.11 loses carries where a
  * segment begins at an odd byte. False if the segments do not have as many.
  */
-static bool sum_segments(const struct rte_mbuf *mbuf, uint32_t offset, uint32_t len, uint16_t *out)
+static bool sum_segments(const struct rte_mbuf *mbuf, uint32_t offset, uint32_t len, uint64_t *sum)
 {
-	uint32_t sum = 0, done = 0;
+	uint32_t done = 0;
 
+	if (likely(mbuf->nb_segs == 1 && offset + len <= mbuf->data_len)) {
+		*sum = sl_sum_add(*sum, rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, offset),
+		                  len);
+		return true;
+	}
 	for (; mbuf != NULL && done < len; mbuf = mbuf->next) {
 		uint32_t n;
-		uint16_t piece;
+		uint64_t piece;
 
 		if (offset >= mbuf->data_len) {
 			offset -= mbuf->data_len;
 			continue;
 		}
 		n = RTE_MIN(mbuf->data_len - offset, len - done);
-		piece = rte_raw_cksum(rte_pktmbuf_mtod_offset(mbuf, const void *, offset), n);
-		sum += done & 1 ? rte_bswap16(piece) : piece;
+		piece = sl_sum_add(0, rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, offset), n);
+		*sum += done & 1 ? rte_bswap16(sl_sum_fold(piece)) : piece;
 		done += n;
 		offset = 0;
 	}
-	sum = (sum >> 16) + (sum & 0xffff);
-	*out = (uint16_t)((sum >> 16) + (sum & 0xffff));
 	return done == len;
 }
 
@@ -380,8 +371,7 @@ bool sl_parse_l4_checksum(struct sl_worker *worker, struct sl_pkt *pkt)
 	bool icmp4 = pkt->proto == IPPROTO_ICMP && pkt->l3 == SL_L3_IPV4;
 	bool known = pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP || icmp4 ||
 	             (pkt->proto == IPPROTO_ICMPV6 && pkt->l3 == SL_L3_IPV6);
-	uint16_t sum, pseudo;
-	uint32_t total;
+	uint64_t pseudo, sum;
 
 	if (pkt->l4_verified || pkt->fragment || !known || worker->settings->checksums_ignore)
 		return true;
@@ -390,15 +380,13 @@ bool sl_parse_l4_checksum(struct sl_worker *worker, struct sl_pkt *pkt)
 		return true;
 	if (pkt->proto == IPPROTO_UDP && stored_checksum(pkt) == 0)
 		return pkt->l4_verified = pkt->l3 == SL_L3_IPV4; /* RFC 768; RFC 8200 8.1 */
+	sum = pseudo = icmp4 ? 0 : pseudo_sum(pkt);
 	if (!sum_segments(pkt->mbuf, pkt->l4_off, pkt->end - pkt->l4_off, &sum))
 		return pkt->l4_verified = false;
-	pseudo = icmp4 ? 0 : pseudo_sum(pkt);
-	total = (uint32_t)sum + pseudo;
-	total = (total >> 16) + (total & 0xffff);
-	if (total == 0xffff)
+	if (sl_sum_fold(sum) == 0xffff)
 		return true;
 	/* Captured before the sender's port filled it in. */
-	if (worker->settings->checksums_partial && stored_checksum(pkt) == pseudo)
+	if (worker->settings->checksums_partial && stored_checksum(pkt) == sl_sum_fold(pseudo))
 		return true;
 	return pkt->l4_verified = false;
 }

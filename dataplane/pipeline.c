@@ -16,8 +16,8 @@
  */
 #include <netinet/in.h>
 
+#include "forward.h"
 #include "parse.h"
-#include "stages.h"
 
 /* Flags that no honest end combines (RFC 9293 3.5; a SYN with FIN or RST, or nothing at all). */
 static bool has_odd_flags(const struct sl_pkt *pkt)
@@ -81,6 +81,8 @@ void sl_pipeline_run(struct sl_worker *worker)
 
 		if (likely(sl_pkt_open(pkt)))
 			judge(worker, pkt, changes);
+		if (likely(sl_forward_as_is(worker, pkt)))
+			continue;
 		done[done_count] = sl_forward(worker, pkt);
 		done_count += done[done_count] != NULL;
 	}

@@ -2,6 +2,7 @@
  * quic_hold.c: the memory of QUIC connections, and their datagrams on hold: copies, so that a
  * sandbox cannot keep the ports' buffers. Must never send what quic_judge.c did not allow.
  */
+#include "forward.h"
 #include "parse.h"
 #include "quic.h"
 

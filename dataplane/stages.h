@@ -223,12 +223,6 @@ bool sl_inspect_allows(const struct sl_worker *worker, const struct sl_sandbox *
  */
 bool sl_inspect_pinned(struct sl_worker *worker, const struct sl_pkt *pkt);
 
-/*
- * forward.c: sends or answers a settled packet, and counts it. Returns the mbuf if nobody needs it
- * any more, for the caller to free.
- */
-struct rte_mbuf *sl_forward(struct sl_worker *worker, struct sl_pkt *pkt);
-
 /* reject.c: what a refused sandbox gets. */
 void sl_reject(struct sl_worker *worker, const struct sl_pkt *pkt);
 

@@ -22,12 +22,14 @@ static void count_refused(struct sl_worker *worker, const struct sl_tx_account *
 		worker->stats->made_dropped++;
 }
 
-static void flush_port(struct sl_worker *worker, enum sl_port_id port)
+void sl_tx_flush_port(struct sl_worker *worker, enum sl_port_id port)
 {
 	struct sl_tx *tx = &worker->tx[port];
 	const struct sl_port_io *io = &worker->params.port[port];
 	unsigned sent = 0;
 
+	if (tx->count == 0)
+		return;
 	while (sent < tx->count) {
 		uint16_t n = io->tx(io->ctx, tx->mbuf + sent, (uint16_t)(tx->count - sent));
 
@@ -45,23 +47,8 @@ static void flush_port(struct sl_worker *worker, enum sl_port_id port)
 	tx->count = 0;
 }
 
-void sl_tx_put(struct sl_worker *worker, enum sl_port_id port, struct rte_mbuf *mbuf, uint16_t vlan,
-               enum sl_reason reason, unsigned weight)
-{
-	struct sl_tx *tx = &worker->tx[port];
-
-	if (unlikely(tx->count == SL_TX_BUFFER))
-		flush_port(worker, port);
-	tx->mbuf[tx->count] = mbuf;
-	tx->account[tx->count++] = (struct sl_tx_account){
-	        .vlan = vlan,
-	        .weight = (uint16_t)weight,
-	        .reason = (uint8_t)reason,
-	};
-}
-
 void sl_tx_flush(struct sl_worker *worker)
 {
-	flush_port(worker, SL_PORT_SANDBOX);
-	flush_port(worker, SL_PORT_UPLINK);
+	sl_tx_flush_port(worker, SL_PORT_SANDBOX);
+	sl_tx_flush_port(worker, SL_PORT_UPLINK);
 }

@@ -1,0 +1,32 @@
+/*
+ * forward.h: what becomes of a settled packet.
+ */
+#ifndef DATAPLANE_FORWARD_H
+#define DATAPLANE_FORWARD_H
+
+#include "stages.h"
+#include "tx.h"
+
+/*
+ * Sends or answers a settled packet, and counts it. Returns the mbuf if nobody needs it any more,
+ * for the caller to free.
+ */
+struct rte_mbuf *sl_forward(struct sl_worker *worker, struct sl_pkt *pkt);
+
+/*
+ * Sends a packet that leaves as it came: with its tag, and with nothing behind it. False: it is for
+ * sl_forward.
+ */
+static inline bool sl_forward_as_is(struct sl_worker *worker, const struct sl_pkt *pkt)
+{
+	enum sl_port_id out = pkt->in_port == SL_PORT_SANDBOX ? SL_PORT_UPLINK : SL_PORT_SANDBOX;
+
+	if (pkt->fate != SL_FATE_FORWARD || !pkt->tagged ||
+	    worker->settings->native_vlan[out] == pkt->vlan || pkt->mbuf->pkt_len != pkt->end ||
+	    pkt->end < RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN)
+		return false;
+	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan, (enum sl_reason)pkt->reason, 1);
+	return true;
+}
+
+#endif
