@@ -20,6 +20,7 @@ SERVER_RANGES = ["198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24", "198.18.0.
 
 RESOLVER, RESOLVER6 = "203.0.113.53", "2001:db8:53::53"
 OTHER_RESOLVER = "203.0.113.54"  # serves the same names, but nobody configured it
+SCRIPTED_RESOLVER = "203.0.113.55"  # where a test speaks itself (see peer_dns.py)
 
 PROBED = "198.51.100.10"  # the lab's own probes at start come from it, since they are local
 
@@ -53,6 +54,8 @@ rebind.example.        AAAA   fd99::1
 db.example.            A      192.0.2.32
 brief.example.         0 A    198.51.100.15
 large.example.         TXT    {large}
+hinted.example.        HTTPS  1 . alpn=h2 ipv4hint=198.51.100.17 ipv6hint=2001:db8:10::17
+svc.example.           SVCB   1 edge7.cdn.example. ipv4hint=198.51.100.19
 {many}
 """
 
@@ -110,7 +113,7 @@ def make_certificates(where):
     """An own CA, and one certificate for every name of the zone."""
     names = sorted({line.split()[0].rstrip(".") for line in ZONE.splitlines()
                     if len(line.split()) > 2 and line.split()[0] not in ("@", "$ORIGIN")})
-    san = ",".join(f"DNS:{name}" for name in names + ["many.example", "unlisted.example"])
+    san = ",".join(f"DNS:{name}" for name in names + ["many.example", "sixty.example", "unlisted.example", "*.scripted.example"])
     (where / "san").write_text(f"subjectAltName={san}\n")
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     must(["openssl", "req", "-x509", *key, "-keyout", f"{where}/ca.key", "-out", f"{where}/ca.pem",
@@ -170,6 +173,7 @@ class Internet:
         with open(self.where / "big", "wb") as download:
             download.truncate(1 << 30)  # sparse
         many = "\n".join(f"many.example. A 198.51.100.{100 + n}" for n in range(20))
+        many += "\n" + "\n".join(f"sixty.example. A 198.51.100.{140 + n}" for n in range(60))
         large = " ".join(f'"{str(n) * 200}"' for n in range(1, 10))
         (self.where / "zone").write_text(ZONE.format(many=many, large=large))
         (self.where / "nginx.conf").write_text(NGINX_CONF.format(dir=self.where))
