@@ -1,0 +1,31 @@
+"""Plots as SVG, by gnuplot. The same figures make the same bytes."""
+
+import shutil
+import subprocess
+
+COLOURS = ["#1b6ca8", "#5aa9e6", "#9dc9ee", "#c8553d", "#588157", "#7b5ea7", "#e0a458"]
+
+
+def write(path, title, x_label, y_label, series):
+    """Both axes are logarithmic. series: of (name, points as (x, y))."""
+    if shutil.which("gnuplot") is None:
+        print(f"{path.name} was not drawn: gnuplot is not installed")
+        return
+    series = [(name, [point for point in points if point[1]]) for name, points in series]
+    series = [(name, points) for name, points in series if points]
+    plots = ", ".join(f"'-' using 1:2 with linespoints lw 2 pt 7 ps 0.6 lc rgb '{colour}' title '{name}'"
+                      for colour, (name, _) in zip(COLOURS, series))
+    data = "".join("".join(f"{x} {y:.6g}\n" for x, y in points) + "e\n" for _, points in series)
+    script = f"""set terminal svg size 760,560 font "sans-serif,13" background "white" name "plot"
+set output "{path}"
+set title "{title}"
+set xlabel "{x_label}"
+set ylabel "{y_label}"
+set logscale xy
+set xrange [0.8:5200]
+set xtics (1, 10, 100, 1000, 4094)
+set grid xtics ytics lt 1 lw 1 lc rgb "#dddddd"
+set key outside below center horizontal maxcols 2 width 2 samplen 2
+plot {plots}
+"""
+    subprocess.run(["gnuplot"], input=script + data, text=True, check=True)
