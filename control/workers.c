@@ -166,7 +166,8 @@ static int loop(void *arg)
 	rte_rcu_qsbr_thread_register(qsbr, one->id);
 	rte_rcu_qsbr_thread_online(qsbr, one->id);
 	while (!atomic_load_explicit(&all->stop, memory_order_relaxed)) {
-		if (sl_worker_turn(one->worker) != 0)
+		/* a sweep is work, though no frame comes */
+		if (sl_worker_turn(one->worker) != 0 || !sl_worker_settled(one->worker))
 			idle = 0;
 		else if (++idle >= IDLE_TURNS && all->params.idle_sleep_us != 0)
 			sleep_offline(one);

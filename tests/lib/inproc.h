@@ -89,6 +89,8 @@ void inproc_clear(struct inproc *gw);
 /* The clock moves on, in steps of at most 100 ms, the workers' tick at each. */
 void inproc_advance_us(struct inproc *gw, uint64_t us);
 void inproc_advance_s(struct inproc *gw, double seconds);
+/* The clock moves on and nobody has looked at it yet. */
+void inproc_pass_us(struct inproc *gw, uint64_t us);
 uint64_t inproc_now_us(const struct inproc *gw);
 
 /*
