@@ -212,7 +212,7 @@ size_t sl_events_format(const struct sl_event *event, char out[SL_EVENTS_LINE_MA
 	put_number_or_null(&line, event->vlan);
 	put(&line, ",\"sandbox\":");
 	put_string_or_null(&line, event->sandbox, strnlen(event->sandbox, sizeof(event->sandbox)));
-	put(&line, sl_reason_allows(reason) ? ",\"verdict\":\"allow\"" : ",\"verdict\":\"deny\"");
+	put(&line, event->allow ? ",\"verdict\":\"allow\"" : ",\"verdict\":\"deny\"");
 	put(&line, ",\"reason\":\"");
 	put(&line, sl_reason_name(reason));
 	put(&line, "\",\"proto\":");
