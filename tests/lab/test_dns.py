@@ -1,18 +1,23 @@
 """Section 4: who may ask what, what leaves in its place, and which answers pin."""
 
+import contextlib
+import pathlib
 import struct
 
 import pytest
 
-from internet import OTHER_RESOLVER, RESOLVER, RESOLVER6
+from internet import OTHER_RESOLVER, RESOLVER, RESOLVER6, SCRIPTED_RESOLVER
+from peer_dns import ScriptedResolver, address, asking, reply
 from rawhost import IP, UDP
+from topology import HERE, must
 
 NAMES = """
     sandboxes:
       - vlan: 101
         name: build
         policy:
-          allow: [registry.npmjs.org, assets.example, six.example, brief.example, many.example]
+          allow: [registry.npmjs.org, assets.example, six.example, brief.example, many.example,
+                  hinted.example, svc.example, sixty.example]
       - {vlan: 102, name: agent}
       - {vlan: 103, name: probe, policy: deny-all}
     """
@@ -56,9 +61,12 @@ def test_name_that_is_not_allowed_is_refused_and_never_leaves(gateway, build):
 
 
 def test_refusal_can_be_nxdomain(lab):
-    lab.start(NAMES, dns={"refuse": "nxdomain"})
-    assert lab[101].dig("registry.npmjs.org").status == "NOERROR"
-    assert lab[101].dig("exfil.example").status == "NXDOMAIN"
+    gateway = lab.start(NAMES, dns={"refuse": "nxdomain"})
+    for way in ("+notcp", "+tcp"):
+        assert lab[101].dig("registry.npmjs.org", "A", RESOLVER, way).status == "NOERROR"
+        assert lab[101].dig("exfil.example", "A", RESOLVER, way).status == "NXDOMAIN"
+    for proto in ("udp", "tcp"):
+        gateway.denied(lab[101], "dns-name-not-allowed", name="exfil.example", proto=proto, dst=RESOLVER)
     assert not lab[101].sent_out("exfil.example")
 
 
@@ -199,8 +207,8 @@ def test_aaaa_pins(gateway, build):
 def test_every_address_of_an_answer_pins(gateway, build):
     addresses = build.dig("many.example").data
     assert len(addresses) == 20
-    for address in (addresses[0], addresses[-1]):
-        assert "sni=many.example" in build.https("many.example", address).out
+    for each in (addresses[0], addresses[-1]):
+        assert "sni=many.example" in build.https("many.example", each).out
 
 
 def test_pin_outlives_a_ttl_of_nothing(gateway, build):
@@ -225,3 +233,119 @@ def test_lock_down_finds_the_pins_of_what_is_in_use(gateway):
     gateway.allowed(agent, "domain-allowed", name="github.com", generation=2)
     assert agent.https("registry.npmjs.org", "198.51.100.10").rc == 7
     gateway.denied(agent, "address-not-pinned", dst="198.51.100.10")
+
+
+def test_pinning_log_says_what_enforce_would_refuse(lab):
+    gateway = lab.start(NAMES, dns={"pinning": "log"})
+    assert "sni=registry.npmjs.org" in lab[101].https("registry.npmjs.org", "198.51.100.30").out
+    gateway.allowed(lab[101], "address-not-pinned", dst="198.51.100.30", name=None)
+    gateway.allowed(lab[101], "address-not-pinned", dst="198.51.100.30", name="registry.npmjs.org", via="tls")
+    gateway.allowed(lab[101], "domain-allowed", dst="198.51.100.30", name="registry.npmjs.org")
+    assert lab[101].dig("registry.npmjs.org").data == ["198.51.100.10"]
+    assert "sni=registry.npmjs.org" in lab[101].https("registry.npmjs.org", "198.51.100.10").out
+    assert not gateway.events(reason="address-not-pinned", dst="198.51.100.10")
+    assert not lab[101].https("exfil.example", "198.51.100.30").ok
+    gateway.denied(lab[101], "domain-not-allowed", name="exfil.example", dst="198.51.100.30")
+    assert lab[101].https("registry.npmjs.org", "10.99.0.1").rc == 7
+    gateway.denied(lab[101], "internal-subnet", dst="10.99.0.1")
+    assert not lab[101].sent_out("exfil.example")
+
+
+def test_ech_keys_are_kept_away(gateway, build):
+    """`strip-ech`, which is the default: an empty answer by the gateway, and no question leaves."""
+    for name, kind in (("hinted.example", "HTTPS"), ("svc.example", "SVCB"), ("hinted.example", "ANY")):
+        for way, proto in (("+notcp", "udp"), ("+tcp", "tcp")):
+            answer = build.dig(name, kind, RESOLVER, way)
+            assert answer.status == "NOERROR" and answer.data == [], answer
+            gateway.allowed(build, "dns-allowed", name=name, via="dns", proto=proto)
+            assert not build.sent_out(name)
+            assert build.dig("exfil.example", kind, RESOLVER, way).status == "REFUSED"
+            gateway.denied(build, "dns-name-not-allowed", name="exfil.example", proto=proto)
+            assert build.dig("registry.npmjs.org", "A", RESOLVER, way).data == ["198.51.100.10"]
+
+
+def test_answer_to_what_is_denied_meanwhile(lab):
+    """The policy narrows while the answer is on its way: it is not delivered and pins nothing."""
+    config = {"resolvers": [RESOLVER, SCRIPTED_RESOLVER]}
+    gateway = lab.start("sandboxes: [{vlan: 101, policy: {allow: [six.example, brief.example]}}]", dns=config)
+    resolver = ScriptedResolver(lab.internet, SCRIPTED_RESOLVER)
+    with contextlib.closing(resolver), lab[101].udp(SCRIPTED_RESOLVER, 53) as sock:
+        sock.send(asking("six.example", 1))
+        sock.send(asking("brief.example", 2))
+        first, second = resolver.query(), resolver.query()
+        gateway.push("sandboxes: [{vlan: 101, policy: {allow: [brief.example]}}]")
+        resolver.say(reply(first, address("six.example", "198.51.100.66")))
+        resolver.say(reply(second, address("brief.example", "198.51.100.15")))
+        assert sock.recv(2000)[:2] == b"\0\2"
+        gateway.denied(lab[101], "policy-changed", dst=SCRIPTED_RESOLVER, sport=sock.getsockname()[1])
+    assert "sni=brief.example" in lab[101].https("brief.example", "198.51.100.15").out
+    gateway.push("sandboxes: [{vlan: 101, policy: {allow: [six.example, brief.example]}}]")
+    assert lab[101].https("six.example", "198.51.100.66").rc == 7
+    gateway.denied(lab[101], "address-not-pinned", dst="198.51.100.66")
+
+
+# Resolvers of the C libraries that sandboxes have.
+
+
+@pytest.fixture(scope="module")
+def musl(tmp_path_factory):
+    """getaddrinfo() of musl."""
+    program = tmp_path_factory.mktemp("musl") / "lookup"
+    must(["musl-gcc", "-static", "-O1", "-o", program, HERE / "lookup.c"])
+    return program
+
+
+@contextlib.contextmanager
+def told(sandbox, *lines):
+    """More lines in the sandbox's resolv.conf."""
+    resolv_conf = pathlib.Path("/etc/netns") / sandbox.space.name / "resolv.conf"
+    before = resolv_conf.read_text()
+    resolv_conf.write_text(before + "".join(line + "\n" for line in lines))
+    try:
+        yield
+    finally:
+        resolv_conf.write_text(before)
+
+
+def lookup(sandbox, library, name, musl):
+    """The addresses that the library finds, each once."""
+    done = sandbox.run(*([musl, name] if library == "musl" else ["getent", "ahosts", name]))
+    return {line.split()[0] for line in done.out.splitlines()} if done.ok else set()
+
+
+LIBRARIES = ("glibc", "musl")
+
+
+def test_c_libraries(gateway, build, musl):
+    with told(build, "options timeout:1"):
+        for library in LIBRARIES:
+            assert lookup(build, library, "registry.npmjs.org", musl) == {"198.51.100.10", "2001:db8:10::10"}
+            assert len(lookup(build, library, "many.example", musl)) == 20
+            assert lookup(build, library, "exfil.example", musl) == set()
+    gateway.denied(build, "dns-name-not-allowed", name="exfil.example", via="dns")
+    assert not build.sent_out("exfil.example")
+
+
+def test_truncated_answer_with_c_libraries(gateway, build, musl):
+    """More than 512 bytes. glibc asks again over TCP, and all that it finds there is pinned. musl 1.2.3
+    never does; it finds what it finds without a gateway's rules."""
+    agent = gateway.lab[102]
+    assert lookup(build, "musl", "sixty.example", musl) == lookup(agent, "musl", "sixty.example", musl)
+    gateway.allowed(build, "dns-allowed", name="sixty.example", proto="udp", dst=RESOLVER)
+    assert len(lookup(build, "glibc", "sixty.example", musl)) == 60
+    gateway.allowed(build, "dns-allowed", name="sixty.example", proto="tcp", dst=RESOLVER)
+    assert not gateway.events(vlan=101, verdict="deny", dst=RESOLVER)
+    assert "sni=sixty.example" in build.https("sixty.example", "198.51.100.199").out
+
+
+@pytest.mark.parametrize("refuse,finding", [("refused", ["glibc"]), ("nxdomain", ["glibc", "musl"])])
+def test_search_domains_are_refused_so_that_the_library_goes_on(lab, musl, refuse, finding):
+    """As in Kubernetes: what looks short is first looked for below the cluster's own domain. musl waits
+    for a better answer than REFUSED until its time is over; NXDOMAIN lets it go on."""
+    gateway = lab.start(NAMES, dns={"refuse": refuse})
+    with told(lab[101], "search cluster.example", "options ndots:5 timeout:1"):
+        found = {library: lookup(lab[101], library, "registry.npmjs.org", musl) for library in LIBRARIES}
+    assert [library for library in LIBRARIES if found[library]] == finding
+    assert all(found[library] == {"198.51.100.10", "2001:db8:10::10"} for library in finding)
+    gateway.denied(lab[101], "dns-name-not-allowed", name="registry.npmjs.org.cluster.example")
+    assert not lab[101].sent_out("cluster.example")
