@@ -4,6 +4,8 @@
  */
 #include "crew.h"
 
+#include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -41,6 +43,8 @@ struct one {
 	unsigned frame_count, next_frame;
 	_Atomic uint64_t given, sent;
 	atomic_uint opened; /* flows up to here are open */
+	atomic_int thread;  /* its id, once it runs */
+	struct pace pace;
 };
 
 static struct {
@@ -55,7 +59,7 @@ static struct {
 	uint64_t start_tsc;
 	double us_per_tsc;
 	atomic_uint open_to;
-	atomic_bool sending, stop;
+	atomic_bool sending, idle_hands, stop;
 } crew;
 
 static void count_up(_Atomic uint64_t *counter, uint64_t n)
@@ -71,7 +75,7 @@ static bool is_mine(const struct one *one, unsigned flow)
 {
 	uint16_t vlan = (uint16_t)(1 + flow % crew.options.vlans);
 
-	return sl_worker_of_vlan(vlan, crew.options.workers) == one->id;
+	return crew.options.anywhere || sl_worker_of_vlan(vlan, crew.options.workers) == one->id;
 }
 
 /* The first packets of flows: made as they go, so that a million takes no memory here. */
@@ -91,7 +95,7 @@ static uint16_t open_flows(struct one *one, unsigned to, struct rte_mbuf **pkts,
 		frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		mbuf->data_len = frames_write(&crew.spec, one->next_flow, false, frame);
 		mbuf->pkt_len = mbuf->data_len;
-		if (one->frames != NULL)
+		if (one->frames != NULL && one->next_flow < crew.options.repeated)
 			memcpy(one->frames + (size_t)one->frame_count++ * FRAME_SLOT, frame,
 			       FRAME_SLOT);
 		pkts[n++] = mbuf;
@@ -101,7 +105,11 @@ static uint16_t open_flows(struct one *one, unsigned to, struct rte_mbuf **pkts,
 
 static uint16_t repeat(struct one *one, struct rte_mbuf **pkts, uint16_t n)
 {
-	if (rte_pktmbuf_alloc_bulk(crew.pool, pkts, n) != 0)
+	bool paced = one->pace.tsc_per_frame > 0;
+
+	if (paced)
+		n = pace_take(&one->pace, n);
+	if (n == 0 || rte_pktmbuf_alloc_bulk(crew.pool, pkts, n) != 0)
 		return 0;
 	for (uint16_t i = 0; i < n; i++) {
 		const uint8_t *frame = one->frames + (size_t)one->next_frame * FRAME_SLOT;
@@ -111,6 +119,8 @@ static uint16_t repeat(struct one *one, struct rte_mbuf **pkts, uint16_t n)
 		pkts[i]->data_len = FRAME_SLOT - 4;
 		pkts[i]->pkt_len = FRAME_SLOT - 4;
 		rte_memcpy(rte_pktmbuf_mtod(pkts[i], void *), frame, FRAME_SLOT);
+		if (paced)
+			pace_stamp(&one->pace, pkts[i], i, n);
 	}
 	return n;
 }
@@ -127,7 +137,7 @@ static uint16_t source(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 		/* what was given before has been judged: this is a later turn */
 		atomic_store_explicit(&one->opened, one->next_flow, memory_order_release);
 		if (one->frame_count > 0 &&
-		    atomic_load_explicit(&crew.sending, memory_order_relaxed))
+		    atomic_load_explicit(&crew.sending, memory_order_acquire))
 			given = repeat(one, pkts, n);
 	}
 	count_up(&one->given, given);
@@ -138,6 +148,8 @@ static uint16_t sink(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct one *one = ctx;
 
+	if (one->pace.tsc_per_frame > 0)
+		pace_note(&one->pace, pkts, n);
 	rte_pktmbuf_free_bulk(pkts, n);
 	count_up(&one->sent, n);
 	return n;
@@ -149,14 +161,29 @@ static uint64_t now_us(void *ctx)
 	return START_US + (uint64_t)((double)(rte_rdtsc() - crew.start_tsc) * crew.us_per_tsc);
 }
 
+/* Takes frames and gives them back: what the machine itself makes of a turn. */
+static void turn_idly(struct one *one)
+{
+	struct rte_mbuf *pkts[32];
+	uint16_t n = source(one, pkts, 32);
+
+	if (n > 0)
+		sink(one, pkts, n);
+	rte_rcu_qsbr_quiescent(crew.publication.qsbr, one->id);
+}
+
 static int loop(void *arg)
 {
 	struct one *one = arg;
 
+	atomic_store(&one->thread, (int)gettid());
 	rte_rcu_qsbr_thread_register(crew.publication.qsbr, one->id);
 	rte_rcu_qsbr_thread_online(crew.publication.qsbr, one->id);
 	while (!atomic_load_explicit(&crew.stop, memory_order_relaxed))
-		sl_worker_turn(one->worker);
+		if (atomic_load_explicit(&crew.idle_hands, memory_order_relaxed))
+			turn_idly(one);
+		else
+			sl_worker_turn(one->worker);
 	rte_rcu_qsbr_thread_offline(crew.publication.qsbr, one->id);
 	rte_rcu_qsbr_thread_unregister(crew.publication.qsbr, one->id);
 	return 0;
@@ -205,7 +232,7 @@ static void prepare(void)
 		rig_die("no memory for the config");
 	crew.config.limits.flows = RTE_MAX(crew.options.flows, 1u << 20);
 	crew.config.limits.flows_per_sandbox = crew.config.limits.flows;
-	crew.config.timeouts.udp_s = IDLE_S;
+	crew.config.timeouts.udp_s = crew.options.idle_s > 0 ? crew.options.idle_s : IDLE_S;
 	if (sl_settings_from_config(&crew.config, true, &diag, &crew.settings) != 0)
 		rig_die("the settings were refused");
 	crew.settings.checksums_partial = false;
@@ -224,6 +251,7 @@ static struct sl_reload *make_reload(void)
 	        .config = &crew.config,
 	        .workers = crew.options.workers,
 	        .tables = crew.options.tables,
+	        .patience_ms = 60000, /* a busy machine makes a push slow, not wrong */
 	};
 	struct sl_reload *reload;
 	struct sl_diag diag;
@@ -258,7 +286,7 @@ static void make_worker(unsigned id)
 		rig_die(err);
 	if (!crew.options.traffic)
 		return;
-	one->frames = aligned_alloc(FRAME_SLOT, ((size_t)crew.options.flows + 1) * FRAME_SLOT);
+	one->frames = aligned_alloc(FRAME_SLOT, ((size_t)crew.options.repeated + 1) * FRAME_SLOT);
 	if (one->frames == NULL)
 		rig_die("no memory for frames");
 }
@@ -269,6 +297,9 @@ struct sl_reload *crew_start(const struct crew_options *options)
 	unsigned lcore, id = 0;
 
 	crew.options = *options;
+	if (options->repeated == 0)
+		crew.options.repeated = options->flows;
+	pace_register();
 	prepare();
 	reload = make_reload();
 	for (unsigned i = 0; options->workers > 1 && i < options->workers; i++) {
@@ -298,9 +329,46 @@ void crew_open(unsigned flows)
 			usleep(1000);
 }
 
+/* No frame is under way any more. */
+static void quieten(void)
+{
+	atomic_store(&crew.sending, false);
+	usleep(20000);
+}
+
 void crew_send(bool on)
 {
-	atomic_store(&crew.sending, on);
+	quieten();
+	if (on)
+		for (unsigned i = 0; i < crew.options.workers; i++)
+			crew.one[i].pace.tsc_per_frame = 0;
+	atomic_store_explicit(&crew.sending, on, memory_order_release);
+}
+
+void crew_pace(double frames_per_second)
+{
+	quieten();
+	for (unsigned i = 0; i < crew.options.workers; i++)
+		pace_begin(&crew.one[i].pace, frames_per_second / crew.options.workers);
+	atomic_store_explicit(&crew.sending, true, memory_order_release);
+}
+
+void crew_paced(struct pace_figures *figures, uint64_t *lost)
+{
+	const struct pace *paces[SL_WORKERS_MAX];
+
+	*lost = 0;
+	for (unsigned i = 0; i < crew.options.workers; i++) {
+		paces[i] = &crew.one[i].pace;
+		*lost += crew.one[i].pace.lost;
+	}
+	pace_figures(paces, crew.options.workers, figures);
+}
+
+void crew_bypass(bool on)
+{
+	quieten();
+	atomic_store(&crew.idle_hands, on);
 }
 
 void crew_count(struct crew_counts *counts)
@@ -318,7 +386,37 @@ void crew_count(struct crew_counts *counts)
 		counts->made += stats->made[SL_PORT_SANDBOX] + stats->made[SL_PORT_UPLINK];
 		counts->flows += stats->flows;
 		counts->cut += stats->flows_cut;
+		counts->handed_over += stats->handed_over;
 	}
+}
+
+/* The second number of a thread's schedstat. */
+static uint64_t kept_waiting_ns(int thread)
+{
+	char path[64], text[128];
+	uint64_t ns = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", thread);
+	fd = open(path, O_RDONLY);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n > 0) {
+		text[n] = '\0';
+		sscanf(text, "%*u %" SCNu64, &ns);
+	}
+	if (fd >= 0)
+		close(fd);
+	return ns;
+}
+
+uint64_t crew_kept_waiting_ns(void)
+{
+	uint64_t ns = kept_waiting_ns((int)gettid());
+
+	for (unsigned i = 0; i < crew.options.workers; i++)
+		ns += kept_waiting_ns(atomic_load(&crew.one[i].thread));
+	return ns;
 }
 
 void crew_stop(void)

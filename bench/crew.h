@@ -8,13 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pace.h"
 #include "reload.h"
 
 struct crew_options {
 	unsigned workers;
-	unsigned vlans; /* what flows are spread over: 1 .. vlans */
-	unsigned flows; /* at most */
-	bool traffic;   /* frames are kept ready, so that they can be sent round and round */
+	unsigned vlans;    /* what flows are spread over: 1 .. vlans */
+	unsigned flows;    /* at most */
+	bool traffic;      /* frames are kept ready, so that they can be sent round and round */
+	unsigned repeated; /* only those of this many flows; 0: of all */
+	unsigned idle_s;   /* after which flows expire; 0: never while a bench runs */
+	bool anywhere;     /* every worker receives every sandbox's frames, and hands over */
 	struct sl_reload_tables tables;
 };
 
@@ -30,6 +34,7 @@ struct crew_counts {
 	uint64_t made; /* by the gateway itself: resets, refusals */
 	uint64_t flows;
 	uint64_t cut;
+	uint64_t handed_over; /* to the worker whose they are */
 };
 
 /*
@@ -47,7 +52,24 @@ void crew_open(unsigned flows);
 /* Sends the opened flows' packets round and round, or no more. */
 void crew_send(bool on);
 
+/*
+ * Sends them as they are due at this rate, for all workers together, and notes how long each took;
+ * until crew_send(false), after which the figures may be read.
+ */
+void crew_pace(double frames_per_second);
+void crew_paced(struct pace_figures *figures, uint64_t *lost);
+
+/* The lcores give frames back untouched, without the gateway; for comparison. */
+void crew_bypass(bool on);
+
 void crew_count(struct crew_counts *counts);
+
+/*
+ * Nanoseconds that this thread and all workers have been able to run, but had no CPU because the
+ * kernel gave it to somebody else. Before and after a push it tells whether the machine was in its
+ * way. 0 where the kernel does not say.
+ */
+uint64_t crew_kept_waiting_ns(void);
 
 /* Stops the workers and waits for them. The reload may be freed then. */
 void crew_stop(void);
