@@ -250,6 +250,10 @@ CUTS = {"whole": whole, "in-two": in_two, "in-two-backwards": in_two_backwards, 
 # What comes back.
 
 
+def whole_message(stream):
+    return len(stream) >= hello_size(stream)
+
+
 class Answers:
     """Reads a server's datagrams for one scripted connection."""
 
@@ -278,7 +282,5 @@ class Answers:
     def server_hello(self):
         """The server has put the whole hello together and answers it: a ServerHello, and packets
         that it can only seal with keys of the hello."""
-        self.until(lambda answers: answers.handshake)
-        stream = together(self.pieces)
-        assert stream[:1] == b"\2" and len(stream) >= hello_size(stream)
-        return stream
+        self.until(lambda answers: answers.handshake and whole_message(together(answers.pieces)))
+        assert together(self.pieces)[:1] == b"\2"

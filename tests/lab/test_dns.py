@@ -334,7 +334,7 @@ def test_truncated_answer_with_c_libraries(gateway, build, musl):
     gateway.allowed(build, "dns-allowed", name="sixty.example", proto="udp", dst=RESOLVER)
     assert len(lookup(build, "glibc", "sixty.example", musl)) == 60
     gateway.allowed(build, "dns-allowed", name="sixty.example", proto="tcp", dst=RESOLVER)
-    assert not gateway.events(vlan=101, verdict="deny", dst=RESOLVER)
+    assert not gateway.events(vlan=101, verdict="deny", dst=RESOLVER, dport=53)
     assert "sni=sixty.example" in build.https("sixty.example", "198.51.100.199").out
 
 
