@@ -19,7 +19,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,32 +91,28 @@ static uint64_t enforced_us(const struct sl_push *push)
 
 /* ---- Single sandboxes ---- */
 
-/* How often the machine took this thread's CPU away. */
-static long preempted(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_THREAD, &usage);
-	return usage.ru_nivcsw;
-}
+/* Below this the kernel has not been in a push's way. */
+#define UNDISTURBED_NS 20000
 
 struct series {
-	unsigned n;
-	uint64_t *us;
+	unsigned n, undisturbed;
+	uint64_t *us, *undisturbed_us;
 	uint64_t compile_us, wait_us, reclaim_us; /* sums */
 	struct sl_push slowest;
-	long slowest_preempted;
+	uint64_t slowest_kept_waiting_ns;
 };
 
-static void note(struct series *series, const struct sl_push *push, long taken_away)
+static void note(struct series *series, const struct sl_push *push, uint64_t kept_waiting_ns)
 {
 	series->us[series->n++] = enforced_us(push);
+	if (kept_waiting_ns < UNDISTURBED_NS)
+		series->undisturbed_us[series->undisturbed++] = enforced_us(push);
 	series->compile_us += push->compile_us;
 	series->wait_us += push->wait_us;
 	series->reclaim_us += push->reclaim_us;
 	if (enforced_us(push) >= enforced_us(&series->slowest)) {
 		series->slowest = *push;
-		series->slowest_preempted = taken_away;
+		series->slowest_kept_waiting_ns = kept_waiting_ns;
 	}
 }
 
@@ -128,19 +123,30 @@ static int order_times(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void print_times(uint64_t *us, unsigned n)
+{
+	qsort(us, n, sizeof(*us), order_times);
+	printf("\"pushes\": %u", n);
+	if (n > 0)
+		printf(", \"p50_us\": %" PRIu64 ", \"p99_us\": %" PRIu64 ", \"max_us\": %" PRIu64,
+		       us[n / 2], us[n * 99ul / 100], us[n - 1]);
+}
+
 static void print_series(const char *what, struct series *series)
 {
 	unsigned n = series->n;
 
-	qsort(series->us, n, sizeof(*series->us), order_times);
-	printf(", \"%s\": {\"pushes\": %u, \"p50_us\": %" PRIu64 ", \"p99_us\": %" PRIu64
-	       ", \"max_us\": %" PRIu64 ", \"mean_compile_us\": %" PRIu64
-	       ", \"mean_wait_us\": %" PRIu64 ", \"mean_reclaim_us\": %" PRIu64,
-	       what, n, series->us[n / 2], series->us[n * 99ul / 100], series->us[n - 1],
+	printf(", \"%s\": {", what);
+	print_times(series->us, n);
+	printf(", \"undisturbed\": {");
+	print_times(series->undisturbed_us, series->undisturbed);
+	printf("}, \"mean_compile_us\": %" PRIu64 ", \"mean_wait_us\": %" PRIu64
+	       ", \"mean_reclaim_us\": %" PRIu64,
 	       series->compile_us / n, series->wait_us / n, series->reclaim_us / n);
 	printf(", \"slowest\": {\"compile_us\": %" PRIu64 ", \"wait_us\": %" PRIu64
-	       ", \"preempted\": %ld}}",
-	       series->slowest.compile_us, series->slowest.wait_us, series->slowest_preempted);
+	       ", \"kept_waiting_us\": %" PRIu64 "}}",
+	       series->slowest.compile_us, series->slowest.wait_us,
+	       series->slowest_kept_waiting_ns / 1000);
 }
 
 /* Each push gives a sandbox patterns and prefixes that nobody has. Then all is as it was. */
@@ -148,26 +154,28 @@ static void measure_one(const char *what, unsigned patterns, unsigned prefixes)
 {
 	unsigned among = prefixes > 100 ? CHANGED_BIG : CHANGED_ONES;
 	unsigned n = prefixes > 100 ? opt.pushes / 10 + 1 : opt.pushes;
-	struct series series = {.us = calloc(n, sizeof(uint64_t))};
+	struct series series = {.us = calloc(n, sizeof(uint64_t)),
+	                        .undisturbed_us = calloc(n, sizeof(uint64_t))};
 
-	if (series.us == NULL)
+	if (series.us == NULL || series.undisturbed_us == NULL)
 		rig_die("no memory");
 	if (among > opt.fleet.sandboxes)
 		among = opt.fleet.sandboxes;
 	for (unsigned i = 0; i < n; i++) {
 		unsigned who = fleet_below(&fleet, among) * (opt.fleet.sandboxes / among);
 		struct sl_push push;
-		long before;
+		uint64_t before;
 
 		fleet_change(&fleet, who, patterns, prefixes);
 		if (opt.pause_us > 0)
 			usleep(opt.pause_us);
-		before = preempted();
+		before = crew_kept_waiting_ns();
 		push = push_one(who);
-		note(&series, &push, preempted() - before);
+		note(&series, &push, crew_kept_waiting_ns() - before);
 	}
 	print_series(what, &series);
 	free(series.us);
+	free(series.undisturbed_us);
 	for (unsigned i = 0; i < opt.fleet.sandboxes; i++)
 		fleet_restore(&fleet, i);
 	push_all(NULL);
