@@ -102,7 +102,8 @@ static void event_of_key(struct sl_event *event, const struct sl_key *key)
 
 static void event_of_packet(struct sl_event *event, const struct sl_pkt *pkt)
 {
-	if (pkt->l3 == SL_L3_IPV4 || pkt->l3 == SL_L3_IPV6) {
+	/* Of what is malformed the key may be unknown, though it is IP. */
+	if ((pkt->l3 == SL_L3_IPV4 || pkt->l3 == SL_L3_IPV6) && pkt->key.family != SL_FAMILY_NONE) {
 		event_of_key(event, &pkt->key);
 		if (pkt->fragment)
 			event->has_ports = 0;

@@ -50,6 +50,8 @@ class Refusals:
         mark = next(marks)
         self.raw.send(IP(src=self.raw.ip, dst=NOBODY) / UDP(sport=7, dport=mark))
         self.gateway.denied(self.raw.sandbox, "protected-subnet", dst=NOBODY, dport=mark)
+        if self.vlan != self.raw.sandbox.vlan:  # another worker may tell of it
+            wait_for(self.so_far, f"a refusal of VLAN {self.vlan}")
         return self.so_far(*keys)
 
 
@@ -115,7 +117,9 @@ def test_packets_that_lie(gateway, agent, case):
     with agent.raw() as raw:
         refused = Refusals(gateway, raw)
         raw.send(MALFORMED[case](raw))
-        assert refused() == [("malformed-packet",)]
+        told = refused("src", "proto")
+        assert told in ([("malformed-packet", None, None)], [("malformed-packet", raw.ip, "udp")],
+                        [("malformed-packet", raw.ip, "tcp")])
         assert_nothing_seen(agent, SMUGGLED)
 
 
@@ -488,8 +492,8 @@ FROM_OUTSIDE = {  # about the flow from port 4000 to 9999, if about any
     "to another address": ("no-flow", lambda raw: IP(src=OTHER, dst=raw.sandbox.ip) / ICMP(type=3, code=13)
                            / about(raw)),
     "redirect": ("no-flow", lambda raw: IP(src=OTHER, dst=raw.ip) / ICMP(type=5, code=1, gw=OTHER) / about(raw)),
-    "echo request": ("no-flow", lambda raw: IP(src=SERVER, dst=raw.ip) / ICMP(id=7) / LARGE),
-    "echo reply": ("no-flow", lambda raw: IP(src=SERVER, dst=raw.ip) / ICMP(type=0, id=7) / LARGE),
+    "echo request": ("no-flow", lambda raw: IP(src=SERVER, dst=raw.ip) / ICMP(id=99) / LARGE),
+    "echo reply": ("no-flow", lambda raw: IP(src=SERVER, dst=raw.ip) / ICMP(type=0, id=99) / LARGE),
     "router redirect": ("no-flow", lambda raw: IPv6(src=SERVER6, dst=raw.ip6) / ICMPv6ND_Redirect(tgt=SERVER6) / LARGE),
     "datagram": ("no-flow", lambda raw: IP(src=SERVER, dst=raw.ip) / UDP(sport=9999, dport=4001) / LARGE),
     "sctp": ("no-flow", lambda raw: IP(src=SERVER, dst=raw.ip, proto=132) / Raw(LARGE)),
