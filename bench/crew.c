@@ -29,8 +29,7 @@
 #include "sluice/worker.h"
 
 #define MBUFS      16383
-#define FRAME_SLOT 64      /* 60 bytes of frame */
-#define STRIDE     1000003 /* prime: frames are sent in an order that no cache foresees */
+#define FRAME_SLOT 64 /* 60 bytes of frame */
 #define START_US   1767225600000000u
 #define IDLE_S     (20u * 86400) /* flows stay, however long the bench runs */
 
@@ -40,7 +39,7 @@ struct one {
 	struct rte_ring *own;
 	unsigned next_flow; /* the next to be opened */
 	uint8_t *frames;    /* of the flows of its sandboxes, a slot each; NULL without traffic */
-	unsigned frame_count, next_frame;
+	unsigned frame_count, next_frame, stride;
 	_Atomic uint64_t given, sent;
 	atomic_uint opened; /* flows up to here are open */
 	atomic_int thread;  /* its id, once it runs */
@@ -103,6 +102,28 @@ static uint16_t open_flows(struct one *one, unsigned to, struct rte_mbuf **pkts,
 	return n;
 }
 
+static bool share_a_factor(unsigned a, unsigned b)
+{
+	while (b != 0) {
+		unsigned rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a > 1;
+}
+
+/* Visits each frame once in a round, and no two neighbours after each other: in the order in which
+ * flows were opened their memory would be read in a line, as no real traffic does. */
+static unsigned choose_stride(unsigned count)
+{
+	unsigned stride = (unsigned)(count * 0.618) + 1;
+
+	while (share_a_factor(count, stride))
+		stride++;
+	return stride;
+}
+
 static uint16_t repeat(struct one *one, struct rte_mbuf **pkts, uint16_t n)
 {
 	bool paced = one->pace.tsc_per_frame > 0;
@@ -111,10 +132,12 @@ static uint16_t repeat(struct one *one, struct rte_mbuf **pkts, uint16_t n)
 		n = pace_take(&one->pace, n);
 	if (n == 0 || rte_pktmbuf_alloc_bulk(crew.pool, pkts, n) != 0)
 		return 0;
+	if (one->stride == 0)
+		one->stride = choose_stride(one->frame_count);
 	for (uint16_t i = 0; i < n; i++) {
 		const uint8_t *frame = one->frames + (size_t)one->next_frame * FRAME_SLOT;
 
-		one->next_frame = (one->next_frame + STRIDE) % one->frame_count;
+		one->next_frame = (one->next_frame + one->stride) % one->frame_count;
 		rte_prefetch0(one->frames + (size_t)one->next_frame * FRAME_SLOT);
 		pkts[i]->data_len = FRAME_SLOT - 4;
 		pkts[i]->pkt_len = FRAME_SLOT - 4;
