@@ -12,12 +12,17 @@ SCENARIOS = [
     ("established, 10k flows", ["--flows", "10000"]),
     ("established, 100k flows", ["--flows", "100000"]),
     ("established, 1M flows", ["--flows", "1000000"]),
+    ("established, 943k flows, table 90 % full", ["--flows", "943000", "--fill", "90"]),
     ("established, 10k flows, IPv6", ["--flows", "10000", "--ipv6"]),
     ("established, 10k flows, IMIX", ["--flows", "10000", "--imix"]),
     ("established, 10k flows, 4,094 sandboxes", ["--flows", "10000", "--sandboxes", "4094"]),
+    ("established, allow-all", ["--scenario", "allow-all"]),
+    ("a third each allow-all, deny-all, custom", ["--scenario", "mix"]),
     ("refused: unknown VLAN", ["--scenario", "unknown"]),
     ("refused: deny-all", ["--scenario", "deny-all"]),
     ("refused: subnet", ["--scenario", "subnet-denied"]),
+    ("refused: deny-all, events on", ["--scenario", "deny-all", "--events"]),
+    ("refused: subnet, events on", ["--scenario", "subnet-denied", "--events"]),
 ]
 
 
@@ -32,6 +37,10 @@ def pipeline(runs):
         print(f"{title:42} " + " ".join(f"{row[f]['mpps']:6.1f} {row[f]['cycles']:5.0f} cy"
                                         for f in ("io", "bare", "sluice")) + f" {row['ratio']:6.2f}",
               flush=True)
+    stages = list(rows[0]["stages"])
+    print(f"\n{'where sluice spends them':42} " + " ".join(f"{stage:>7}" for stage in stages))
+    for row in rows:
+        print(f"{row['title']:42} " + " ".join(f"{row['stages'][stage]:7.1f}" for stage in stages))
     print("\nMpps and cycles (TSC) a packet; ratio: sluice's cycles over the bare lookup's\n")
     return rows
 
@@ -42,8 +51,8 @@ def testpmd(mode, runs):
     with tempfile.TemporaryDirectory() as folder:
         capture = pathlib.Path(folder) / "frames.pcap"
         subprocess.run([machine.BUILD / "bench_pipeline", "--write", capture], check=True)
-        memory = [] if machine.has_hugepages() else ["--no-huge", "-m", "2048"]
-        argv = ["dpdk-testpmd", "--no-pci", "--in-memory", "--no-telemetry", "--iova-mode=va", *memory,
+        memory = ["--in-memory"] if machine.has_hugepages() else ["--no-shconf", "--no-huge", "-m", "2048"]
+        argv = ["dpdk-testpmd", "--no-pci", "--no-telemetry", "--iova-mode=va", *memory,
                 "--lcores=0@0,1@0", f"--vdev=net_pcap0,rx_pcap={capture},infinite_rx=1",
                 "--vdev=net_null0,no-rx=1", "--", f"--forward-mode={mode}", "--auto-start",
                 "--total-num-mbufs=65536", "--stats-period=1", "--burst=32", "--no-flush-rx"]
@@ -64,8 +73,10 @@ def testpmd(mode, runs):
 def judge():
     """New connections a second."""
     rows = machine.run_json("bench_judge", "--json", env=machine.without_hugepages())
+    full = machine.run_json("bench_judge", "--json", "--full", env=machine.without_hugepages())[0]
+    rows.append({**full, "script": "udp, table 90 % full"})
     for row in rows:
-        print(f"new {row['script']:4} connections, one core: {row['per_second']:10,.0f} a second "
+        print(f"new connections, one core, {row['script'] + ':':22} {row['per_second']:10,.0f} a second "
               f"({row['min']:,.0f} to {row['max']:,.0f})")
     return rows
 

@@ -35,7 +35,7 @@
 
 struct options {
 	const char *scenario, *write;
-	unsigned flows, vlans, runs, prefixes;
+	unsigned flows, vlans, runs, prefixes, fill;
 	double seconds;
 	bool ipv6, imix, memory, json, events;
 };
@@ -336,6 +336,7 @@ static void parse_options(int argc, char **argv, struct options *options)
 	        {"runs", required_argument, NULL, 'r'},
 	        {"seconds", required_argument, NULL, 't'},
 	        {"prefixes", required_argument, NULL, 'p'},
+	        {"fill", required_argument, NULL, 'l'},
 	        {"ipv6", no_argument, NULL, '6'},
 	        {"imix", no_argument, NULL, 'i'},
 	        {"memory", no_argument, NULL, 'm'},
@@ -372,6 +373,9 @@ static void parse_options(int argc, char **argv, struct options *options)
 		case 'p':
 			options->prefixes = (unsigned)atoi(optarg);
 			break;
+		case 'l':
+			options->fill = (unsigned)atoi(optarg);
+			break;
 		case '6':
 			options->ipv6 = true;
 			break;
@@ -391,14 +395,16 @@ static void parse_options(int argc, char **argv, struct options *options)
 			options->events = true;
 			break;
 		default:
-			rig_die("usage: bench_pipeline [--scenario established|deny-all|unknown|"
-			        "subnet-denied] [--flows N] [--sandboxes N] [--runs N] [--seconds "
+			rig_die("usage: bench_pipeline [--scenario "
+			        "established|allow-all|deny-all|mix|"
+			        "unknown|subnet-denied] [--fill PERCENT] [--flows N] [--sandboxes "
+			        "N] [--runs N] [--seconds "
 			        "S] "
 			        "[--prefixes N] [--ipv6] [--imix] [--memory] [--events] [--json]");
 		}
 	}
-	if (options->runs == 0 || options->runs > 64 || options->flows == 0)
-		rig_die("1 to 64 runs, at least one flow");
+	if (options->runs == 0 || options->runs > 64 || options->flows == 0 || options->fill > 100)
+		rig_die("1 to 64 runs, at least one flow, at most 100 % full");
 }
 
 static void start_eal(const char *capture)
@@ -406,7 +412,6 @@ static void start_eal(const char *capture)
 	char pcap[256];
 	const char *args[13] = {"bench",
 	                        "--no-pci",
-	                        "--in-memory",
 	                        "--no-telemetry",
 	                        "--iova-mode=va",
 	                        "--lcores=0",
@@ -414,20 +419,24 @@ static void start_eal(const char *capture)
 	                        "--log-level=*:error",
 	                        "--vdev=net_null0,no-rx=1",
 	                        pcap};
-	int n = 10;
+	int n = 9;
 
 	snprintf(pcap, sizeof(pcap), "--vdev=net_pcap0,rx_pcap=%s,infinite_rx=1", capture);
 	if (access("/sys/kernel/mm/hugepages/hugepages-2048kB", R_OK) != 0 ||
 	    getenv("BENCH_NO_HUGE") != NULL) {
+		args[n++] = "--no-shconf"; /* what --in-memory implies; that excludes --no-huge */
 		args[n++] = "--no-huge";
 		args[n++] = "-m4096";
+	} else {
+		args[n++] = "--in-memory";
 	}
 	if (rte_eal_init(n, (char **)(uintptr_t)args) < 0)
 		rig_die("no EAL (are there hugepages? echo 512 > /proc/sys/vm/nr_hugepages, or set "
 		        "BENCH_NO_HUGE=1)");
 }
 
-/* What the frames of a scenario end as. Without this a bench may time something else. */
+/* What the frames of a scenario end as (NONE: a mix). Without this a bench may time something else.
+ */
 static enum sl_reason choose_frames(struct bench *bench, const char **mode)
 {
 	const struct options *options = &bench->source.options;
@@ -455,6 +464,10 @@ static enum sl_reason choose_frames(struct bench *bench, const char **mode)
 			rig_die("subnet-denied needs at least 256 prefixes");
 		return SL_REASON_SUBNET_DENIED;
 	}
+	if (strcmp(options->scenario, "mix") == 0) {
+		*mode = "mix";
+		return SL_REASON_NONE;
+	}
 	if (strcmp(options->scenario, "allow-all") == 0) {
 		*mode = "allow-all";
 		return SL_REASON_ALLOW_ALL;
@@ -469,6 +482,10 @@ static void check_reason(const struct bench *bench, enum sl_reason reason)
 	const struct sl_stats *stats = sl_worker_stats(bench->rig.worker);
 	uint64_t counted = sl_stats_reason(stats, reason);
 
+	if (reason == SL_REASON_NONE) /* a mix of the three modes */
+		counted = sl_stats_reason(stats, SL_REASON_ALLOW_ALL) +
+		          sl_stats_reason(stats, SL_REASON_DENY_ALL) +
+		          sl_stats_reason(stats, SL_REASON_SUBNET_ALLOWED);
 	if (counted == 0 || counted != stats->rx[SL_PORT_SANDBOX])
 		rig_die("the packets did not all end as the scenario says");
 }
@@ -513,14 +530,17 @@ int main(int argc, char **argv)
 	bench.rx = options->memory ? memory_rx : pcap_rx;
 	bench.bare = bare_create(options->flows);
 	policy = frames_policy(options->vlans, mode, options->prefixes);
-	rig_create(&bench.rig, &(struct rig_options){
-	                               .policy = policy,
-	                               .pool = bench.source.pool,
-	                               .port = {{bench.rx, null_tx, &bench.source},
-	                                        {NULL, null_tx, &bench.source}},
-	                               .flows = options->flows * 2,
-	                               .events = options->events,
-	                       });
+	rig_create(&bench.rig,
+	           &(struct rig_options){
+	                   .policy = policy,
+	                   .pool = bench.source.pool,
+	                   .port = {{bench.rx, null_tx, &bench.source},
+	                            {NULL, null_tx, &bench.source}},
+	                   .flows = options->flows * 2,
+	                   .flows_exactly =
+	                           options->fill == 0 ? 0 : options->flows * 100u / options->fill,
+	                   .events = options->events,
+	           });
 	for (unsigned run = 0; run < options->runs; run++)
 		for (int f = 0; f < FORWARDERS; f++)
 			results[f][run] = measure(&bench, (enum forwarder)f, options->seconds);
