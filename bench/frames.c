@@ -170,11 +170,14 @@ char *frames_policy(unsigned vlans, const char *mode, unsigned prefixes)
 	}
 	append(&text, &len, "]}}\nsandboxes:\n");
 	for (unsigned vlan = 1; vlan <= vlans; vlan++) {
+		static const char *const mix[] = {"allow-all", "deny-all", "custom"};
+		const char *is = strcmp(mode, "mix") == 0 ? mix[vlan % 3] : mode;
+
 		snprintf(line, sizeof(line), "  - {vlan: %u%s%s}\n", vlan,
-		         strcmp(mode, "allow-all") == 0 ? "" : ", policy: ",
-		         strcmp(mode, "allow-all") == 0 ? ""
-		         : strcmp(mode, "custom") == 0  ? "bench"
-		                                        : mode);
+		         strcmp(is, "allow-all") == 0 ? "" : ", policy: ",
+		         strcmp(is, "allow-all") == 0 ? ""
+		         : strcmp(is, "custom") == 0  ? "bench"
+		                                      : is);
 		append(&text, &len, line);
 	}
 	return text;

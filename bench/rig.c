@@ -71,8 +71,11 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 	rig->start_tsc = rte_rdtsc();
 	rig->us_per_tsc = (uint64_t)((double)(1ull << 32) * 1e6 / (double)rte_get_tsc_hz());
 	sl_config_init_replay(&rig->config);
-	rig->config.limits.flows = RTE_MAX(options->flows, 1u << 20);
+	rig->config.limits.flows = options->flows_exactly != 0 ? options->flows_exactly
+	                                                       : RTE_MAX(options->flows, 1u << 20);
 	rig->config.limits.flows_per_sandbox = rig->config.limits.flows;
+	if (options->idle_s > 0)
+		rig->config.timeouts.udp_s = rig->config.timeouts.tcp_opening_s = options->idle_s;
 	if (sl_settings_from_config(&rig->config, true, &diag, &rig->settings) != 0)
 		rig_die("the settings were refused");
 	rig->settings.checksums_partial = false;
