@@ -351,6 +351,7 @@ static int print_totals(const struct run *run)
 
 	sl_workers_totals(run->workers, &totals);
 	sl_totals_print(&totals, true, stdout);
+	sl_totals_print_stages(&totals, stdout);
 	fflush(stdout);
 	if (sl_totals_balance(&totals))
 		return 0;

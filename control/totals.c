@@ -29,6 +29,9 @@ void sl_totals_add(struct sl_totals *totals, const struct sl_stats *stats)
 	totals->handover_lost += stats->handover_lost;
 	totals->answers_suppressed += stats->answers_suppressed;
 	totals->events_suppressed += stats->events_suppressed;
+	for (int stage = 0; stage < SL_STAGE_COUNT; stage++)
+		totals->stages.tsc[stage] += stats->stages.tsc[stage];
+	totals->stages.packets += stats->stages.packets;
 }
 
 bool sl_totals_balance(const struct sl_totals *totals)
@@ -48,6 +51,15 @@ void sl_totals_print(const struct sl_totals *totals, bool with_held, FILE *out)
 		if (totals->reason[r] != 0)
 			fprintf(out, "reason %s %" PRIu64 "\n", sl_reason_name((enum sl_reason)r),
 			        totals->reason[r]);
+}
+
+void sl_totals_print_stages(const struct sl_totals *totals, FILE *out)
+{
+	const struct sl_stages *stages = &totals->stages;
+
+	for (int stage = 0; stage < SL_STAGE_COUNT && stages->packets > 0; stage++)
+		fprintf(out, "cycles %s %.1f\n", sl_stage_name((enum sl_stage)stage),
+		        (double)stages->tsc[stage] / (double)stages->packets);
 }
 
 void sl_totals_print_json(const struct sl_totals *totals, FILE *out)

@@ -23,6 +23,7 @@ struct sl_totals {
 	uint64_t handover_lost;
 	uint64_t answers_suppressed;
 	uint64_t events_suppressed;
+	struct sl_stages stages;
 };
 
 /* Adds one worker's counters. Any thread, also while the worker runs (then a little uneven). */
@@ -40,7 +41,13 @@ bool sl_totals_balance(const struct sl_totals *totals);
  */
 void sl_totals_print(const struct sl_totals *totals, bool with_held, FILE *out);
 
-/* Prints the same and what the gateway made as one JSON object on one line. */
+/*
+ * Prints "cycles STAGE N.N" for each stage of a turn: TSC cycles for each packet that was received,
+ * of the turns that were timed (one in SL_STAGES_EVERY). Nothing if none was.
+ */
+void sl_totals_print_stages(const struct sl_totals *totals, FILE *out);
+
+/* Prints the counters and what the gateway made as one JSON object on one line. */
 void sl_totals_print_json(const struct sl_totals *totals, FILE *out);
 
 #endif

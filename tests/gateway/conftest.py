@@ -77,9 +77,9 @@ class Gateway:
     def said(self):
         return self.log.read_text()
 
-    def await_log(self, pattern, count=1):
+    def await_log(self, pattern, count=1, patience=PATIENCE):
         """Waits until the log has that many matches; returns the last."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while True:
             ended = self.process.poll() is not None
             found = list(re.finditer(pattern, self.said()))
@@ -89,8 +89,8 @@ class Gateway:
             assert time.monotonic() < end, f"it never said {pattern!r}:\n{self.said()}"
             time.sleep(0.01)
 
-    def generation(self, number):
-        return self.await_log(rf"policy generation {number} enforced")
+    def generation(self, number, patience=PATIENCE):
+        return self.await_log(rf"policy generation {number} enforced", patience=patience)
 
     def never_says(self, pattern, seconds=0.5):
         time.sleep(seconds)
@@ -116,7 +116,8 @@ class Gateway:
         out, _ = self.process.communicate(timeout=PATIENCE)
         assert "Sanitizer" not in self.said() and "runtime error" not in self.said(), self.said()
         assert self.process.returncode == code, self.said()
-        return counters(out or "")
+        self.printed = out or ""
+        return counters(self.printed)
 
     def left(self, port):
         """Frames that left by a port, whichever worker sent them; the file is whole after the end."""
