@@ -413,33 +413,46 @@ void crew_count(struct crew_counts *counts)
 	}
 }
 
-/* The second number of a thread's schedstat. */
-static uint64_t kept_waiting_ns(int thread)
+/* What the kernel knows of a thread: how long it ran, how long it could have run. */
+static void read_schedstat(int thread, uint64_t *ran_ns, uint64_t *kept_waiting_ns)
 {
 	char path[64], text[128];
-	uint64_t ns = 0;
 	ssize_t n;
 	int fd;
 
+	*ran_ns = *kept_waiting_ns = 0;
 	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", thread);
 	fd = open(path, O_RDONLY);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (n > 0) {
 		text[n] = '\0';
-		sscanf(text, "%*u %" SCNu64, &ns);
+		sscanf(text, "%" SCNu64 " %" SCNu64, ran_ns, kept_waiting_ns);
 	}
 	if (fd >= 0)
 		close(fd);
-	return ns;
 }
 
 uint64_t crew_kept_waiting_ns(void)
 {
-	uint64_t ns = kept_waiting_ns((int)gettid());
+	uint64_t ran_ns, ns, sum;
 
-	for (unsigned i = 0; i < crew.options.workers; i++)
-		ns += kept_waiting_ns(atomic_load(&crew.one[i].thread));
-	return ns;
+	read_schedstat((int)gettid(), &ran_ns, &sum);
+	for (unsigned i = 0; i < crew.options.workers; i++) {
+		read_schedstat(atomic_load(&crew.one[i].thread), &ran_ns, &ns);
+		sum += ns;
+	}
+	return sum;
+}
+
+uint64_t crew_ran_ns(void)
+{
+	uint64_t ns, kept_waiting_ns, sum = 0;
+
+	for (unsigned i = 0; i < crew.options.workers; i++) {
+		read_schedstat(atomic_load(&crew.one[i].thread), &ns, &kept_waiting_ns);
+		sum += ns;
+	}
+	return sum;
 }
 
 void crew_stop(void)

@@ -71,6 +71,9 @@ void crew_count(struct crew_counts *counts);
  */
 uint64_t crew_kept_waiting_ns(void);
 
+/* Nanoseconds that the workers have run on a CPU; 0 where the kernel does not say. */
+uint64_t crew_ran_ns(void);
+
 /* Stops the workers and waits for them. The reload may be freed then. */
 void crew_stop(void);
 
