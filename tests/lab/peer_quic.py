@@ -169,8 +169,8 @@ class Translator(Forwarder):
     def turn(state, data, old, new, server):
         out = b""
         for packet in packets_of(data):
+            origin = state.setdefault("origin", packet.dcid)  # of all keys, in whatever version
             if packet.version == old and packet.kind == INITIAL:
-                origin = state.setdefault("origin", packet.dcid)
                 number, payload = packet.open(Keys(old, origin, server))
                 out += again(packet, Keys(new, origin, server), new, payload, number)
             elif packet.version == old:

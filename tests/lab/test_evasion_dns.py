@@ -32,7 +32,7 @@ def gateway(world):
           - {{vlan: 102, name: agent}}
           - {{vlan: 103, name: probe, policy: {policy}}}
         """, dns={"resolvers": [RESOLVER, RESOLVER6, SCRIPTED_RESOLVER], "pin-grace": GRACE, "strip-ech": False},
-        timeouts={"dns": PATIENCE}, limits={"pins-per-sandbox": 70})
+        timeouts={"dns": PATIENCE}, inspect={"hello-timeout": 2}, limits={"pins-per-sandbox": 70})
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,10 @@ def assert_open(gateway, sandbox, name, at):
 
 
 def is_closed(sandbox, at, port=443):
-    """True if a SYN is refused at once."""
+    """True if a SYN is refused at once. A reset ends what was opened, so that nobody waits for its hello."""
     try:
-        sandbox.talk(at, port).close()
+        with sandbox.talk(at, port) as opened:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     except ConnectionRefusedError:
         return True
     return False
@@ -399,6 +400,15 @@ def test_what_is_no_dns_over_tcp(gateway, build, data):
         connection.send(data)
         connection.await_reset()
         gateway.denied(build, "malformed-dns", sport=connection.sport, dst=RESOLVER, proto="tcp")
+    assert build.payload_to(RESOLVER) == b""
+
+
+def test_query_over_tcp_that_stalls(gateway, build):
+    with build.raw() as raw:
+        connection = raw.connect(RESOLVER, 53)
+        connection.send(framed(asking(ALLOWED, 1))[:-1])
+        connection.await_reset()
+        gateway.denied(build, "hello-timeout", sport=connection.sport, dst=RESOLVER)
     assert build.payload_to(RESOLVER) == b""
 
 

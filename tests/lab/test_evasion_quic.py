@@ -19,14 +19,14 @@ __all__ = ["build"]  # a fixture
 
 PLAIN, RETRYING, CHOOSY, PREFERRING, SCRIPTED = 443, 4433, 4437, 4436, 4435
 ELSEWHERE = "198.51.100.30"  # no name has this address
-ALSO_ALLOWED = "github.com"
+ALSO_ALLOWED = "neighbour.example"  # and at the same address
 
 
 @pytest.fixture(scope="module")
 def gateway(world):
     yield from shared_gateway(world, """
         sandboxes:
-          - {vlan: 101, name: build, policy: {allow: [registry.npmjs.org, github.com]}}
+          - {vlan: 101, name: build, policy: {allow: [registry.npmjs.org, neighbour.example]}}
           - {vlan: 102, name: agent}
           - {vlan: 103, name: probe, policy: {allow: [registry.npmjs.org]}}
         """, inspect={"hello-timeout": 2})
@@ -34,6 +34,7 @@ def gateway(world):
 
 @pytest.fixture(scope="module", autouse=True)
 def servers(gateway):
+    assert gateway.lab[101].dig(ALSO_ALLOWED).data == [SERVER]
     internet = gateway.lab.internet
     started = [internet.quic_server(SERVER),
                internet.quic_server(SERVER, RETRYING, "--validate-addr"),
@@ -102,6 +103,12 @@ class Client:
         self.send(*connection.datagrams(hello[1], -(-len(hello[1]) // 1100)))
         self.assert_answered(connection)
         return connection
+
+
+def can_handshake(sandbox, hellos):
+    with Client(sandbox) as client, contextlib.suppress(OSError):
+        client.socket.settimeout(1)
+        return client.handshake(hellos[ALLOWED])
 
 
 def lie(hello):
@@ -314,6 +321,24 @@ def test_hello_that_hides_behind_the_verdict(gateway, build, hellos, kind):
             assert_denied(gateway, client, "malformed-quic", left=before)
 
 
+@pytest.mark.parametrize("second", [ALLOWED, ALSO_ALLOWED])
+def test_parts_of_two_hellos_with_one_id(gateway, build, hellos, second):
+    """A server knows a connection by its ID, whatever port it comes from, so it would put parts of two
+    allowed hellos together to a third. The twin says the same hello from both ports."""
+    scid, hello = hellos[ALLOWED]
+    with lossy(build, SERVER), Client(build) as one, Client(build) as two:
+        connection = Connection(scid=scid)
+        one.send(*connection.datagrams(hello, 2))
+        gateway.allowed(build, "domain-allowed", sport=one.sport)
+        two.send(*Connection(scid=scid, dcid=connection.dcid).datagrams(hellos[second][1], 2))
+        if second == ALLOWED:
+            gateway.allowed(build, "domain-allowed", sport=two.sport)
+        else:
+            gateway.denied(build, "malformed-quic", sport=two.sport)
+            assert udp_out(build, sport=two.sport) == []
+        assert len(udp_out(build, sport=one.sport)) == 2
+
+
 # What the server may ask for: another address token, another key share.
 
 
@@ -450,9 +475,22 @@ def test_flood_of_initials(gateway, build, hellos):
     gateway.denied(build, "malformed-quic", sport=6000)
     assert udp_out(build, sport=6000) == []
 
-    def served():
-        with Client(build) as client, contextlib.suppress(OSError):
-            client.socket.settimeout(1)
-            return client.handshake(hellos[ALLOWED])
+    wait_for(lambda: can_handshake(build, hellos), "the flood to be forgotten")
 
-    wait_for(served, "the flood to be forgotten")
+
+def test_memory_filled_with_halves_of_hellos(gateway, build, hellos):
+    """A sandbox may hold so much and no more. Nothing of it leaves, others go on, and so does it later."""
+    probe = clean(gateway.lab[103])
+    assert probe.dig(ALLOWED).status == "NOERROR"
+    half = Connection(scid=hellos[ALLOWED][0]).datagrams(hellos[ALLOWED][1], 2)[0]
+
+    def fill():
+        for _ in range(200):
+            with Client(build) as client:
+                client.socket.send(half)
+        return gateway.events(vlan=101, reason="hold-limit")
+
+    wait_for(fill, "the limit of what a sandbox may hold")
+    run_client(probe)
+    assert udp_out(build) == []
+    wait_for(lambda: can_handshake(build, hellos), "what is on hold to be dropped")

@@ -15,6 +15,7 @@ UNLISTED = "exfil.example"  # at the address that is pinned as well, see the zon
 LOOPBACK = ("127.0.0.2", 443)
 RETRYING = 4433  # the port of a server that validates addresses
 PLAIN, TRANSLATED = 443, 4434
+NEWER = 4438  # and of one that would rather speak version 2
 # What a post-quantum key share makes of a hello, with what Debian's client has: a finite field's.
 LARGE = "--groups=-GROUP-ALL:+GROUP-FFDHE8192:+GROUP-X25519"
 
@@ -34,7 +35,8 @@ def gateway(world):
 def servers(gateway):
     internet = gateway.lab.internet
     started = [internet.quic_server(SERVER), internet.quic_server(SERVER6),
-               internet.quic_server(SERVER, RETRYING, "--validate-addr")]
+               internet.quic_server(SERVER, RETRYING, "--validate-addr"),
+               internet.quic_server(SERVER, NEWER, "--preferred-versions=v2draft")]
     yield internet
     for server in started:
         server.kill()
@@ -171,8 +173,23 @@ def test_version_two(gateway, build):
             to_draft(internet.host, wire, internet.host, (SERVER, PLAIN), ("198.51.100.11", 0)):
         assert_fetched(fetch(build, ALLOWED, PLAIN, "-v", "v2draft"))
     gateway.allowed(build, "domain-allowed", name=ALLOWED, via="quic", dport=TRANSLATED)
-    versions = {packet.version for frame in build.packets_to(SERVER) for packet in packets_of(frame[42:])}
-    assert V2 in versions and V1 not in versions
+    assert versions_out(build) == {V2}
+
+
+def test_server_that_prefers_version_two(gateway, build):
+    """The client begins with version 1; the server answers in version 2 at once (RFC 9368)."""
+    internet = gateway.lab.internet
+    wire = (SERVER, TRANSLATED)
+    with living_at(build, ALLOWED, LOOPBACK[0]), to_rfc(build.space, LOOPBACK, build.space, wire), \
+            to_draft(internet.host, wire, internet.host, (SERVER, NEWER), ("198.51.100.11", 0)):
+        assert_fetched(fetch(build, ALLOWED, PLAIN, "--other-versions", "v2draft,v1"))
+    gateway.allowed(build, "domain-allowed", name=ALLOWED, via="quic", dport=TRANSLATED)
+    assert versions_out(build) == {V1, V2}
+
+
+def versions_out(sandbox):
+    return {packet.version for frame in sandbox.packets_to(SERVER) for packet in packets_of(frame[42:])
+            if packet.kind}
 
 
 def test_honest_clients_are_not_taken_for_liars(gateway, build):
