@@ -31,8 +31,11 @@ def dpdk_version():
 def describe():
     """What stands in every file of results."""
     model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    commit = subprocess.run(["git", "-c", "safe.directory=*", "rev-parse", "--short", "HEAD"], cwd=ROOT,
-                            capture_output=True, text=True).stdout.strip()
+    git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "bench/*.[ch]", "control", "dataplane",
+                              "include"], capture_output=True, check=False).returncode
+    commit += "-changed" if changed else ""
     return {"cpu": model.group(1) if model else platform.machine(), "kernel": platform.release(),
             "cores": os.cpu_count(), "dpdk": dpdk_version(), "commit": commit,
             "hugepages": free_hugepages()}

@@ -20,7 +20,7 @@ def verdict(row):
 
 
 def run(where, quick):
-    huge = ["--huge"] if machine.free_hugepages() >= 900 else []
+    huge = ["--huge"] if machine.free_hugepages() >= 650 else []
     slices = ["--slices", 4, "--slice-ms", 500] if quick else ["--slices", 10, "--slice-ms", 1000]
     rows = []
     print(f"\n{'1,000 pushes a second, 4,094 sandboxes':40} {'calm':>7} {'storm':>7} {'cost':>7} {'of CPU':>7} {'pushes':>7} "
