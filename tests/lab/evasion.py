@@ -22,12 +22,21 @@ POLICY = """
     """
 
 
-def shared_gateway(world, policy=POLICY, **options):
-    """For a fixture of a module: a gateway that serves all its tests, and whose books add up at the end."""
-    world.reset()
+def start(world, policy=POLICY, **options):
+    """A gateway whose build has asked for its name. What servers still want to say to connections of
+    earlier tests, their last reset included, shall not be heard by it."""
+    assert world.internet.host.run("ss", "-tK", "state", "connected").ok
+    world[101].forget_neighbours()
     gateway = world.start(policy, **options)
     for kind in ("A", "AAAA"):
         assert world[101].dig(ALLOWED, kind).status == "NOERROR"
+    return gateway
+
+
+def shared_gateway(world, policy=POLICY, **options):
+    """For a fixture of a module: a gateway that serves all its tests, and whose books add up at the end."""
+    world.reset()
+    gateway = start(world, policy, **options)
     yield gateway
     counters = gateway.stop()
     assert counters["packets"] == counters["forwarded"] + counters["dropped"] + counters.get("held", 0)
@@ -100,6 +109,39 @@ def hello_with(*extensions):
     body = (b"\x03\x03" + bytes(range(32)) + b"\0" + sized(2, suites) + b"\x01\0"
             + sized(2, b"".join(extensions) + groups + formats + signatures))
     return record(22, b"\x01" + sized(3, body))
+
+
+def message_of(size, name=ALLOWED):
+    """A ClientHello of this many bytes, in as few records as may be."""
+    padding = lambda count: b"\0\x15" + sized(2, bytes(count))  # noqa: E731 (RFC 7685)
+    bare = len(hello_with(server_name(name.encode()), padding(0))) - 5
+    message = hello_with(server_name(name.encode()), padding(size - bare))[5:]
+    assert len(message) == size
+    return b"".join(record(22, message[at:at + 16000]) for at in range(0, size, 16000))
+
+
+# What a browser sends today: values that nobody knows (GREASE, RFC 8701), an X25519MLKEM768 key share,
+# an encrypted_client_hello that is none.
+
+ECH = b"\xfe\x0d" + sized(2, b"\0\0\1\0\1\x2a" + sized(2, bytes(range(32))) + sized(2, bytes(144)))
+
+
+def browser_hello(name, name_last=False):
+    shares = b"\x2a\x2a\0\1\0" + b"\x11\xec" + sized(2, bytes(1184) + bytes(range(32))) \
+        + b"\0\x1d" + sized(2, bytes(range(1, 33)))
+    extensions = [
+        b"\x1a\x1a\0\0", b"\0\x17\0\0", b"\xff\x01\0\1\0", b"\0\x23\0\0", b"\0\x12\0\0", b"\0\x05\0\5\1\0\0\0\0",
+        b"\0\x0a" + sized(2, sized(2, bytes.fromhex("2a2a11ec001d00170018"))), b"\0\x0b\0\2\1\0",
+        b"\0\x10" + sized(2, sized(2, b"\2h2\x08http/1.1")),
+        b"\0\x0d" + sized(2, sized(2, bytes.fromhex("04030804040105030805050108060601"))),
+        b"\0\x33" + sized(2, sized(2, shares)), b"\0\x2d\0\2\1\1",
+        b"\0\x2b" + sized(2, sized(1, bytes.fromhex("3a3a03040303"))), b"\0\x1b\0\3\2\0\2",
+        b"\x44\x69" + sized(2, sized(2, b"\2h2")), ECH, b"\x4a\x4a\0\1\0"]
+    extensions.insert(len(extensions) if name_last else 1, server_name(name.encode()))
+    suites = bytes.fromhex("5a5a130113021303c02bc02fc02cc030cca9cca8")
+    body = (b"\x03\x03" + bytes(range(32)) + sized(1, bytes(range(32))) + sized(2, suites) + b"\1\0"
+            + sized(2, b"".join(extensions)))
+    return record(22, b"\1" + sized(3, body))
 
 
 @pytest.fixture(scope="module")

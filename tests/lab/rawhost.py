@@ -304,6 +304,7 @@ class TlsClient:
         end = time.monotonic() + 10
         step, answer = self.tls.do_handshake, b""
         while time.monotonic() < end:
+            wanting = False
             try:
                 done = step()
                 if step == self.tls.do_handshake:
@@ -312,17 +313,18 @@ class TlsClient:
                 else:
                     answer += done
             except ssl.SSLWantReadError:
-                pass
+                wanting = True
             except ssl.SSLZeroReturnError:
                 return answer.decode()
             if waiting := self.outward.read():
                 connection.send(waiting)
-            elif len(connection.stream) == used:
+            elif wanting and len(connection.stream) == used:
                 if connection.reset or connection.finished:
                     return answer.decode()
                 connection.await_bytes(used + 1)
-            self.inward.write(connection.stream[used:])
-            used = len(connection.stream)
+            came = connection.stream[used:]  # once: the recorder adds to it
+            used += len(came)
+            self.inward.write(came)
         raise AssertionError(f"no TLS answer from {connection.address} (so far: {answer!r})")
 
     def read_all(self):

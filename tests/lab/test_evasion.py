@@ -6,7 +6,8 @@ import contextlib
 import pytest
 
 from evasion import (ALLOWED, DENIED, SERVER, SERVER6, SMUGGLED, again, agent, assert_answered, assert_denied,
-                     assert_nothing_seen, build, client, forged, gateway, hello_with, record, server_name, sized)
+                     assert_nothing_seen, browser_hello, build, client, forged, gateway, hello_with, message_of,
+                     record, server_name, sized)
 from peer_tcp import Peer
 from rawhost import RawTcp, TlsClient
 from topology import wait_for
@@ -363,6 +364,50 @@ def test_hello_in_small_records(gateway, build, size, name):
             assert_denied(gateway, connection, "domain-not-allowed")
         else:
             assert f"sni={ALLOWED}" in tls.finish(connection)
+
+
+@pytest.mark.parametrize("size,reason", [(11000, None), (16384, None), (16385, "hello-too-large")])
+def test_hellos_that_are_large(gateway, build, size, reason):
+    with build.raw() as raw:
+        connection = raw.connect(SERVER, 443)
+        connection.send(message_of(size))
+        if reason:
+            connection.await_reset()
+            gateway.denied(build, reason, sport=connection.sport, dst=SERVER)
+            assert build.payload_to(SERVER) == b""
+        else:
+            assert connection.await_bytes(6)[:6:5] == b"\x16\x02"  # a ServerHello
+            gateway.allowed(build, "domain-allowed", sport=connection.sport)
+
+
+def test_large_hello_of_a_real_client(gateway, build):
+    """11 KB, in more segments than most hellos have bytes of a name."""
+    protocols = ",".join(["http/1.1", *(f"{number:0120d}" for number in range(90))])
+    said = build.tls(ALLOWED, SERVER, 443, "-alpn", protocols)
+    assert f"sni={ALLOWED}" in said.out, said
+    assert len(build.payload_to(SERVER)) > 11000
+    gateway.allowed(build, "domain-allowed", name=ALLOWED, dst=SERVER)
+
+
+@pytest.mark.parametrize("name", [ALLOWED, DENIED])
+@pytest.mark.parametrize("name_last", [False, True], ids=["name first", "name last"])
+def test_hello_as_of_a_browser(gateway, build, name, name_last):
+    """Two segments, cut within the name, in either order."""
+    hello = browser_hello(name, name_last)
+    middle = hello.index(name.encode()) + 5
+    for pieces in ([(0, middle), (middle, len(hello))], [(middle, len(hello)), (0, middle)]):
+        with build.raw() as raw:
+            connection = raw.connect(SERVER, 443)
+            connection.send_in_order(hello, [(at, min(at + 1400, end)) for start, end in pieces
+                                             for at in range(start, end, 1400)])
+            if name == DENIED:
+                connection.await_reset()
+                gateway.denied(build, "domain-not-allowed", name=DENIED, sport=connection.sport)
+                assert_nothing_seen(build)
+                assert build.payload_to(SERVER) == b""
+            else:
+                assert connection.await_bytes(6)[:6:5] == b"\x16\x02"
+                gateway.allowed(build, "domain-allowed", name=ALLOWED, sport=connection.sport)
 
 
 def test_the_sink_sees_what_was_judged_and_nothing_else(gateway, build):

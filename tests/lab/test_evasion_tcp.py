@@ -9,8 +9,8 @@ import ssl
 
 import pytest
 
-from evasion import (ALLOWED, DENIED, POLICY, SERVER, SERVER6, SMUGGLED, again, assert_nothing_seen, clean, client,
-                     forged, hello_with, record, server_name, sized)
+from evasion import (ALLOWED, DENIED, ECH, POLICY, SERVER, SERVER6, SMUGGLED, again, assert_nothing_seen, clean,
+                     client, forged, hello_with, message_of, record, server_name, sized, start)
 from peer_tcp import Peer, TlsServer
 from rawhost import TCP, RawTcp
 from topology import wait_for
@@ -18,17 +18,6 @@ from topology import wait_for
 # What a kernel says by itself when its links come up, and frames of nobody's VLAN.
 BESIDE = {"protected-subnet", "unknown-sandbox"}
 ALLOWING = {"allow-all", "subnet-allowed", "domain-allowed", "dns-allowed", "neighbour"}
-
-
-def start(lab, policy=POLICY, **options):
-    """A gateway of the test's own; its build has asked for its name. What servers still want to say
-    to connections of earlier tests, their last reset included, shall not be heard here."""
-    assert lab.internet.host.run("ss", "-tK", "state", "connected").ok
-    lab[101].forget_neighbours()
-    gateway = lab.start(policy, **options)
-    for kind in ("A", "AAAA"):
-        assert lab[101].dig(ALLOWED, kind).status == "NOERROR"
-    return gateway
 
 
 @pytest.fixture
@@ -419,15 +408,6 @@ def test_connections_on_hold_are_bounded(lab, limits, reason):
         assert_nothing_seen(build)
 
 
-def message_of(size, name=ALLOWED):
-    """A ClientHello of this many bytes, in as few records as may be."""
-    padding = lambda count: b"\0\x15" + sized(2, bytes(count))  # noqa: E731 (RFC 7685)
-    bare = len(hello_with(server_name(name.encode()), padding(0))) - 5
-    message = hello_with(server_name(name.encode()), padding(size - bare))[5:]
-    assert len(message) == size
-    return b"".join(record(22, message[at:at + 16000]) for at in range(0, size, 16000))
-
-
 @pytest.mark.parametrize("limit,size", [("held-bytes-per-sandbox", 9000), ("held-bytes-per-flow", 4096)])
 def test_hello_that_needs_more_memory_than_there_is(lab, limit, size):
     gateway = start(lab, LIMITED, limits={limit: size})
@@ -442,74 +422,6 @@ def test_hello_that_needs_more_memory_than_there_is(lab, limit, size):
         honest, hello = raw.connect(SERVER, 9000), client(build).hello
         honest.send(hello)
         honest.wait(lambda: honest.stream == hello, "the echo of the hello")
-
-
-@pytest.mark.parametrize("size,reason", [(11000, None), (16384, None), (16385, "hello-too-large")])
-def test_hellos_that_are_large(gateway, build, size, reason):
-    with build.raw() as raw:
-        connection = raw.connect(SERVER, 443)
-        connection.send(message_of(size))
-        if reason:
-            connection.await_reset()
-            gateway.denied(build, reason, sport=connection.sport, dst=SERVER)
-            assert build.payload_to(SERVER) == b""
-        else:
-            assert connection.await_bytes(6)[:6:5] == b"\x16\x02"  # a ServerHello
-            gateway.allowed(build, "domain-allowed", sport=connection.sport)
-
-
-def test_large_hello_of_a_real_client(gateway, build):
-    """11 KB, in more segments than most hellos have bytes of a name."""
-    protocols = ",".join(["http/1.1", *(f"{number:0120d}" for number in range(90))])
-    said = build.tls(ALLOWED, SERVER, 443, "-alpn", protocols)
-    assert f"sni={ALLOWED}" in said.out, said
-    assert len(build.payload_to(SERVER)) > 11000
-    gateway.allowed(build, "domain-allowed", name=ALLOWED, dst=SERVER)
-
-
-# What a browser sends today: values that nobody knows (GREASE, RFC 8701), an X25519MLKEM768 key share,
-# an encrypted_client_hello that is none.
-
-ECH = b"\xfe\x0d" + sized(2, b"\0\0\1\0\1\x2a" + sized(2, bytes(range(32))) + sized(2, bytes(144)))
-
-
-def browser_hello(name, name_last=False):
-    shares = b"\x2a\x2a\0\1\0" + b"\x11\xec" + sized(2, bytes(1184) + bytes(range(32))) \
-        + b"\0\x1d" + sized(2, bytes(range(1, 33)))
-    extensions = [
-        b"\x1a\x1a\0\0", b"\0\x17\0\0", b"\xff\x01\0\1\0", b"\0\x23\0\0", b"\0\x12\0\0", b"\0\x05\0\5\1\0\0\0\0",
-        b"\0\x0a" + sized(2, sized(2, bytes.fromhex("2a2a11ec001d00170018"))), b"\0\x0b\0\2\1\0",
-        b"\0\x10" + sized(2, sized(2, b"\2h2\x08http/1.1")),
-        b"\0\x0d" + sized(2, sized(2, bytes.fromhex("04030804040105030805050108060601"))),
-        b"\0\x33" + sized(2, sized(2, shares)), b"\0\x2d\0\2\1\1",
-        b"\0\x2b" + sized(2, sized(1, bytes.fromhex("3a3a03040303"))), b"\0\x1b\0\3\2\0\2",
-        b"\x44\x69" + sized(2, sized(2, b"\2h2")), ECH, b"\x4a\x4a\0\1\0"]
-    extensions.insert(len(extensions) if name_last else 1, server_name(name.encode()))
-    suites = bytes.fromhex("5a5a130113021303c02bc02fc02cc030cca9cca8")
-    body = (b"\x03\x03" + bytes(range(32)) + sized(1, bytes(range(32))) + sized(2, suites) + b"\1\0"
-            + sized(2, b"".join(extensions)))
-    return record(22, b"\1" + sized(3, body))
-
-
-@pytest.mark.parametrize("name", [ALLOWED, DENIED])
-@pytest.mark.parametrize("name_last", [False, True], ids=["name first", "name last"])
-def test_hello_as_of_a_browser(gateway, build, name, name_last):
-    """Two segments, cut within the name, in either order."""
-    hello = browser_hello(name, name_last)
-    middle = hello.index(name.encode()) + 5
-    for pieces in ([(0, middle), (middle, len(hello))], [(middle, len(hello)), (0, middle)]):
-        with build.raw() as raw:
-            connection = raw.connect(SERVER, 443)
-            connection.send_in_order(hello, [(at, min(at + 1400, end)) for start, end in pieces
-                                             for at in range(start, end, 1400)])
-            if name == DENIED:
-                connection.await_reset()
-                gateway.denied(build, "domain-not-allowed", name=DENIED, sport=connection.sport)
-                assert_nothing_seen(build)
-                assert build.payload_to(SERVER) == b""
-            else:
-                assert connection.await_bytes(6)[:6:5] == b"\x16\x02"
-                gateway.allowed(build, "domain-allowed", name=ALLOWED, sport=connection.sport)
 
 
 @pytest.mark.parametrize("ech", ["allow", "deny"])
