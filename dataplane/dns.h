@@ -8,7 +8,7 @@
 #include "deadline.h"
 #include "inspect/dns.h"
 #include "stages.h"
-#include "stream.h"
+#include "segment.h"
 
 /* A query that left and was not answered yet. Counted against the sandbox's `held-bytes`. */
 struct sl_query {
@@ -111,7 +111,6 @@ struct sl_dns_stream {
 	uint32_t pending;            /* queries that wait for answers */
 	uint8_t phase;               /* enum sl_dns_tcp_phase */
 	bool timed;                  /* bytes are on hold */
-	bool has_timestamps;
 	uint16_t client_mss;
 	uint16_t server_mss; /* 0: it named none */
 	uint32_t iss;        /* the client's initial sequence number */
@@ -120,12 +119,8 @@ struct sl_dns_stream {
 	uint32_t acked;
 	uint32_t released; /* behind the last message that was let out */
 	uint32_t held_packets;
-	/* of the client's latest segment, for those made from the copy */
-	uint32_t ack;
-	uint16_t window;
-	uint32_t ts_value;
-	uint32_t ts_echo;
-	struct sl_stream stream; /* what the client sent */
+	struct sl_segment_client client; /* for segments made from the copy */
+	struct sl_stream stream;         /* what the client sent */
 	/* the other direction */
 	uint32_t server_next; /* the next byte of the server's that the sandbox gets */
 	uint16_t answer_bytes;

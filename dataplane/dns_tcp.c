@@ -13,8 +13,6 @@
  */
 #include "dns.h"
 
-#include <rte_tcp.h>
-
 #include "parse.h"
 #include "tcp_clean.h"
 
@@ -31,26 +29,6 @@ void sl_dns_tcp_destroy(struct sl_worker *worker)
 {
 	if (worker->dns_streams.base != NULL)
 		sl_pool_destroy(&worker->dns_streams);
-}
-
-static const struct rte_tcp_hdr *tcp_of(const struct sl_pkt *pkt)
-{
-	return sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
-}
-
-static uint32_t seq_of(const struct sl_pkt *pkt)
-{
-	return rte_be_to_cpu_32(tcp_of(pkt)->sent_seq);
-}
-
-static uint32_t ack_of(const struct sl_pkt *pkt)
-{
-	return rte_be_to_cpu_32(tcp_of(pkt)->recv_ack);
-}
-
-static bool has(const struct sl_pkt *pkt, uint8_t flag)
-{
-	return (pkt->tcp_flags & flag) != 0;
 }
 
 /* ---- times ---- */
@@ -114,7 +92,7 @@ void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_flow *flow;
 	uint32_t index;
 
-	if (has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
+	if (sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
 	    !sl_tcp_clean(pkt)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
 		return;
@@ -134,7 +112,7 @@ void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	dns = sl_pool_at(&worker->dns_streams, index);
 	memset(dns, 0, sizeof(*dns));
 	dns->flow = sl_flow_index(&worker->table, flow);
-	dns->iss = seq_of(pkt);
+	dns->iss = sl_segment_seq(pkt);
 	dns->base_seq = dns->iss + 1;
 	dns->client_mss = options.mss;
 	sl_flow_cold(&worker->table, flow)->hold = index;
@@ -196,26 +174,12 @@ static void set_fin(struct sl_flow *flow, uint8_t side)
 
 /* ---- from the sandbox ---- */
 
-/* Keeps what segments made from the copy must carry. */
-static void remember_segment(struct sl_dns_stream *dns, const struct sl_pkt *pkt)
-{
-	struct sl_tcp_options options;
-
-	dns->ack = ack_of(pkt);
-	dns->window = rte_be_to_cpu_16(tcp_of(pkt)->rx_win);
-	if (sl_tcp_options_read(pkt, &options) && options.has_timestamps) {
-		dns->has_timestamps = true;
-		dns->ts_value = options.ts_value;
-		dns->ts_echo = options.ts_echo;
-	}
-}
-
 /* The same SYN again (flow.c saw to its number); it may not offer something else. */
 static void client_syn_again(struct sl_pkt *pkt, const struct sl_dns_stream *dns)
 {
 	struct sl_tcp_options options;
 
-	if (has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
+	if (sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
 	    options.mss != dns->client_mss)
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
 	else
@@ -231,7 +195,7 @@ static void client_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t 
 		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
 		return;
 	}
-	remember_segment(dns, pkt);
+	sl_segment_remember(&dns->client, pkt);
 	pkt->reason = SL_REASON_DNS_ALLOWED;
 	pkt->fate = SL_FATE_HELD; /* counted with the frame */
 	if (!sl_dns_tcp_send(worker, pkt->flow, from, RTE_MIN(upto, dns->released), 1))
@@ -252,7 +216,7 @@ static enum sl_stream_result copy_payload(struct sl_worker *worker, const struct
 static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t offset = seq_of(pkt) - dns->base_seq, skip = 0;
+	uint32_t offset = sl_segment_seq(pkt) - dns->base_seq, skip = 0;
 
 	if (offset > 1u << 31) {
 		/* Before the copy's begin: acknowledged long ago, the server ignores it. */
@@ -284,7 +248,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	case SL_STREAM_NEW:
 		break;
 	}
-	remember_segment(dns, pkt);
+	sl_segment_remember(&dns->client, pkt);
 	dns->held_packets++;
 	worker->stats->held++;
 	pkt->fate = SL_FATE_HELD;
@@ -318,8 +282,8 @@ static void client_bare(struct sl_pkt *pkt, const struct sl_dns_stream *dns)
 	struct sl_flow *flow = pkt->flow;
 	uint32_t next = dns->base_seq + dns->released;
 
-	if (has(pkt, RTE_TCP_FIN_FLAG)) {
-		if (seq_of(pkt) != next || dns->stream.end != dns->released) {
+	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) {
+		if (sl_segment_seq(pkt) != next || dns->stream.end != dns->released) {
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 			return;
 		}
@@ -329,7 +293,7 @@ static void client_bare(struct sl_pkt *pkt, const struct sl_dns_stream *dns)
 		/* The server has not seen what is on hold: the number is that of what it has. */
 		if (flow->flags & SL_FLOW_FIN_INSIDE)
 			next++;
-		if ((int32_t)(seq_of(pkt) - next) > 0)
+		if ((int32_t)(sl_segment_seq(pkt) - next) > 0)
 			tcp->sent_seq = rte_cpu_to_be_32(next);
 		pass_clean(pkt);
 	}
@@ -338,15 +302,15 @@ static void client_bare(struct sl_pkt *pkt, const struct sl_dns_stream *dns)
 static void client_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
 	uint32_t server_seen = dns->server_next + !!(pkt->flow->flags & SL_FLOW_FIN_REMOTE);
-	uint32_t fin_seq = seq_of(pkt) + pkt->payload_len;
-	bool fin = has(pkt, RTE_TCP_FIN_FLAG);
+	uint32_t fin_seq = sl_segment_seq(pkt) + pkt->payload_len;
+	bool fin = sl_segment_has(pkt, RTE_TCP_FIN_FLAG);
 
-	if (dns->phase == SL_DNS_TCP_OPENING || (int32_t)(ack_of(pkt) - server_seen) > 0) {
+	if (dns->phase == SL_DNS_TCP_OPENING || (int32_t)(sl_segment_ack(pkt) - server_seen) > 0) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
-	if ((int32_t)(ack_of(pkt) - pkt->flow->ack[0]) > 0)
-		pkt->flow->ack[0] = ack_of(pkt);
+	if ((int32_t)(sl_segment_ack(pkt) - pkt->flow->ack[0]) > 0)
+		pkt->flow->ack[0] = sl_segment_ack(pkt);
 	if (pkt->flow->state == SL_FLOW_SYN_RCVD)
 		pkt->flow->state = SL_FLOW_ESTABLISHED;
 	if (pkt->payload_len == 0) {
@@ -362,14 +326,15 @@ static void client_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
-	if (has(pkt, RTE_TCP_SYN_FLAG)) {
-		if (has(pkt, RTE_TCP_ACK_FLAG))
+	if (sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
+		if (sl_segment_has(pkt, RTE_TCP_ACK_FLAG))
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* split handshake */
 		else
 			client_syn_again(pkt, dns);
-	} else if (has(pkt, RTE_TCP_RST_FLAG)) {
+	} else if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
 		pass_reset(worker, pkt);
-	} else if (!has(pkt, RTE_TCP_ACK_FLAG) || has(pkt, RTE_TCP_URG_FLAG)) {
+	} else if (!sl_segment_has(pkt, RTE_TCP_ACK_FLAG) ||
+	           sl_segment_has(pkt, RTE_TCP_URG_FLAG)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
 	} else {
 		client_segment(worker, pkt, dns);
@@ -383,19 +348,19 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	struct sl_flow *flow = pkt->flow;
 	struct sl_tcp_options options;
 
-	if (ack_of(pkt) != dns->iss + 1 || pkt->payload_len > 0 || has(pkt, RTE_TCP_URG_FLAG) ||
-	    !sl_tcp_options_read(pkt, &options)) {
+	if (sl_segment_ack(pkt) != dns->iss + 1 || pkt->payload_len > 0 ||
+	    sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
 	if (dns->phase != SL_DNS_TCP_OPENING) {
-		if (seq_of(pkt) == dns->irs)
+		if (sl_segment_seq(pkt) == dns->irs)
 			sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
 		else
 			refuse(worker, pkt, SL_REASON_STREAM_CONFLICT);
 		return;
 	}
-	dns->irs = seq_of(pkt);
+	dns->irs = sl_segment_seq(pkt);
 	dns->server_next = dns->irs + 1;
 	dns->server_mss = options.mss;
 	dns->phase = SL_DNS_TCP_OPEN;
@@ -440,14 +405,14 @@ static bool server_acknowledges(struct sl_worker *worker, struct sl_pkt *pkt,
 {
 	struct sl_flow *flow = pkt->flow;
 	uint32_t fin = !!(flow->flags & SL_FLOW_FIN_INSIDE);
-	uint32_t acked = ack_of(pkt) - dns->base_seq;
+	uint32_t acked = sl_segment_ack(pkt) - dns->base_seq;
 
 	if (acked > 1u << 31)
 		return true; /* an old one */
 	if (acked > dns->released + fin)
 		return false;
-	if ((int32_t)(ack_of(pkt) - flow->ack[1]) > 0)
-		flow->ack[1] = ack_of(pkt);
+	if ((int32_t)(sl_segment_ack(pkt) - flow->ack[1]) > 0)
+		flow->ack[1] = sl_segment_ack(pkt);
 	acked = RTE_MIN(acked, dns->released); /* the FIN is no byte of the stream */
 	dns->acked = RTE_MAX(dns->acked, acked);
 	slide(worker, pkt->vlan, dns);
@@ -457,7 +422,7 @@ static bool server_acknowledges(struct sl_worker *worker, struct sl_pkt *pkt,
 /* The bytes that are new, in order, are read; the segment may pass then. */
 static void server_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
-	uint32_t old = dns->server_next - seq_of(pkt), fresh;
+	uint32_t old = dns->server_next - sl_segment_seq(pkt), fresh;
 	const uint8_t *bytes;
 
 	if (old >= pkt->payload_len)
@@ -475,20 +440,21 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 
 	if (dns->phase == SL_DNS_TCP_OPENING) {
 		/* A challenge ACK of an older connection on these ports (RFC 5961 4.2). */
-		if (pkt->payload_len == 0 && !has(pkt, RTE_TCP_FIN_FLAG))
+		if (pkt->payload_len == 0 && !sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 			pass_clean(pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
 	/* What comes before its turn is dropped, and sent again by the server. */
-	if ((int32_t)(seq_of(pkt) - next) > 0 || !server_acknowledges(worker, pkt, dns)) {
+	if ((int32_t)(sl_segment_seq(pkt) - next) > 0 || !server_acknowledges(worker, pkt, dns)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
 	if (pkt->payload_len > 0)
 		server_payload(worker, pkt, dns);
-	if (has(pkt, RTE_TCP_FIN_FLAG) && seq_of(pkt) + pkt->payload_len == dns->server_next)
+	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG) &&
+	    sl_segment_seq(pkt) + pkt->payload_len == dns->server_next)
 		set_fin(flow, SL_FLOW_FIN_REMOTE);
 	touch(worker, flow);
 	sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
@@ -499,17 +465,18 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 
 static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
-	if (has(pkt, RTE_TCP_RST_FLAG)) {
+	if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
 		bool ours = dns->phase == SL_DNS_TCP_OPENING
-		                    ? has(pkt, RTE_TCP_ACK_FLAG) && ack_of(pkt) == dns->iss + 1
-		                    : seq_of(pkt) - (dns->irs + 1) < 1u << 31;
+		                    ? sl_segment_has(pkt, RTE_TCP_ACK_FLAG) &&
+		                              sl_segment_ack(pkt) == dns->iss + 1
+		                    : sl_segment_seq(pkt) - (dns->irs + 1) < 1u << 31;
 
 		if (ours)
 			pass_reset(worker, pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
-	} else if (has(pkt, RTE_TCP_SYN_FLAG)) {
-		if (has(pkt, RTE_TCP_ACK_FLAG))
+	} else if (sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
+		if (sl_segment_has(pkt, RTE_TCP_ACK_FLAG))
 			server_syn_ack(worker, pkt, dns);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);

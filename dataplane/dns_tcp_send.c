@@ -5,85 +5,24 @@
  */
 #include "dns.h"
 
-#include <rte_tcp.h>
-
-#define MSS_DEFAULT      536  /* RFC 9293 3.7.1 */
-#define SEGMENT_MAX      1440 /* fits an Ethernet frame with IPv6, timestamps taken off */
-#define TIMESTAMPS_BYTES 12
-
-static void write_timestamps(const struct sl_dns_stream *dns, uint8_t out[TIMESTAMPS_BYTES])
-{
-	uint32_t value = rte_cpu_to_be_32(dns->ts_value), echo = rte_cpu_to_be_32(dns->ts_echo);
-	const uint8_t head[4] = {1, 1, 8, 10}; /* NOP, NOP, timestamps (RFC 7323) */
-
-	memcpy(out, head, sizeof(head));
-	memcpy(out + 4, &value, 4);
-	memcpy(out + 8, &echo, 4);
-}
-
-static struct sl_tcp_spec spec_to_server(const struct sl_flow *flow,
-                                         const struct sl_dns_stream *dns, uint32_t offset,
-                                         const uint8_t timestamps[TIMESTAMPS_BYTES])
-{
-	return (struct sl_tcp_spec){
-	        .sport_be = flow->key.inside_port,
-	        .dport_be = flow->key.remote_port,
-	        .seq = dns->base_seq + offset,
-	        .ack = dns->ack,
-	        .flags = RTE_TCP_ACK_FLAG,
-	        .window = dns->window,
-	        .options = timestamps,
-	        .option_bytes = dns->has_timestamps ? TIMESTAMPS_BYTES : 0,
-	};
-}
-
-static bool send_segment(struct sl_worker *worker, const struct sl_flow *flow,
-                         const struct sl_path *path, uint32_t from, uint32_t n, unsigned weight)
-{
-	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	uint8_t timestamps[TIMESTAMPS_BYTES], *payload;
-	struct sl_tcp_spec spec = spec_to_server(flow, dns, from, timestamps);
-	struct rte_mbuf *mbuf;
-
-	write_timestamps(dns, timestamps);
-	spec.flags |= RTE_TCP_PSH_FLAG;
-	spec.payload_bytes = n;
-	mbuf = sl_build_tcp(worker, path, &spec, &payload);
-	if (mbuf == NULL)
-		return false;
-	while (n > 0) {
-		const uint8_t *bytes = NULL;
-		uint32_t piece = sl_stream_piece(worker, &dns->stream, from, n, &bytes);
-
-		if (piece == 0) { /* the caller asked for what is there */
-			rte_pktmbuf_free(mbuf);
-			return false;
-		}
-		memcpy(payload, bytes, piece);
-		payload += piece;
-		from += piece;
-		n -= piece;
-	}
-	sl_build_tcp_send(worker, path, mbuf, &spec, SL_REASON_DNS_ALLOWED, weight);
-	return true;
-}
+#define MSS_DEFAULT 536 /* RFC 9293 3.7.1 */
 
 bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
                      uint32_t upto, unsigned weight)
 {
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	uint32_t most = dns->server_mss != 0 ? dns->server_mss : MSS_DEFAULT;
-	struct sl_path path;
 
-	most = RTE_MAX(most, 88u); /* an honest one is not smaller (RFC 9293 3.7.1) */
-	most = RTE_MIN(most, (uint32_t)SEGMENT_MAX);
-	most -= dns->has_timestamps ? TIMESTAMPS_BYTES : 0;
-	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
+	most = RTE_MAX(most, SL_SEGMENT_MIN);
+	most = RTE_MIN(most, (uint32_t)SL_SEGMENT_MAX);
+	most -= dns->client.has_timestamps ? SL_SEGMENT_TIMESTAMPS : 0;
 	while (from < upto) {
 		uint32_t n = RTE_MIN(most, upto - from);
 
 		/* The packets count once all of their bytes are on the way. */
-		if (!send_segment(worker, flow, &path, from, n, from + n == upto ? weight : 0))
+		if (!sl_segment_send(worker, flow, &dns->client, RTE_TCP_PSH_FLAG,
+		                     dns->base_seq + from, &dns->stream, from, n,
+		                     SL_REASON_DNS_ALLOWED, from + n == upto ? weight : 0))
 			return false;
 		from += n;
 	}
@@ -93,17 +32,9 @@ bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint3
 void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow)
 {
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	uint8_t timestamps[TIMESTAMPS_BYTES];
-	struct sl_tcp_spec spec = spec_to_server(flow, dns, dns->released, timestamps);
-	struct sl_path path;
-	struct rte_mbuf *mbuf;
 
-	write_timestamps(dns, timestamps);
-	spec.flags |= RTE_TCP_FIN_FLAG;
-	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
-	mbuf = sl_build_tcp(worker, &path, &spec, NULL);
-	if (mbuf != NULL)
-		sl_build_tcp_send(worker, &path, mbuf, &spec, SL_REASON_NONE, 0);
+	sl_segment_send(worker, flow, &dns->client, RTE_TCP_FIN_FLAG, dns->base_seq + dns->released,
+	                &dns->stream, 0, 0, SL_REASON_NONE, 0);
 }
 
 /*

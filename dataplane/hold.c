@@ -8,8 +8,6 @@
  */
 #include "hold.h"
 
-#include <rte_tcp.h>
-
 #include "parse.h"
 
 bool sl_hold_create(struct sl_worker *worker)
@@ -24,30 +22,10 @@ void sl_hold_destroy(struct sl_worker *worker)
 		sl_pool_destroy(&worker->holds);
 }
 
-static const struct rte_tcp_hdr *tcp_of(const struct sl_pkt *pkt)
-{
-	return sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
-}
-
-static uint32_t seq_of(const struct sl_pkt *pkt)
-{
-	return rte_be_to_cpu_32(tcp_of(pkt)->sent_seq);
-}
-
 /* Where a segment of the client stands in its stream. */
 static uint32_t offset_of(const struct sl_hold *hold, const struct sl_pkt *pkt)
 {
-	return seq_of(pkt) - (hold->iss + 1);
-}
-
-static uint32_t ack_of(const struct sl_pkt *pkt)
-{
-	return rte_be_to_cpu_32(tcp_of(pkt)->recv_ack);
-}
-
-static bool has(const struct sl_pkt *pkt, uint8_t flag)
-{
-	return (pkt->tcp_flags & flag) != 0;
+	return sl_segment_seq(pkt) - (hold->iss + 1);
 }
 
 static void set_deadline(struct sl_worker *worker, struct sl_hold *hold, uint32_t index)
@@ -102,7 +80,7 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_hold *hold;
 	uint32_t index;
 
-	if (has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
+	if (sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
 	    !sl_tcp_clean(pkt)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
 		return;
@@ -124,7 +102,7 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	hold = sl_pool_at(&worker->holds, index);
 	memset(hold, 0, sizeof(*hold));
 	hold->flow = sl_flow_index(&worker->table, flow);
-	hold->iss = seq_of(pkt);
+	hold->iss = sl_segment_seq(pkt);
 	hold->client_mss = options.mss;
 	hold->client_offers_scale = options.has_wscale;
 	sl_tls_records_init(&hold->records, worker->settings->hello_max_bytes);
@@ -212,11 +190,11 @@ static void pass_reset(struct sl_worker *worker, struct sl_pkt *pkt)
 
 static void open_window(struct sl_hold *hold, const struct sl_pkt *pkt)
 {
-	uint32_t window = rte_be_to_cpu_16(tcp_of(pkt)->rx_win);
+	uint32_t window = rte_be_to_cpu_16(sl_segment_tcp(pkt)->rx_win);
 
-	if (hold->scaled && !has(pkt, RTE_TCP_SYN_FLAG))
+	if (hold->scaled && !sl_segment_has(pkt, RTE_TCP_SYN_FLAG))
 		window <<= hold->server_wscale;
-	window += ack_of(pkt) - (hold->iss + 1);
+	window += sl_segment_ack(pkt) - (hold->iss + 1);
 	if ((int32_t)(window - hold->window_end) > 0)
 		hold->window_end = window;
 }
@@ -226,7 +204,7 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	struct sl_flow *flow = pkt->flow;
 	struct sl_tcp_options options;
 
-	if (ack_of(pkt) != hold->iss + 1 || has(pkt, RTE_TCP_URG_FLAG) ||
+	if (sl_segment_ack(pkt) != hold->iss + 1 || sl_segment_has(pkt, RTE_TCP_URG_FLAG) ||
 	    !sl_tcp_options_read(pkt, &options)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
@@ -237,7 +215,7 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		return;
 	}
 	if (hold->phase != SL_HOLD_OPENING) {
-		if (seq_of(pkt) == hold->irs) {
+		if (sl_segment_seq(pkt) == hold->irs) {
 			sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 			return;
 		}
@@ -245,7 +223,7 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
 		return;
 	}
-	hold->irs = seq_of(pkt);
+	hold->irs = sl_segment_seq(pkt);
 	hold->server_mss = options.mss;
 	hold->server_wscale = options.wscale;
 	hold->scaled = options.has_wscale && hold->client_offers_scale;
@@ -262,7 +240,7 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 /* What the server says before the verdict: one `S` after a PostgreSQL SSLRequest, else nothing. */
 static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	uint32_t offset = seq_of(pkt) - (hold->irs + 1);
+	uint32_t offset = sl_segment_seq(pkt) - (hold->irs + 1);
 	uint8_t byte = 0;
 
 	if (offset > 1u << 30) {
@@ -277,7 +255,7 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 		hold->server_early = 1;
 		hold->server_end = 1;
 		open_window(hold, pkt);
-		pkt->flow->ack[1] = ack_of(pkt);
+		pkt->flow->ack[1] = sl_segment_ack(pkt);
 		hold->phase = SL_HOLD_HELLO;
 		sl_pkt_forward(pkt, SL_REASON_NONE);
 		if (first)
@@ -325,7 +303,7 @@ static void server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	switch (sl_hold_is_retry(worker, pkt, hold, offset - hold->server_early)) {
 	case SL_PARSE_MORE:
 		/* A server that has ended its stream asks for nothing any more. */
-		if (has(pkt, RTE_TCP_FIN_FLAG) &&
+		if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG) &&
 		    offset + pkt->payload_len == hold->server_early + hold->answer_bytes)
 			go_on(worker, flow, hold);
 		return;
@@ -360,15 +338,15 @@ static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
 static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t acked = ack_of(pkt) - (hold->iss + 1);
-	uint32_t offset = seq_of(pkt) - (hold->irs + 1);
+	uint32_t acked = sl_segment_ack(pkt) - (hold->iss + 1);
+	uint32_t offset = sl_segment_seq(pkt) - (hold->irs + 1);
 	bool judged = hold->phase >= SL_HOLD_JUDGED;
 	/* What passes behind the judged range is not counted. */
 	uint32_t sent = hold->open ? hold->window_end : hold->released;
 
 	if (hold->phase == SL_HOLD_OPENING) {
 		/* A challenge ACK of an older connection on these ports (RFC 5961 4.2). */
-		if (pkt->payload_len == 0 && !has(pkt, RTE_TCP_FIN_FLAG))
+		if (pkt->payload_len == 0 && !sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 			pass_clean(pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
@@ -384,32 +362,33 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	}
 	if (offset < 1u << 30)
 		hold->server_end = RTE_MAX(hold->server_end, offset + pkt->payload_len);
-	if (has(pkt, RTE_TCP_FIN_FLAG))
+	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 		hold->server_fin = true;
 	open_window(hold, pkt);
 	touch(worker, flow);
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 	server_acknowledges(worker, flow, hold, acked);
 	if ((flow->flags & SL_FLOW_HOLD) && judged && !hold->open && !hold->second &&
-	    (pkt->payload_len > 0 || has(pkt, RTE_TCP_FIN_FLAG)) &&
+	    (pkt->payload_len > 0 || sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) &&
 	    offset - hold->server_early < 1u << 30)
 		server_answers(worker, pkt, hold, offset);
 }
 
 static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	if (has(pkt, RTE_TCP_RST_FLAG)) {
+	if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
 		bool ours = hold->phase == SL_HOLD_OPENING
-		                    ? has(pkt, RTE_TCP_ACK_FLAG) && ack_of(pkt) == hold->iss + 1
-		                    : seq_of(pkt) - (hold->irs + 1) < 1u << 30;
+		                    ? sl_segment_has(pkt, RTE_TCP_ACK_FLAG) &&
+		                              sl_segment_ack(pkt) == hold->iss + 1
+		                    : sl_segment_seq(pkt) - (hold->irs + 1) < 1u << 30;
 
 		if (ours)
 			pass_reset(worker, pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
-	} else if (has(pkt, RTE_TCP_SYN_FLAG)) {
+	} else if (sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
 		/* A SYN without ACK is a simultaneous open, or half of a split handshake. */
-		if (has(pkt, RTE_TCP_ACK_FLAG))
+		if (sl_segment_has(pkt, RTE_TCP_ACK_FLAG))
 			server_syn_ack(worker, pkt, hold);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
@@ -425,27 +404,12 @@ static void client_syn_again(struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_tcp_options options;
 
-	if (hold->phase > SL_HOLD_HELLO || hold->held_packets > 0 || has(pkt, RTE_TCP_URG_FLAG) ||
-	    !sl_tcp_options_read(pkt, &options) || options.mss != hold->client_mss ||
-	    options.has_wscale != hold->client_offers_scale)
+	if (hold->phase > SL_HOLD_HELLO || hold->held_packets > 0 ||
+	    sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
+	    options.mss != hold->client_mss || options.has_wscale != hold->client_offers_scale)
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
 	else
 		pass_clean(pkt);
-}
-
-/* Keeps what segments made from the copy must carry. */
-static void remember_segment(struct sl_hold *hold, const struct sl_pkt *pkt)
-{
-	struct sl_tcp_options options;
-
-	hold->ack = ack_of(pkt);
-	hold->window = rte_be_to_cpu_16(tcp_of(pkt)->rx_win);
-	hold->max_segment = RTE_MAX(hold->max_segment, pkt->payload_len);
-	if (sl_tcp_options_read(pkt, &options) && options.has_timestamps) {
-		hold->has_timestamps = true;
-		hold->ts_value = options.ts_value;
-		hold->ts_echo = options.ts_echo;
-	}
 }
 
 static enum sl_stream_result copy_payload(struct sl_worker *worker, const struct sl_pkt *pkt,
@@ -507,7 +471,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, refused);
 		return;
 	}
-	remember_segment(hold, pkt);
+	sl_segment_remember(&hold->client, pkt);
 	hold->held_packets++;
 	worker->stats->held++;
 	pkt->fate = SL_FATE_HELD;
@@ -537,7 +501,7 @@ static bool is_ack_in_place(const struct sl_pkt *pkt, const struct sl_hold *hold
 
 static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	uint32_t acked = ack_of(pkt) - (hold->irs + 1);
+	uint32_t acked = sl_segment_ack(pkt) - (hold->irs + 1);
 
 	uint32_t server_end = hold->second ? hold->server_end : hold->server_early;
 
@@ -545,13 +509,13 @@ static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
-	if ((int32_t)(ack_of(pkt) - pkt->flow->ack[0]) > 0)
-		pkt->flow->ack[0] = ack_of(pkt);
+	if ((int32_t)(sl_segment_ack(pkt) - pkt->flow->ack[0]) > 0)
+		pkt->flow->ack[0] = sl_segment_ack(pkt);
 	if (pkt->payload_len > 0 && !hold->client_fin)
 		client_payload(worker, pkt, hold);
 	else if (pkt->payload_len > 0)
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT); /* behind its own FIN */
-	else if (has(pkt, RTE_TCP_FIN_FLAG))
+	else if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 		client_fin_early(worker, pkt, hold);
 	else if (is_ack_in_place(pkt, hold))
 		pass_clean(pkt);
@@ -586,7 +550,7 @@ static void client_behind(struct sl_worker *worker, struct sl_pkt *pkt, struct s
                           uint32_t offset)
 {
 	if (pkt->payload_len == 0) { /* an ACK; a FIN has to come again */
-		if (has(pkt, RTE_TCP_FIN_FLAG))
+		if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		else
 			sl_pkt_forward(pkt, (enum sl_reason)pkt->flow->reason);
@@ -602,7 +566,7 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 {
 	struct sl_flow *flow = pkt->flow;
 	uint32_t offset = offset_of(hold, pkt);
-	uint32_t acked = ack_of(pkt) - (hold->irs + 1);
+	uint32_t acked = sl_segment_ack(pkt) - (hold->irs + 1);
 	bool keepalive = offset == UINT32_MAX && pkt->payload_len <= 1;
 
 	if (acked > hold->server_end + 1 ||
@@ -620,31 +584,32 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
 		return;
 	}
-	flow->ack[0] = ack_of(pkt);
+	flow->ack[0] = sl_segment_ack(pkt);
 	touch(worker, flow);
 	if (!hold->open && !keepalive && offset + pkt->payload_len > hold->judged) {
 		client_behind(worker, pkt, hold, offset);
 		return;
 	}
-	if (has(pkt, RTE_TCP_FIN_FLAG))
+	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 		hold->client_fin = true;
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 }
 
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	if (has(pkt, RTE_TCP_SYN_FLAG)) {
-		if (has(pkt, RTE_TCP_ACK_FLAG))
+	if (sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
+		if (sl_segment_has(pkt, RTE_TCP_ACK_FLAG))
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* split handshake */
 		else
 			client_syn_again(pkt, hold);
-	} else if (has(pkt, RTE_TCP_RST_FLAG)) {
+	} else if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
 		/* A reset that the server would not take ends nothing here either. */
 		if (hold->phase == SL_HOLD_OPENING || offset_of(hold, pkt) <= hold->window_end + 1)
 			pass_reset(worker, pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
-	} else if (!has(pkt, RTE_TCP_ACK_FLAG) || has(pkt, RTE_TCP_URG_FLAG)) {
+	} else if (!sl_segment_has(pkt, RTE_TCP_ACK_FLAG) ||
+	           sl_segment_has(pkt, RTE_TCP_URG_FLAG)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
 	} else if (hold->phase == SL_HOLD_JUDGED || hold->phase == SL_HOLD_WATCH) {
 		client_judged(worker, pkt, hold);

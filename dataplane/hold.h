@@ -10,7 +10,7 @@
 #include "deadline.h"
 #include "inspect/tls_hello.h"
 #include "stages.h"
-#include "stream.h"
+#include "segment.h"
 #include "tcp_clean.h"
 
 enum sl_hold_phase {
@@ -47,13 +47,8 @@ struct sl_hold {
 	uint32_t server_early; /* bytes that the server may send before the verdict */
 	uint32_t server_end;   /* server bytes that were delivered, by their highest end */
 	uint32_t held_packets;
-	uint32_t max_segment; /* the client's largest */
-	/* of the client's latest segment, for those made from the copy */
-	uint32_t ack;
-	uint16_t window;
-	bool has_timestamps;
-	uint32_t ts_value;
-	uint32_t ts_echo;
+	uint32_t max_segment;            /* the client's largest */
+	struct sl_segment_client client; /* for segments made from the copy */
 	uint32_t answer; /* a chunk with the server's first bytes, if they came in pieces; or 0 */
 	uint32_t answer_bytes;
 	struct sl_tls_records records;

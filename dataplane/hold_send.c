@@ -2,14 +2,10 @@
  * hold_send.c: lets judged bytes out, from the gateway's own copy, and ends refused connections on
  * both sides. Must never send a client's byte that hold_judge.c did not allow.
  */
-#include <rte_tcp.h>
-
 #include "hold.h"
 
 #define MSS_DEFAULT_4       536 /* RFC 9293 3.7.1 */
 #define MSS_DEFAULT_6       1220
-#define SEGMENT_MAX         1440 /* fits an Ethernet frame with IPv6 and timestamps cut from it */
-#define TIMESTAMPS_BYTES    12
 #define ALERT_ACCESS_DENIED 49 /* RFC 8446 6.2 */
 
 /*
@@ -21,59 +17,17 @@ static uint32_t segment_bytes(const struct sl_flow *flow, const struct sl_hold *
 	uint32_t least = flow->key.family == SL_FAMILY_4 ? MSS_DEFAULT_4 : MSS_DEFAULT_6;
 	uint32_t mss = hold->server_mss != 0 ? hold->server_mss : least;
 
-	mss = RTE_MIN(mss, RTE_MAX(hold->max_segment, least) + TIMESTAMPS_BYTES);
-	mss = RTE_MIN(RTE_MAX(mss, 88u), (uint32_t)SEGMENT_MAX); /* RFC 1122's smallest is 536 */
-	return hold->has_timestamps ? mss - TIMESTAMPS_BYTES : mss;
+	mss = RTE_MIN(mss, RTE_MAX(hold->max_segment, least) + SL_SEGMENT_TIMESTAMPS);
+	mss = RTE_MIN(RTE_MAX(mss, SL_SEGMENT_MIN), (uint32_t)SL_SEGMENT_MAX);
+	return hold->client.has_timestamps ? mss - SL_SEGMENT_TIMESTAMPS : mss;
 }
 
-static void write_timestamps(const struct sl_hold *hold, uint8_t out[TIMESTAMPS_BYTES])
-{
-	uint32_t value = rte_cpu_to_be_32(hold->ts_value), echo = rte_cpu_to_be_32(hold->ts_echo);
-	const uint8_t head[4] = {1, 1, 8, 10};
-
-	memcpy(out, head, sizeof(head));
-	memcpy(out + 4, &value, 4);
-	memcpy(out + 8, &echo, 4);
-}
-
-/* One segment with the bytes [from, from + n) of the copy. False if there is no memory. */
 static bool send_segment(struct sl_worker *worker, const struct sl_flow *flow,
-                         const struct sl_hold *hold, const struct sl_path *path, uint32_t from,
-                         uint32_t n, enum sl_reason reason, uint32_t weight)
+                         const struct sl_hold *hold, uint32_t from, uint32_t n,
+                         enum sl_reason reason, uint32_t weight)
 {
-	uint8_t timestamps[TIMESTAMPS_BYTES], *payload;
-	struct sl_tcp_spec spec = {
-	        .sport_be = flow->key.inside_port,
-	        .dport_be = flow->key.remote_port,
-	        .seq = hold->iss + 1 + from,
-	        .ack = hold->ack,
-	        .flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG,
-	        .window = hold->window,
-	        .options = timestamps,
-	        .option_bytes = hold->has_timestamps ? TIMESTAMPS_BYTES : 0,
-	        .payload_bytes = n,
-	};
-	struct rte_mbuf *mbuf;
-
-	write_timestamps(hold, timestamps);
-	mbuf = sl_build_tcp(worker, path, &spec, &payload);
-	if (mbuf == NULL)
-		return false;
-	while (n > 0) {
-		const uint8_t *bytes = NULL;
-		uint32_t piece = sl_stream_piece(worker, &hold->stream, from, n, &bytes);
-
-		if (piece == 0) { /* the caller asked for what is there */
-			rte_pktmbuf_free(mbuf);
-			return false;
-		}
-		memcpy(payload, bytes, piece);
-		payload += piece;
-		from += piece;
-		n -= piece;
-	}
-	sl_build_tcp_send(worker, path, mbuf, &spec, reason, weight);
-	return true;
+	return sl_segment_send(worker, flow, &hold->client, RTE_TCP_PSH_FLAG, hold->iss + 1 + from,
+	                       &hold->stream, from, n, reason, weight);
 }
 
 /* How many bytes from `from` on are there without a gap, at most limit. */
@@ -101,14 +55,12 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 	uint32_t at = hold->released, segment = segment_bytes(flow, hold);
 	bool all = upto == hold->stream.end;
 	uint32_t weight = all ? hold->held_packets : 0;
-	struct sl_path path;
 
-	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
 	while ((at = sl_stream_next(worker, &hold->stream, at)) < upto) {
 		uint32_t n = run_bytes(worker, hold, at, RTE_MIN(segment, upto - at));
 		uint32_t share = RTE_MIN(weight, (uint32_t)UINT16_MAX);
 
-		if (!send_segment(worker, flow, hold, &path, at, n, reason, share))
+		if (!send_segment(worker, flow, hold, at, n, reason, share))
 			break; /* the client sends it again, and equal bytes pass */
 		weight -= share;
 		at += n;
@@ -127,13 +79,10 @@ void sl_hold_resend(struct sl_worker *worker, struct sl_flow *flow, uint32_t fro
 {
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 	uint32_t segment = segment_bytes(flow, hold), piece;
-	struct sl_path path;
 
-	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
 	for (; n > 0; from += piece, n -= piece) {
 		piece = run_bytes(worker, hold, from, RTE_MIN(segment, n));
-		if (piece == 0 ||
-		    !send_segment(worker, flow, hold, &path, from, piece, SL_REASON_NONE, 0))
+		if (piece == 0 || !send_segment(worker, flow, hold, from, piece, SL_REASON_NONE, 0))
 			return;
 	}
 }
