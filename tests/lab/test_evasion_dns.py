@@ -296,6 +296,7 @@ def test_a_pin_ends_and_its_connection_lives(gateway, build, resolver, name):
     ask(build, resolver, name, address(name, at, ttl=0), address(name, "198.51.100.96", ttl=300))
     context = ssl.create_default_context(cafile=build.internet.where / "ca.pem")
     with context.wrap_socket(build.talk(at, 443), server_hostname=name) as live:
+        time.sleep(GRACE)
         wait_for(lambda: is_closed(build, at), "the pin to end")
         gateway.denied(build, "address-not-pinned", dst=at)
         live.sendall(f"GET / HTTP/1.0\r\nHost: {name}\r\n\r\n".encode())
