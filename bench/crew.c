@@ -102,28 +102,6 @@ static uint16_t open_flows(struct one *one, unsigned to, struct rte_mbuf **pkts,
 	return n;
 }
 
-static bool share_a_factor(unsigned a, unsigned b)
-{
-	while (b != 0) {
-		unsigned rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a > 1;
-}
-
-/* Visits each frame once in a round, and no two neighbours after each other: in the order in which
- * flows were opened their memory would be read in a line, as no real traffic does. */
-static unsigned choose_stride(unsigned count)
-{
-	unsigned stride = (unsigned)(count * 0.618) + 1;
-
-	while (share_a_factor(count, stride))
-		stride++;
-	return stride;
-}
-
 static uint16_t repeat(struct one *one, struct rte_mbuf **pkts, uint16_t n)
 {
 	bool paced = one->pace.tsc_per_frame > 0;
@@ -133,7 +111,7 @@ static uint16_t repeat(struct one *one, struct rte_mbuf **pkts, uint16_t n)
 	if (n == 0 || rte_pktmbuf_alloc_bulk(crew.pool, pkts, n) != 0)
 		return 0;
 	if (one->stride == 0)
-		one->stride = choose_stride(one->frame_count);
+		one->stride = frames_stride(one->frame_count);
 	for (uint16_t i = 0; i < n; i++) {
 		const uint8_t *frame = one->frames + (size_t)one->next_frame * FRAME_SLOT;
 

@@ -123,17 +123,37 @@ uint16_t frames_write(const struct frames_spec *spec, unsigned i, bool from_upli
 	return len;
 }
 
+static bool share_a_factor(unsigned a, unsigned b)
+{
+	while (b != 0) {
+		unsigned rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a > 1;
+}
+
+unsigned frames_stride(unsigned count)
+{
+	unsigned stride = (unsigned)(count * 0.618) + 1;
+
+	while (share_a_factor(count, stride))
+		stride++;
+	return stride;
+}
+
 int frames_capture(const struct frames_spec *spec, const char *path)
 {
 	pcap_t *handle = pcap_open_dead(DLT_EN10MB, 65535);
 	pcap_dumper_t *dumper = handle != NULL ? pcap_dump_open(handle, path) : NULL;
+	unsigned stride = frames_stride(spec->flows);
 	uint8_t bytes[FRAME_ROOM];
 
 	if (dumper == NULL)
 		return -EIO;
 	for (unsigned n = 0; n < spec->flows; n++) {
-		/* A stride that is prime to the number of flows visits each once. */
-		unsigned i = (unsigned)((uint64_t)n * 1000003u % spec->flows);
+		unsigned i = (unsigned)((uint64_t)n * stride % spec->flows);
 		struct pcap_pkthdr header = {0};
 
 		header.caplen = header.len = frames_write(spec, i, false, bytes);

@@ -31,6 +31,13 @@ struct frame {
 /* Writes the frame of flow number i, from the sandbox (or from the uplink). Returns its length. */
 uint16_t frames_write(const struct frames_spec *spec, unsigned i, bool from_uplink, uint8_t *out);
 
+/*
+ * Steps of this length visit each of count frames once in a round, and no two neighbours after each
+ * other: in the order in which flows were opened their memory would be read in a line, as no real
+ * traffic does.
+ */
+unsigned frames_stride(unsigned count);
+
 /* Writes spec->flows frames in shuffled order to a capture file. Returns 0 or -errno. */
 int frames_capture(const struct frames_spec *spec, const char *path);
 
