@@ -139,6 +139,7 @@ def test_syn_that_differs_from_the_first(gateway, build, before):
         for options in offers:
             connection.syn(forged(tls.hello), options=options)
         connection.syn(forged(tls.hello))  # the twin: the same again passes, without its data
+        peer.wait(lambda: peer.flags().count("S") > 1, "the same SYN again")
         build.barrier()
         assert peer.flags().count("S") == 2
         assert_nothing_seen(build)
