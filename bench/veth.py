@@ -78,6 +78,14 @@ class Cables:
             lines = pathlib.Path("/proc/thread-self/net/dev").read_text().splitlines()
         return next(int(line.split(":")[1].split()[1]) for line in lines if line.strip().startswith("s0:"))
 
+    def reading(self):
+        """(when, how many): again until nothing came between the clock and the counter."""
+        for _ in range(100):
+            before, count, after = time.monotonic(), self.received(), time.monotonic()
+            if after - before < 0.001:
+                break
+        return (before + after) / 2, count
+
     def flood(self, space, device, capture, *options):
         return space.spawn("taskset", "-c", LOAD_CPU, machine.BUILD / "bench_flood", *options, device, capture,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -106,6 +114,14 @@ class Measured:
         self.cables = cables
         self.frames, self.answers = cables.tagged, cables.answers
 
+    def launch(self, argv, ready):
+        self.process = gateway.Process(self.cables.middle, argv, self.cables.folder / "log")
+        try:
+            self.process.await_line(ready)
+        except AssertionError:
+            self.process.end(signal.SIGKILL)
+            raise
+
     def stop(self):
         self.process.end(signal.SIGTERM)
 
@@ -124,9 +140,7 @@ class Sluice(Measured):
             "policy": "policy.yaml", "workers": 1, "burst": BURST, "huge-pages": machine.has_hugepages(),
             "rx-descriptors": DESCRIPTORS, "tx-descriptors": DESCRIPTORS}))
         binary = os.environ.get("SLUICE") or machine.BUILD.parent / "control" / "sluice"
-        self.process = gateway.Process(self.cables.middle, [binary, "run", "-c", folder / "sluice.yaml"],
-                                       folder / "log")
-        self.process.await_line(gateway.READY)
+        self.launch([binary, "run", "-c", folder / "sluice.yaml"], gateway.READY)
 
     def stop(self):
         super().stop()
@@ -148,8 +162,7 @@ class Testpmd(Measured):
                 f"--vdev=net_{self.driver}1,iface=d1", "--", "--forward-mode=io", "--auto-start",
                 "--nb-cores=1", f"--burst={BURST}", f"--rxd={DESCRIPTORS}", f"--txd={DESCRIPTORS}",
                 "--no-lsc-interrupt", "--total-num-mbufs=16384"]
-        self.process = gateway.Process(self.cables.middle, argv, self.cables.folder / "log")
-        self.process.await_line("Press enter to exit")
+        self.launch(argv, "Press enter to exit")
 
 
 class Kernel(Measured):
@@ -203,9 +216,9 @@ def measure(cables, it, seconds):
         lost = 1 - (cables.settled() - before) / told["sent"]
         flood = cables.flood(cables.generator, "g0", it.frames, "--seconds", seconds + 0.6)
         time.sleep(0.4)  # until it is under way
-        began, first = time.monotonic(), cables.received()
+        began, first = cables.reading()
         time.sleep(seconds)
-        ended, last = time.monotonic(), cables.received()
+        ended, last = cables.reading()
         told = sent(flood)
     finally:
         counters = it.stop()
@@ -225,7 +238,8 @@ def run(quick):
                     continue
                 try:
                     turns.setdefault(it.name, []).append(measure(cables, it, seconds))
-                except (OSError, RuntimeError, AssertionError, topology.LabError) as error:
+                except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError,
+                        topology.LabError) as error:
                     errors[it.name] = str(error)
     rows = {name: {key: statistics.median(turn[key] for turn in turns[name])
                    for key in ("mpps", "offered_mpps", "moderate_loss")}
@@ -237,6 +251,8 @@ def run(quick):
 
 
 def print_table(result):
+    print(f"generator and the kernel's receiving: CPU {result['load_cpu']}; what is measured: CPU {result['cpu']}; "
+          f"medians of {result['runs']} alternating runs")
     print(f"{'64 B over veth, 10k flows':28} {'received':>13} {'offered':>13} {'of testpmd':>11} "
           f"{f'lost at {MODERATE_PPS / 1e6} Mpps':>17}")
     for name, row in result["rows"].items():
