@@ -15,12 +15,17 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
 import machine
 import traffic
 
+sys.path.insert(0, str(machine.ROOT / "tests" / "lab"))
+import topology  # noqa: E402
+
+PREFIX = "sluicebench"  # of folders: what a killed run left is swept by it
 SWITCH = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 CPU = 0  # where bench_pipeline polls: the switch's one PMD thread does, too
@@ -71,7 +76,8 @@ class Switch:
     def daemon(self, *argv):
         with open(self.folder / "log", "ab") as log:
             self.daemons.append(subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=log,
-                                                 stderr=log, env=self.environment))
+                                                 stderr=log, env=self.environment,
+                                                 preexec_fn=topology.die_with_parent))
 
     def start(self):
         self.tool("ovsdb-tool", "create", self.folder / "conf.db", SCHEMA)
@@ -158,7 +164,8 @@ def run(quick):
     """Medians in Mpps, and Sluice's over the switch's; or why there are none."""
     runs = 1 if quick else 5
     huge = machine.free_hugepages() >= HUGEPAGES
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+    topology.sweep(PREFIX)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     sluice, ovs = [], []
     try:
         with Switch(folder, huge) as switch:
