@@ -11,20 +11,20 @@
 #include "side.h"
 
 struct owned {
-	struct sl_generation generation; /* the first member */
 	struct sl_arena *arena;
+	struct sl_generation generation; /* its end grows with what changed */
 };
 
 static void apply_change(struct sl_generation *generation, const struct sl_change *change)
 {
 	for (unsigned i = 0; i < change->count; i++) {
 		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+		uint16_t vlan = (to != NULL ? to : from)->sandbox.vlan;
 
-		if (to != NULL)
-			generation->sandboxes[to->sandbox.vlan] = &to->sandbox;
-		else
-			generation->sandboxes[from->sandbox.vlan] = NULL;
+		generation->sandboxes[vlan] = to != NULL ? &to->sandbox : NULL;
+		generation->changed[i] = vlan;
 	}
+	generation->changed_count = (uint16_t)change->count;
 }
 
 struct sl_generation *sl_generation_create(const struct sl_generation *previous, uint64_t number,
@@ -37,7 +37,7 @@ struct sl_generation *sl_generation_create(const struct sl_generation *previous,
 
 	if (arena == NULL)
 		return NULL;
-	owned = sl_arena_alloc(arena, sizeof(*owned));
+	owned = sl_arena_alloc(arena, sizeof(*owned) + change->count * sizeof(uint16_t));
 	if (owned == NULL) {
 		sl_arena_drop(arena);
 		return NULL;
@@ -60,6 +60,8 @@ struct sl_generation *sl_generation_create(const struct sl_generation *previous,
 
 void sl_generation_drop(struct sl_generation *generation)
 {
-	if (generation != NULL)
-		sl_arena_drop(((struct owned *)generation)->arena);
+	if (generation == NULL)
+		return;
+	sl_arena_drop(
+	        ((struct owned *)((char *)generation - offsetof(struct owned, generation)))->arena);
 }

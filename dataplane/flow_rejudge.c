@@ -138,6 +138,17 @@ bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 	return true;
 }
 
+static void queue_vlan(struct sl_worker *worker, uint16_t number)
+{
+	unsigned at = worker->to_sweep_head + worker->to_sweep_count;
+
+	if (worker->vlans[number].queued)
+		return;
+	worker->vlans[number].queued = true;
+	worker->to_sweep[at % SL_VLAN_COUNT] = number;
+	worker->to_sweep_count++;
+}
+
 /* Begins to sweep a VLAN whose policy is another than its flows were judged by. */
 static void begin_vlan(struct sl_worker *worker, uint16_t number)
 {
@@ -160,21 +171,29 @@ static void begin_vlan(struct sl_worker *worker, uint16_t number)
 	if (vlan->epoch != epoch) {
 		vlan->epoch = epoch;
 		vlan->sweep = vlan->flow_head;
+		if (vlan->sweep != 0)
+			queue_vlan(worker, number);
 	}
 }
 
 void sl_flow_begin_sweep(struct sl_worker *worker)
 {
-	for (unsigned vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
-		begin_vlan(worker, (uint16_t)vlan);
-	worker->swept = worker->generation->number;
-	worker->sweep_vlan = 1;
+	const struct sl_generation *generation = worker->generation;
+
+	/* A push that changes one sandbox of thousands costs a look at one. */
+	if (generation->number == worker->swept + 1)
+		for (unsigned i = 0; i < generation->changed_count; i++)
+			begin_vlan(worker, generation->changed[i]);
+	else
+		for (unsigned vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
+			begin_vlan(worker, (uint16_t)vlan);
+	worker->swept = generation->number;
 }
 
 void sl_flow_sweep(struct sl_worker *worker, unsigned budget)
 {
-	while (worker->generation != NULL && worker->sweep_vlan <= SL_VLAN_MAX) {
-		struct sl_vlan *vlan = &worker->vlans[worker->sweep_vlan];
+	while (worker->to_sweep_count > 0) {
+		struct sl_vlan *vlan = &worker->vlans[worker->to_sweep[worker->to_sweep_head]];
 
 		while (vlan->sweep != 0) {
 			struct sl_flow *flow = &worker->table.flows[vlan->sweep];
@@ -184,9 +203,10 @@ void sl_flow_sweep(struct sl_worker *worker, unsigned budget)
 			vlan->sweep = sl_flow_cold(&worker->table, flow)->next;
 			sl_flow_rejudge(worker, flow);
 		}
-		worker->sweep_vlan++;
+		vlan->queued = false;
+		worker->to_sweep_head = (worker->to_sweep_head + 1) % SL_VLAN_COUNT;
+		worker->to_sweep_count--;
 	}
-	if (worker->generation != NULL)
-		atomic_store_explicit(&worker->settled, worker->generation->number,
-		                      memory_order_release);
+	if (worker->swept != atomic_load_explicit(&worker->settled, memory_order_relaxed))
+		atomic_store_explicit(&worker->settled, worker->swept, memory_order_release);
 }

@@ -27,6 +27,7 @@ struct sl_vlan {
 	uint32_t incarnation;
 	uint32_t epoch; /* flows below it are (being) judged again */
 	uint32_t sweep; /* the next flow of the sandbox to judge again; 0: the sweep is through */
+	bool queued;    /* in worker->to_sweep */
 	uint32_t flow_head; /* the sandbox's flows */
 	uint32_t flows;
 	uint32_t pin_oldest; /* the sandbox's pins by last use */
@@ -115,7 +116,8 @@ struct sl_worker {
 	uint64_t swept; /* number of the generation whose sweep was set up last; its address may
 	                   be another one's by now */
 	_Atomic uint64_t settled; /* the same, once the sweep is through */
-	uint16_t sweep_vlan;      /* the next VLAN to look at */
+	uint16_t *to_sweep;       /* VLANs whose flows are to be judged again: a ring */
+	unsigned to_sweep_head, to_sweep_count;
 
 	uint64_t *denials_seen; /* SL_DENIALS_SEEN hashes */
 	uint8_t *scratch;       /* SL_SCRATCH_BYTES, valid inside one call */
