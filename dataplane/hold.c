@@ -159,15 +159,25 @@ void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_rea
 	sl_verdict_set_fast(worker, flow);
 }
 
+/* Both ends closed without a hello, as a port scan does: there is nobody left to refuse. */
+static bool is_over(const struct sl_hold *hold)
+{
+	return hold->phase == SL_HOLD_HELLO && hold->client_fin && hold->server_fin &&
+	       hold->held_packets == 0;
+}
+
 void sl_hold_timeouts(struct sl_worker *worker)
 {
 	uint32_t index;
 
 	while ((index = sl_deadline_due(worker, &worker->holds, &worker->holds_hello)) != 0) {
 		struct sl_hold *hold = sl_pool_at(&worker->holds, index);
+		struct sl_flow *flow = &worker->table.flows[hold->flow];
 
-		sl_hold_refuse(worker, &worker->table.flows[hold->flow], SL_REASON_HELLO_TIMEOUT,
-		               NULL);
+		if (is_over(hold))
+			sl_flow_close(worker, flow, SL_REASON_NO_FLOW);
+		else
+			sl_hold_refuse(worker, flow, SL_REASON_HELLO_TIMEOUT, NULL);
 	}
 }
 

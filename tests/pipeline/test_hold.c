@@ -1301,6 +1301,12 @@ static void fin_before_the_hello_leaves_and_closes_the_stream(void **state)
 	expect(SEND(&c, SERVER, .flags = TCP_FIN | TCP_ACK, .ack = 1), SL_REASON_NONE);
 	expect(SEND(&c, CLIENT, .at = 1, .ack = 1), SL_REASON_NONE);
 	expect_segment(from_end(c.gw, UPLINK, 0), TCP_ACK, c.iss + 2, c.irs + 2);
+	/* It is over, and nobody is refused for it. */
+	inproc_clear(c.gw);
+	inproc_advance_s(c.gw, 10.4);
+	assert_int_equal(count_of(c.gw, SL_REASON_HELLO_TIMEOUT), 0);
+	assert_int_equal(inproc_count(c.gw, UPLINK) + inproc_count(c.gw, SANDBOX), 0);
+	assert_int_equal(inproc_stats(c.gw, 0)->flows, 0);
 	inproc_free(c.gw);
 }
 
