@@ -20,8 +20,7 @@
 static uint64_t *denial_slot(struct sl_worker *worker, uint16_t vlan, enum sl_reason reason,
                              const struct sl_proof *proof, uint64_t *mark)
 {
-	uint64_t hash = sl_names_hash(worker, proof != NULL ? proof->text : NULL,
-	                              proof != NULL ? proof->len : 0);
+	uint64_t hash = proof != NULL ? sl_names_hash(worker, proof->text, proof->len) : 0;
 
 	hash = (hash << 32 | (uint64_t)vlan << 8 | reason) * 0x9e3779b97f4a7c15u;
 	hash ^= worker->vlans[vlan].incarnation;
