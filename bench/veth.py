@@ -41,6 +41,7 @@ class Cables:
 
     def __enter__(self):
         topology.sweep(PREFIX)
+        self.huge = machine.has_hugepages()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.spaces = []
         try:
@@ -137,7 +138,7 @@ class Sluice(Measured):
         (folder / "sluice.yaml").write_text(json.dumps({
             "ports": {"sandbox": {"dev": f"net_{self.driver}0,iface=d0"},
                       "uplink": {"dev": f"net_{self.driver}1,iface=d1"}},
-            "policy": "policy.yaml", "workers": 1, "burst": BURST, "huge-pages": machine.has_hugepages(),
+            "policy": "policy.yaml", "workers": 1, "burst": BURST, "huge-pages": self.cables.huge,
             "rx-descriptors": DESCRIPTORS, "tx-descriptors": DESCRIPTORS}))
         binary = os.environ.get("SLUICE") or machine.BUILD.parent / "control" / "sluice"
         self.launch([binary, "run", "-c", folder / "sluice.yaml"], gateway.READY)
@@ -156,7 +157,7 @@ class Testpmd(Measured):
         self.name, self.driver = f"testpmd io, {driver}", driver
 
     def start(self):
-        memory = ["--in-memory"] if machine.has_hugepages() else ["--no-shconf", "--no-huge", "-m", "512"]
+        memory = ["--in-memory"] if self.cables.huge else ["--no-shconf", "--no-huge", "-m", "512"]
         argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-pci", "--no-telemetry", "--iova-mode=va", *memory,
                 f"--lcores=0@{LOAD_CPU},1@{CPU}", f"--vdev=net_{self.driver}0,iface=d0",
                 f"--vdev=net_{self.driver}1,iface=d1", "--", "--forward-mode=io", "--auto-start",
@@ -246,7 +247,7 @@ def run(quick):
             for name in turns if name not in errors}
     ratios = {driver: round(rows[f"sluice, {driver}"]["mpps"] / rows[f"testpmd io, {driver}"]["mpps"], 2)
               for driver in DRIVERS if {f"sluice, {driver}", f"testpmd io, {driver}"} <= set(rows)}
-    return {"runs": runs, "seconds": seconds, "hugepages": machine.has_hugepages(), "load_cpu": LOAD_CPU,
+    return {"runs": runs, "seconds": seconds, "hugepages": cables.huge, "load_cpu": LOAD_CPU,
             "cpu": CPU, "rows": rows, "ratios": ratios, "turns": turns, "errors": errors}
 
 
