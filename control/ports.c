@@ -14,12 +14,12 @@
 #include <string.h>
 
 #include <rte_ethdev.h>
-#include <rte_flow.h>
 #include <rte_mbuf.h>
 
 #include "config.h"
 #include "log.h"
 #include "netdev.h"
+#include "steer.h"
 #include "workers.h"
 
 #define CACHE_MBUFS 512
@@ -27,11 +27,6 @@
 /* net_af_packet: what stands before a received frame in its slot, and a slot's default size */
 #define AFP_HEAD 66
 #define AFP_SLOT 2048
-
-static const char *role_text(enum sl_port_id role)
-{
-	return role == SL_PORT_SANDBOX ? "sandbox" : "uplink";
-}
 
 /* ---- device strings ---- */
 
@@ -168,11 +163,11 @@ static int find(struct sl_port *port, char *err, size_t err_size)
 		snprintf(err, err_size,
 		         "port %s: DPDK has no device %s; is it bound to vfio-pci "
 		         "(dpdk-devbind.py --status)?",
-		         role_text(port->role), name);
+		         sl_port_role_text(port->role), name);
 		return -ENODEV;
 	}
-	snprintf(err, err_size, "port %s: DPDK made no device of \"%s\"", role_text(port->role),
-	         port->dev);
+	snprintf(err, err_size, "port %s: DPDK made no device of \"%s\"",
+	         sl_port_role_text(port->role), port->dev);
 	return -ENODEV;
 }
 
@@ -183,7 +178,7 @@ static int count_queues(struct sl_port *port, const struct rte_eth_dev_info *inf
 		snprintf(err, err_size,
 		         "port %s (%s) has %u tx queue%s, but each of the %u workers needs one of "
 		         "its own: lower `workers`, or give the device more queues",
-		         role_text(port->role), port->dev, info->max_tx_queues,
+		         sl_port_role_text(port->role), port->dev, info->max_tx_queues,
 		         info->max_tx_queues == 1 ? "" : "s", workers);
 		return -EINVAL;
 	}
@@ -195,7 +190,8 @@ static int count_queues(struct sl_port *port, const struct rte_eth_dev_info *inf
 		port->rx_queues = (uint16_t)RTE_MIN(workers, (unsigned)info->max_rx_queues);
 	if (port->rx_queues == 0 || port->rx_queues > SL_PORTS_RX_QUEUES_MAX) {
 		snprintf(err, err_size, "port %s (%s) has %u rx queues, 1 to %d are possible",
-		         role_text(port->role), port->dev, port->rx_queues, SL_PORTS_RX_QUEUES_MAX);
+		         sl_port_role_text(port->role), port->dev, port->rx_queues,
+		         SL_PORTS_RX_QUEUES_MAX);
 		return -EINVAL;
 	}
 	return 0;
@@ -308,14 +304,14 @@ int sl_port_open(struct sl_port *port, enum sl_port_id role, const struct sl_con
 	conf = conf_of(port, config, &info);
 	ret = set_up_queues(port, config, workers, &conf, &info, pool);
 	if (ret != 0) {
-		snprintf(err, err_size, "port %s (%s) does not start: %s", role_text(role),
+		snprintf(err, err_size, "port %s (%s) does not start: %s", sl_port_role_text(role),
 		         port->dev, strerror(-ret));
 		return ret;
 	}
 	/* a bump in the wire takes what is addressed to others */
 	ret = rte_eth_promiscuous_enable(port->id);
 	if (ret != 0 && ret != -ENOTSUP)
-		sl_log(SL_LOG_WARNING, "port %s: no promiscuous mode (%s)", role_text(role),
+		sl_log(SL_LOG_WARNING, "port %s: no promiscuous mode (%s)", sl_port_role_text(role),
 		       strerror(-ret));
 	share_queues(port, workers);
 	port->frame_max = frame_max_of(port, &info, config);
@@ -324,12 +320,9 @@ int sl_port_open(struct sl_port *port, enum sl_port_id role, const struct sl_con
 
 void sl_port_close(struct sl_port *port)
 {
-	struct rte_flow_error error;
-
 	if (port->dev == NULL)
 		return;
-	if (port->steering)
-		rte_flow_flush(port->id, &error);
+	sl_steer_end(port);
 	rte_eth_dev_stop(port->id);
 	rte_eth_dev_close(port->id);
 	port->dev = NULL;
@@ -349,8 +342,8 @@ void sl_port_warn(const struct sl_port *port)
 	if (is_driver(info.driver_name, "net_tap"))
 		return;
 	if (sl_netdev_is_up(name) == 0)
-		sl_log(SL_LOG_WARNING, "port %s: interface %s is down", role_text(port->role),
-		       name);
+		sl_log(SL_LOG_WARNING, "port %s: interface %s is down",
+		       sl_port_role_text(port->role), name);
 	if (sl_netdev_offloads(name, &offloads) != 0)
 		return;
 	if (offloads.tx_checksum)
@@ -358,13 +351,13 @@ void sl_port_warn(const struct sl_port *port)
 		       "port %s: interface %s has checksum offload on: frames of the hosts behind "
 		       "it come with unfinished checksums, and every segment looks damaged; turn "
 		       "it off here and on the hosts: ethtool -K %s tx off tso off gso off gro off",
-		       role_text(port->role), name, name);
+		       sl_port_role_text(port->role), name, name);
 	else if (offloads.segmentation || offloads.gro)
 		sl_log(SL_LOG_WARNING,
 		       "port %s: interface %s has %s on: it makes frames that are larger than the "
 		       "gateway takes; turn it off: ethtool -K %s tso off gso off gro off",
-		       role_text(port->role), name, offloads.gro ? "GRO" : "segmentation offload",
-		       name);
+		       sl_port_role_text(port->role), name,
+		       offloads.gro ? "GRO" : "segmentation offload", name);
 }
 
 uint64_t sl_port_missed(const struct sl_port *port)
@@ -374,64 +367,6 @@ uint64_t sl_port_missed(const struct sl_port *port)
 	if (rte_eth_stats_get(port->id, &stats) != 0)
 		return 0;
 	return stats.imissed + stats.rx_nombuf;
-}
-
-/* ---- steering ---- */
-
-/* The rule for one VLAN: tag -> queue. NULL: not taken, and why in error. */
-static struct rte_flow *make_rule(uint16_t port, uint16_t vlan, uint16_t queue,
-                                  struct rte_flow_error *error)
-{
-	const struct rte_flow_attr attr = {.ingress = 1};
-	const struct rte_flow_item_vlan spec = {.tci = rte_cpu_to_be_16(vlan)};
-	const struct rte_flow_item_vlan mask = {.tci = RTE_BE16(0x0fff)};
-	const struct rte_flow_item pattern[] = {
-	        {.type = RTE_FLOW_ITEM_TYPE_ETH},
-	        {.type = RTE_FLOW_ITEM_TYPE_VLAN, .spec = &spec, .mask = &mask},
-	        {.type = RTE_FLOW_ITEM_TYPE_END},
-	};
-	const struct rte_flow_action_queue to = {.index = queue};
-	const struct rte_flow_action actions[] = {
-	        {.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to},
-	        {.type = RTE_FLOW_ACTION_TYPE_END},
-	};
-
-	if (rte_flow_validate(port, &attr, pattern, actions, error) != 0)
-		return NULL;
-	return rte_flow_create(port, &attr, pattern, actions, error);
-}
-
-static void refused(struct sl_port *port, const char *why)
-{
-	port->refused_steering = true;
-	sl_log(SL_LOG_INFO,
-	       "port %s (%s) %s VLANs to queues (%s): a worker that receives another's frame hands "
-	       "it over",
-	       role_text(port->role), port->dev,
-	       port->steering ? "takes no more rules that steer" : "does not steer", why);
-}
-
-void sl_port_steer(struct sl_port *port, const struct sl_generation *generation, unsigned workers)
-{
-	if (workers < 2 || port->refused_steering || generation == NULL)
-		return;
-	if (port->rx_queues < workers) {
-		refused(port, "it has fewer rx queues than there are workers");
-		return;
-	}
-	for (uint16_t vlan = 1; vlan <= SL_VLAN_MAX; vlan++) {
-		unsigned worker = sl_worker_of_vlan(vlan, workers);
-		struct rte_flow_error error = {0};
-
-		if (generation->sandboxes[vlan] == NULL || port->rule[vlan] != NULL)
-			continue;
-		port->rule[vlan] = make_rule(port->id, vlan, port->queues[worker].rx[0], &error);
-		if (port->rule[vlan] == NULL) {
-			refused(port, error.message != NULL ? error.message : "no rte_flow rules");
-			return;
-		}
-		port->steering = true;
-	}
 }
 
 /* ---- for the workers ---- */

@@ -33,12 +33,18 @@ struct sl_port {
 	const char *dev; /* as in the config */
 	uint16_t id;     /* DPDK's */
 	uint16_t rx_queues;
-	uint32_t frame_max; /* bytes of the largest frame, its tag included */
-	bool steering;      /* rte_flow rules bring a VLAN to its worker's queue */
-	bool refused_steering;
-	struct rte_flow *rule[SL_VLAN_COUNT];         /* by VLAN */
+	uint32_t frame_max;                   /* bytes of the largest frame, its tag included */
+	bool steering;                        /* there are rules of steer.c */
+	bool refused_steering;                /* it is asked for no more */
+	struct rte_flow *rule[SL_VLAN_COUNT]; /* by VLAN */
 	struct sl_port_queues queues[SL_WORKERS_MAX]; /* by worker */
 };
+
+/* The name that a port has in the config. */
+static inline const char *sl_port_role_text(enum sl_port_id role)
+{
+	return role == SL_PORT_SANDBOX ? "sandbox" : "uplink";
+}
 
 /* True if a device string is a PCI address ("0000:3b:00.1", "3b:00.1"), perhaps with arguments. */
 bool sl_ports_is_pci(const char *dev);
@@ -65,13 +71,6 @@ void sl_port_close(struct sl_port *port);
 
 /* Warns in the log where the kernel under the port makes frames that no wire would carry. */
 void sl_port_warn(const struct sl_port *port);
-
-/*
- * Offers a rule that brings each sandbox's VLAN to the queue of its worker, for the sandboxes that
- * have none yet. Where the port refuses, workers hand frames over; the log says so once. Control
- * thread, after every push.
- */
-void sl_port_steer(struct sl_port *port, const struct sl_generation *generation, unsigned workers);
 
 /* The functions that a worker uses. */
 struct sl_port_io sl_port_io(struct sl_port *port, unsigned worker);

@@ -34,6 +34,7 @@
 #include "reload.h"
 #include "run_policy.h"
 #include "settings.h"
+#include "steer.h"
 #include "totals.h"
 #include "watch.h"
 #include "workers.h"
@@ -103,7 +104,7 @@ static void steer(void *ctx)
 
 	for (int port = 0; port < SL_PORT_COUNT; port++)
 		if (run->ports[port].dev != NULL)
-			sl_port_steer(&run->ports[port], current, run->plan.workers);
+			sl_steer_port(&run->ports[port], current, run->plan.workers);
 }
 
 /* ---- the control loop ---- */
