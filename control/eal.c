@@ -235,6 +235,7 @@ static int plan_memory(const struct sl_config *config, const struct sl_eal_machi
 {
 	uint64_t free_mib = machine->huge_free / MIB;
 
+	plan->huge_free_mib = free_mib;
 	plan->memory_mib = config->machine.memory_mib ? config->machine.memory_mib : need_mib;
 	switch (config->machine.huge_pages) {
 	case SL_CONFIG_HUGE_PAGES_AUTO:
@@ -260,7 +261,12 @@ static int plan_memory(const struct sl_config *config, const struct sl_eal_machi
 		add(plan, "--no-huge");
 	/* nothing is shared with other processes, no mount is needed; the one excludes --no-huge */
 	add_unless_given(config, plan, plan->huge_pages ? "--in-memory" : "--no-shconf", "");
-	if (!plan->huge_pages && !given(config, "-m"))
+	/*
+	 * All of it at once: what is free now may be another's a moment later, and a start that has
+	 * its memory cannot fail for want of it. The EAL spreads it over the NUMA nodes of the CPUs
+	 * above, and takes from other nodes what these lack.
+	 */
+	if (!given(config, "-m") && !given(config, "--socket-mem"))
 		add(plan, "-m%u", plan->memory_mib);
 	return 0;
 }
@@ -386,11 +392,28 @@ static int make_private(const struct rte_memseg_list *list, void *ctx)
 	return 0;
 }
 
+/* Hugepages that others took since the plan was made, or that are of no use (a cgroup's limit). */
+static int say_short(const struct sl_eal_plan *plan, char *err, size_t err_size)
+{
+	struct sl_eal_machine machine;
+
+	sl_eal_machine_read(&machine);
+	snprintf(err, err_size,
+	         "hugepages ran short: %u MiB are needed, %llu were free before the start and %llu "
+	         "are now; raise /proc/sys/vm/nr_hugepages",
+	         plan->memory_mib, (unsigned long long)plan->huge_free_mib,
+	         (unsigned long long)(machine.huge_free / MIB));
+	return -ENOMEM;
+}
+
 int sl_eal_start(struct sl_eal_plan *plan, char *err, size_t err_size)
 {
 	/* the EAL moves the pointers about */
 	memcpy(plan->shuffled, plan->argv, sizeof(plan->shuffled));
 	if (rte_eal_init(plan->argc, plan->shuffled) < 0) {
+		/* EACCES: it found no free hugepage at all */
+		if (plan->huge_pages && (rte_errno == ENOMEM || rte_errno == EACCES))
+			return say_short(plan, err, err_size);
 		snprintf(err, err_size, "DPDK does not start: %s", rte_strerror(rte_errno));
 		return rte_errno ? -rte_errno : -EIO;
 	}

@@ -34,6 +34,7 @@ struct sl_eal_plan {
 	bool huge_pages;
 	bool memory_is_mapped; /* by a device, or by the process at a device's other end */
 	uint32_t memory_mib;
+	uint64_t huge_free_mib; /* when the plan was made */
 };
 
 void sl_eal_machine_read(struct sl_eal_machine *machine);
@@ -52,7 +53,8 @@ void sl_eal_plan_free(struct sl_eal_plan *plan);
 
 /*
  * Starts the EAL in the calling thread, which becomes its main lcore. The plan must outlive it.
- * Once in a process. Returns 0, or -errno and a message in err.
+ * Once in a process, also if it fails. Returns 0, or -errno and a message in err; with hugepages
+ * planned, -ENOMEM says that they ran short.
  */
 int sl_eal_start(struct sl_eal_plan *plan, char *err, size_t err_size);
 

@@ -32,6 +32,7 @@
 #include "policy.h"
 #include "ports.h"
 #include "reload.h"
+#include "restart.h"
 #include "run_policy.h"
 #include "settings.h"
 #include "steer.h"
@@ -44,10 +45,11 @@
 #define STOP_MS   5000 /* how long a worker may take to stop */
 
 static const char usage[] =
-        "usage: sluice run -c FILE\n"
+        "usage: sluice run [--no-huge-pages] -c FILE\n"
         "\n"
         "Forwards between the two ports of the config FILE as its policy allows. SIGHUP reads the\n"
-        "policy again, SIGTERM and SIGINT stop.\n";
+        "policy again, SIGTERM and SIGINT stop. --no-huge-pages is `huge-pages: false`, whatever\n"
+        "FILE says.\n";
 
 struct run {
 	struct sl_config config;
@@ -200,25 +202,38 @@ static int open_events(struct run *run)
 	return 0;
 }
 
-static int start_eal(struct run *run)
+static void say_memory(const struct run *run, const struct sl_eal_machine *machine)
+{
+	if (run->config.machine.huge_pages == SL_CONFIG_HUGE_PAGES_AUTO && !run->plan.huge_pages &&
+	    machine->huge_free > 0)
+		sl_log(SL_LOG_INFO, "%llu MiB of hugepages are free, %u are needed: using none",
+		       (unsigned long long)(machine->huge_free >> 20), run->plan.memory_mib);
+	if (run->plan.workers_share)
+		sl_log(SL_LOG_WARNING, "there are more workers than CPUs");
+}
+
+static int start_eal(struct run *run, const char *path)
 {
 	struct sl_eal_machine machine;
 	uint32_t need_mib = sl_memory_mib(&run->config);
 	char err[512];
+	int ret;
 
 	sl_eal_machine_read(&machine);
-	if (sl_eal_plan_run(&run->config, &machine, need_mib, &run->plan, err, sizeof(err)) != 0 ||
-	    sl_eal_start(&run->plan, err, sizeof(err)) != 0) {
+	ret = sl_eal_plan_run(&run->config, &machine, need_mib, &run->plan, err, sizeof(err));
+	if (ret == 0)
+		ret = sl_eal_start(&run->plan, err, sizeof(err));
+	if (ret == -ENOMEM && run->plan.huge_pages &&
+	    run->config.machine.huge_pages == SL_CONFIG_HUGE_PAGES_AUTO) {
+		sl_log(SL_LOG_INFO, "%s; starting again without them", err);
+		sl_restart_without_huge_pages(path, err, sizeof(err));
+	}
+	if (ret != 0) {
 		sl_log(SL_LOG_ERROR, "%s", err);
 		return -EIO;
 	}
 	run->eal_up = true;
-	if (run->config.machine.huge_pages == SL_CONFIG_HUGE_PAGES_AUTO && !run->plan.huge_pages &&
-	    machine.huge_free > 0)
-		sl_log(SL_LOG_INFO, "%llu MiB of hugepages are free, %u are needed: using none",
-		       (unsigned long long)(machine.huge_free >> 20), run->plan.memory_mib);
-	if (run->plan.workers_share)
-		sl_log(SL_LOG_WARNING, "there are more workers than CPUs");
+	say_memory(run, &machine);
 	return 0;
 }
 
@@ -323,16 +338,18 @@ static int start_workers(struct run *run)
 	return 0;
 }
 
-static int start(struct run *run, const char *path)
+static int start(struct run *run, const char *path, bool no_huge_pages)
 {
 	int ret;
 
 	run->signals = block_signals();
 	ret = run->signals < 0 ? -EIO : read_config(run, path);
+	if (no_huge_pages)
+		run->config.machine.huge_pages = SL_CONFIG_HUGE_PAGES_NONE;
 	if (ret == 0)
 		ret = open_events(run);
 	if (ret == 0)
-		ret = start_eal(run);
+		ret = start_eal(run, path);
 	if (ret == 0)
 		ret = load_policy(run);
 	if (ret == 0)
@@ -409,13 +426,13 @@ static int stop(struct run *run, bool started)
 	return ret;
 }
 
-static int run_gateway(const char *path)
+static int run_gateway(const char *path, bool no_huge_pages)
 {
 	static struct run run;
 	int ret;
 
 	sl_log_style(true, NULL);
-	if (start(&run, path) == 0) {
+	if (start(&run, path, no_huge_pages) == 0) {
 		sl_run_policy_realtime(&run.policy, true);
 		say_ready(&run);
 		while (look_after_once(&run))
@@ -434,16 +451,21 @@ int sl_run_main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 	        {"config", required_argument, NULL, 'c'},
+	        {SL_RESTART_NO_HUGE_PAGES, no_argument, NULL, 'n'},
 	        {"help", no_argument, NULL, 'h'},
 	        {0},
 	};
 	const char *path = NULL;
+	bool no_huge_pages = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			path = optarg;
+			break;
+		case 'n':
+			no_huge_pages = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -457,5 +479,5 @@ int sl_run_main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	return run_gateway(path);
+	return run_gateway(path, no_huge_pages);
 }

@@ -62,13 +62,13 @@ class Gateway:
         files = "".join(f",tx_pcap={port}.{n}.pcap" for n in range(count))
         return {"dev": f"net_pcap{number},rx_pcap={port}.in.pcap{files}"}
 
-    def start(self, wait=True, **options):
+    def start(self, wait=True, arguments=(), **options):
         ports = {"sandbox": self.device(0, "sandbox"), "uplink": self.device(1, "uplink")}
         self.path("sluice.yaml").write_text(json.dumps({"ports": ports, **self.config}))
         self.log = self.path("log")
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen([binary(), "run", "-c", "sluice.yaml"], cwd=self.directory, stderr=log,
-                                            stdin=subprocess.DEVNULL, text=True,
+            self.process = subprocess.Popen([binary(), "run", *arguments, "-c", "sluice.yaml"],
+                                            cwd=self.directory, stderr=log, stdin=subprocess.DEVNULL, text=True,
                                             **{"stdout": subprocess.PIPE, **options})
         if wait:
             self.await_log("ready")

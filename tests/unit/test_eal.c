@@ -193,6 +193,7 @@ static void memory_enough_hugepages_are_used(void **state)
 
 	assert_true(plan.huge_pages);
 	expect_arg(&plan, "--in-memory");
+	expect_arg(&plan, "-m600"); /* at the start, not when they may be gone */
 	expect_no_arg(&plan, "--no-huge");
 	sl_eal_plan_free(&plan);
 }
@@ -273,6 +274,24 @@ static void arguments_of_the_operator_replace_ours(void **state)
 	for (size_t i = 0; i < 5; i++)
 		assert_string_equal(plan.argv[plan.argc - 5 + (int)i], args[i]);
 	sl_eal_plan_free(&plan);
+}
+
+static void arguments_of_memory_replace_ours(void **state)
+{
+	static const char *const args[] = {"-m128", "--socket-mem=64,64"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct sl_config config = config_of(1);
+		struct sl_eal_plan plan;
+
+		config.machine.eal_args = &args[i];
+		config.machine.n_eal_args = 1;
+		plan = plan_for(&config, 2, NEED);
+		assert_true(plan.huge_pages);
+		expect_arg(&plan, args[i]);
+		expect_no_arg(&plan, "-m600");
+		sl_eal_plan_free(&plan);
+	}
 }
 
 static void arguments_too_many_are_refused(void **state)
@@ -376,6 +395,7 @@ int main(void)
 	        cmocka_unit_test(devices_without_pci_leave_pci_alone),
 	        cmocka_unit_test(devices_with_pci_allow_only_those),
 	        cmocka_unit_test(arguments_of_the_operator_replace_ours),
+	        cmocka_unit_test(arguments_of_memory_replace_ours),
 	        cmocka_unit_test(arguments_too_many_are_refused),
 	        cmocka_unit_test(alone_needs_nothing_of_the_machine),
 	        cmocka_unit_test(pci_addresses_are_told_from_vdevs),
