@@ -36,6 +36,8 @@ static void walk_slowly(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_fragment(worker, pkt);
 		return;
 	}
+	if (pkt->flow != NULL && (pkt->flow->flags & SL_FLOW_QUIC) && sl_quic_fast(worker, pkt))
+		return;
 	if ((pkt->proto == IPPROTO_TCP && has_odd_flags(pkt)) ||
 	    !sl_parse_l4_checksum(worker, pkt)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);

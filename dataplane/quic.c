@@ -313,6 +313,24 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt)
 	}
 }
 
+bool sl_quic_fast(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	const uint8_t fixed = 0x40, form_long = 0x80;
+	struct sl_flow *flow = pkt->flow;
+	const struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+
+	if (flow->reason != SL_REASON_DOMAIN_ALLOWED || cold->hold != 0 ||
+	    cold->epoch != pkt->sandbox->epoch || sl_due(worker, flow->expires_ms))
+		return false;
+	if (pkt->in_port == SL_PORT_SANDBOX &&
+	    (pkt->payload_len == 0 ||
+	     (*sl_pkt_at(pkt, const uint8_t, pkt->payload_off) & (form_long | fixed)) != fixed))
+		return false;
+	flow->packets++;
+	sl_quic_pass(worker, pkt);
+	return true;
+}
+
 void sl_quic_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	if (pkt->in_port == SL_PORT_SANDBOX)

@@ -191,6 +191,14 @@ bool sl_quic_create(struct sl_worker *worker);
 void sl_quic_destroy(struct sl_worker *worker);
 void sl_quic_first(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_quic_walk(struct sl_worker *worker, struct sl_pkt *pkt); /* flows with SL_FLOW_QUIC */
+
+/*
+ * Settles a packet of a flow with SL_FLOW_QUIC that sl_quic_walk would let pass without a look at
+ * more than its first byte: nothing is compared any more, and from the client it has a short header
+ * (which goes to the datagram's end, RFC 9000 12.2). As for any judged flow, its checksum is left
+ * to its receiver. False: it was not settled.
+ */
+bool sl_quic_fast(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_quic_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 void sl_quic_timeouts(struct sl_worker *worker);
 

@@ -43,6 +43,41 @@ static void a_handshake_goes_through_and_leaves_nothing_behind(void **state)
 	inproc_free(gw);
 }
 
+static enum sl_reason up_with_a_bad_checksum(const struct quic *q, const struct datagram *d)
+{
+	struct packet packet = packet_of(q, true, d);
+
+	packet.bytes[packet.len - 1] ^= 1;
+	return inproc_send(q->gw, SANDBOX, &packet);
+}
+
+/* Once nothing is compared any more, short headers pass as packets of any judged flow do. */
+static void a_judged_connection_is_only_looked_at_for_another_one(void **state)
+{
+	struct inproc *gw = inproc_create_with(
+	        &(struct inproc_options){.policy = POLICY, .checksums_full = true});
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid), other = quic_for(gw, "evil.example");
+	struct datagram d = short_packet(cid, 8), hello;
+
+	expect(up_with_a_bad_checksum(&q, &d), SL_REASON_MALFORMED_PACKET);
+	hello = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+	expect(down(&q, &hello), SL_REASON_DOMAIN_ALLOWED);
+	expect_passes(&q, &d);
+	expect(up_with_a_bad_checksum(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	expect_passes(&q, &d);
+	hello = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8);
+	expect(up_with_a_bad_checksum(&q, &hello), SL_REASON_MALFORMED_PACKET);
+	d.bytes[0] &= 0xbf;
+	expect(up_with_a_bad_checksum(&q, &d), SL_REASON_MALFORMED_PACKET);
+	other.sport = q.sport;
+	hello = initial_whole(&other);
+	expect(up(&q, &hello), SL_REASON_DOMAIN_NOT_ALLOWED);
+	inproc_push(gw, "sandboxes: [{vlan: 101, name: box, policy: {allow: [also.example]}}]");
+	expect(up(&q, &d), SL_REASON_POLICY_CHANGED);
+	inproc_free(gw);
+}
+
 /* RFC 9287 3: who knows that the server does not mind the fixed bit clears it everywhere. */
 static void a_client_that_was_answered_may_clear_the_fixed_bit(void **state)
 {
@@ -715,6 +750,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_handshake_goes_through_and_leaves_nothing_behind),
+	        cmocka_unit_test(a_judged_connection_is_only_looked_at_for_another_one),
 	        cmocka_unit_test(a_client_that_was_answered_may_clear_the_fixed_bit),
 	        cmocka_unit_test(judged_bytes_may_come_again_however_they_are_cut),
 	        cmocka_unit_test(other_bytes_in_the_judged_range_do_not_leave),
