@@ -482,6 +482,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		return;
 	}
 	sl_segment_remember(&hold->client, pkt);
+	hold->max_segment = RTE_MAX(hold->max_segment, pkt->payload_len);
 	hold->held_packets++;
 	worker->stats->held++;
 	pkt->fate = SL_FATE_HELD;

@@ -1498,6 +1498,25 @@ static void released_segments_keep_the_servers_mss(void **state)
 	inproc_free(c.gw);
 }
 
+/* Nor smaller than those that the client cuts for itself: a way that carried them carries these. */
+static void released_segments_are_as_large_as_the_clients(void **state)
+{
+	static const uint8_t mss[] = {2, 4, 1460 >> 8, 1460 & 0xff};
+	static struct hello large;
+	struct conn c = conn_of(gateway(POLICY));
+
+	hello_with(&large, &(struct hello_options){.name = ALLOWED, .total_len = 1900}, 0);
+	SEND(&c, CLIENT, .flags = TCP_SYN, .options = mss, .options_len = 4);
+	SEND(&c, SERVER, .flags = TCP_SYN | TCP_ACK, .options = mss, .options_len = 4);
+	client(&c, 0, large.bytes, 1400);
+	client(&c, 1400, large.bytes + 1400, large.len - 1400);
+	expect_server_sees(&c, large.bytes, large.len);
+	assert_int_equal(from_end(c.gw, UPLINK, 0)->payload_len +
+	                         from_end(c.gw, UPLINK, 1)->payload_len,
+	                 large.len);
+	inproc_free(c.gw);
+}
+
 /* Segments made from the copy carry the client's timestamps, or an honest server drops them. */
 static void released_segments_carry_the_clients_timestamps(void **state)
 {
@@ -2287,6 +2306,7 @@ int main(void)
 	        TEST(acknowledgement_of_unsent_bytes_is_not_believed),
 	        TEST(bytes_behind_the_hello_leave_when_the_server_has_answered),
 	        TEST(released_segments_keep_the_servers_mss),
+	        TEST(released_segments_are_as_large_as_the_clients),
 	        TEST(released_segments_carry_the_clients_timestamps),
 	        TEST(release_into_a_full_port_is_counted_and_comes_again),
 	        TEST(retry_second_hello_of_the_same_name_leaves),
