@@ -177,7 +177,10 @@ static int compare_present(struct sl_compiler *compiler, struct parts *known, ui
 		if (ret == 0)
 			ret = compare_entry(compiler, entry, &parts, number);
 	}
-	return ret == 0 && left > 0 && left == doc->n_entries ? -ECANCELED : ret;
+	/* What the document ends by not speaking of it is still to be done. */
+	if (ret == 0 && left > 0 && left == doc->n_entries && compiler->change.count == 0)
+		return -ECANCELED;
+	return ret;
 }
 
 /* The row that the VLAN will have. */

@@ -459,6 +459,21 @@ static void test_late_document_leaves_what_a_later_push_dealt_with(void **state)
 	assert_null(sandbox(scene, 3));
 }
 
+/* Every sandbox that it speaks of is another push's by now, but it also ends some by silence. */
+static void test_late_document_still_ends_what_it_leaves_out(void **state)
+{
+	struct scene *scene = *state;
+	struct job job;
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 3}]"), 0);
+	assert_int_equal(submit(scene, &job, long_policy(1, 60), true), -EINPROGRESS);
+	assert_int_equal(patch(scene, "sandboxes: [{vlan: 1, policy: deny-all}]", 0), 0);
+	finish(scene, &job);
+	assert_int_equal(job.ret, 0);
+	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
+	assert_null(sandbox(scene, 3));
+}
+
 /* Two lists that take long, a sandbox each; mode of a third. */
 static const char *two_long(unsigned n_first, unsigned n_second, const char *third)
 {
@@ -511,6 +526,26 @@ static void test_later_document_is_not_held_up_by_what_it_repeats(void **state)
 	assert_int_equal(first.push.sandboxes_changed, 1);
 	assert_true(opens(scene, 1, "v60-7.x.example.com"));
 	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_DENY_ALL);
+}
+
+/* All that the second speaks of is what the first says; that another sandbox goes is new. */
+static void test_later_document_that_ends_a_sandbox_is_not_held_up(void **state)
+{
+	struct scene *scene = *state;
+	struct job first;
+	struct job second;
+	static char text[65536];
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 4}]"), 0);
+	snprintf(text, sizeof(text), "%s  - {vlan: 4}\n", two_long(60, 0, "allow-all"));
+	assert_int_equal(submit(scene, &first, text, true), -EINPROGRESS);
+	assert_int_equal(submit(scene, &second, two_long(60, 0, "allow-all"), true), 0);
+	assert_true(scene->push.changed);
+	assert_null(sandbox(scene, 4));
+	sl_policy_doc_free(second.doc);
+	finish(scene, &first);
+	assert_true(opens(scene, 1, "v60-7.x.example.com"));
+	assert_null(sandbox(scene, 4));
 }
 
 static void test_document_that_repeats_one_that_waits_waits_with_it(void **state)
@@ -802,6 +837,10 @@ int main(void)
 	                test_late_document_leaves_what_a_later_push_dealt_with, setup, teardown),
 	        cmocka_unit_test_setup_teardown(
 	                test_later_document_is_not_held_up_by_what_it_repeats, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_late_document_still_ends_what_it_leaves_out,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_later_document_that_ends_a_sandbox_is_not_held_up, setup, teardown),
 	        cmocka_unit_test_setup_teardown(
 	                test_document_that_repeats_one_that_waits_waits_with_it, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_last_of_two_long_lists_stays, setup, teardown),
