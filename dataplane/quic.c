@@ -11,6 +11,7 @@
 #include "names.h"
 
 #define DECRYPTS_PER_SECOND 4000 /* datagrams of one sandbox that cost cryptography */
+#define RANDOM_CID_MIN      5    /* bytes of a connection ID that nobody can wish for */
 
 /* The datagram's bytes, put together if they lie in several segments. */
 static const uint8_t *payload_of(const struct sl_worker *worker, const struct sl_pkt *pkt)
@@ -281,13 +282,49 @@ static void opened_by_address(struct sl_worker *worker, struct sl_pkt *pkt, bool
 	sl_quic_pass(worker, pkt);
 }
 
+/*
+ * Is this a short header packet to an ID that the server has chosen, at random? Whoever hides
+ * something behind a zero, from a server that skips it, could not put that ID in front of it: the
+ * ID is longer than the type and version of a long header packet, and no such thing but by luck.
+ */
+static bool is_short_to_server(const struct sl_worker *worker, const struct sl_flow *flow,
+                               const uint8_t *packet, uint32_t len)
+{
+	const struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow);
+
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
+		const struct sl_quic_conn *conn = &hold->conn;
+		bool chosen = conn->server_cid_len != conn->dcid_len ||
+		              memcmp(conn->server_cid, conn->dcid, conn->dcid_len) != 0;
+
+		if (conn->answered && chosen && conn->server_cid_len >= RANDOM_CID_MIN &&
+		    len > 1u + conn->server_cid_len &&
+		    memcmp(packet + 1, conn->server_cid, conn->server_cid_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Looks for an Initial, also where the packets end with a short one that begins as padding does. */
+static enum sl_parse find_initial(const struct sl_worker *worker, const struct sl_flow *flow,
+                                  const uint8_t *dgram, uint32_t len, struct sl_quic_header *header)
+{
+	enum sl_parse answer = sl_quic_find_initial(dgram, len, header);
+	uint32_t at = header->zeros_at;
+
+	if (answer == SL_PARSE_BAD && at > 0 &&
+	    is_short_to_server(worker, flow, dgram + at, len - at))
+		answer = sl_quic_find_initial(dgram, at, header);
+	return answer;
+}
+
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
 	bool judged = flow->reason != SL_REASON_NONE;
 	const uint8_t *dgram = payload_of(worker, pkt);
 	struct sl_quic_header header;
-	enum sl_parse answer = sl_quic_find_initial(dgram, pkt->payload_len, &header);
+	enum sl_parse answer = find_initial(worker, flow, dgram, pkt->payload_len, &header);
 
 	if (judged && flow->reason != SL_REASON_DOMAIN_ALLOWED) {
 		opened_by_address(worker, pkt, answer != SL_PARSE_NOT_MINE);

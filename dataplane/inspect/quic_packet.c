@@ -177,8 +177,10 @@ enum sl_parse sl_quic_find_initial(const uint8_t *dgram, size_t len, struct sl_q
 			return SL_PARSE_BAD;
 		case SL_QUIC_PACKET_SHORT:
 			/* Zeros behind the packets are zeros to the end, or hide something. */
-			if (padding && !sl_quic_packet_is_padding(p.start, p.len))
+			if (padding && !sl_quic_packet_is_padding(p.start, p.len)) {
+				out->zeros_at = (uint32_t)(p.start - dgram);
 				return header_bad(out);
+			}
 			break;
 		case SL_QUIC_PACKET_INITIAL:
 			if (answer != SL_PARSE_DONE)

@@ -22,6 +22,7 @@ struct sl_quic_header {
 	enum sl_reason reason; /* why there is none; SL_REASON_NONE for DONE */
 	uint32_t version;
 	uint16_t token_len; /* bytes */
+	uint32_t zeros_at;  /* of sl_quic_find_initial(), see there */
 	uint8_t dcid_len;
 	uint8_t scid_len;
 	uint8_t dcid[SL_QUIC_CID_MAX];
@@ -48,7 +49,10 @@ enum sl_parse sl_quic_initial_probe(const uint8_t *dgram, size_t len, struct sl_
  * SL_PARSE_NOT_MINE  no; nothing in it can open a connection
  * SL_PARSE_BAD       SL_REASON_NOT_QUIC for another version, version negotiation, or the public
  *                    header of gQUIC: a server that knows it might open a connection;
- *                    SL_REASON_MALFORMED_QUIC for a chain that breaks
+ *                    SL_REASON_MALFORMED_QUIC for a chain that breaks, or goes on behind a zero. Of
+ *                    the latter out->zeros_at says where, else it is 0: a server may skip zeros,
+ *                    or it may see a short header packet there whose first byte is greased (RFC
+ *                    9287), so it is for the caller to know that packet
  */
 enum sl_parse sl_quic_find_initial(const uint8_t *dgram, size_t len, struct sl_quic_header *out);
 

@@ -100,6 +100,90 @@ static void a_client_that_was_answered_may_clear_the_fixed_bit(void **state)
 	inproc_free(gw);
 }
 
+/* Behind other packets the greased first byte may look as padding does: the ID tells them apart. */
+static void a_short_header_that_begins_with_zero_goes_with_the_rest(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid);
+	struct datagram finished = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8), d;
+	struct datagram more = short_packet(cid, 8);
+
+	more.bytes[0] = 0;
+	d = finished;
+	append(&d, &more);
+	expect_passes(&q, &d);
+	d = acknowledgement(&q, cid);
+	append(&d, &more);
+	expect_passes(&q, &d);
+	d = acknowledgement(&q, cid);
+	append(&d, &finished);
+	append(&d, &more);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+/* It must be the server's, and hide nothing in front of it. */
+static void what_hides_behind_zeros_does_not_leave(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8], own[8] = {0xc3, 0, 0, 0, 1, 8, 1, 2};
+	struct quic q = judged(gw, ALLOWED, cid), other = q;
+	struct datagram finished = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8), d, more;
+
+	/* the server's ID, but behind another zero; the client's own; one that it made up */
+	for (int way = 0; way < 3; way++) {
+		more = short_packet(way == 0 ? cid : way == 1 ? q.dcid : own, 8);
+		more.bytes[0] = 0;
+		if (way == 0) {
+			memmove(more.bytes + 1, more.bytes, more.len);
+			more.len++;
+		}
+		d = way == 2 ? long_packet(&q, QUIC_HANDSHAKE, true, own, 8) : finished;
+		append(&d, &more);
+		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	}
+	/* another hello, all of it or behind the server's ID cut short */
+	fresh_cid(other.dcid, 8);
+	set_hello(&other, &(struct hello_options){.name = DENIED});
+	more = initial_whole(&other);
+	d = finished;
+	d.bytes[d.len++] = 0;
+	append(&d, &more);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	d = finished;
+	d.bytes[d.len++] = 0;
+	memcpy(d.bytes + d.len, cid, 7);
+	d.len += 7;
+	append(&d, &more);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	/* nor does the server's ID help another hello in front of it */
+	d = more;
+	more = short_packet(cid, 8);
+	more.bytes[0] = 0;
+	append(&d, &more);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	inproc_free(gw);
+}
+
+/* An ID of few bytes that reads as a header, a client may have tried for. */
+static void a_short_id_of_the_servers_is_not_believed_behind_a_zero(void **state)
+{
+	static const uint8_t cid[4] = {0xc3, 0, 0, 0};
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q), more = short_packet(cid, 4);
+
+	expect_passes(&q, &d);
+	d = answer(&q, cid, 4);
+	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	d = long_packet(&q, QUIC_HANDSHAKE, true, cid, 4);
+	more.bytes[0] = 0;
+	append(&d, &more);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	inproc_free(gw);
+}
+
 static void judged_bytes_may_come_again_however_they_are_cut(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -752,6 +836,9 @@ int main(void)
 	        cmocka_unit_test(a_handshake_goes_through_and_leaves_nothing_behind),
 	        cmocka_unit_test(a_judged_connection_is_only_looked_at_for_another_one),
 	        cmocka_unit_test(a_client_that_was_answered_may_clear_the_fixed_bit),
+	        cmocka_unit_test(a_short_header_that_begins_with_zero_goes_with_the_rest),
+	        cmocka_unit_test(what_hides_behind_zeros_does_not_leave),
+	        cmocka_unit_test(a_short_id_of_the_servers_is_not_believed_behind_a_zero),
 	        cmocka_unit_test(judged_bytes_may_come_again_however_they_are_cut),
 	        cmocka_unit_test(other_bytes_in_the_judged_range_do_not_leave),
 	        cmocka_unit_test(initials_that_lie_do_not_leave),
