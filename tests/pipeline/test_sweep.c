@@ -3,7 +3,7 @@
  * idle, however many, and what a sandbox leaves behind on a VLAN that another one gets.
  */
 #include "dns_build.h"
-#include "scene.h"
+#include "quic_scene.h"
 
 #define TURN_US    100 /* as long as an idle worker may sleep between two turns */
 #define SANDBOXES  20
@@ -120,6 +120,67 @@ static void hello_on_hold_is_not_inherited(void **state)
 	inproc_free(gw);
 }
 
+/* One gateway for both, in which the old one's first datagram is on hold; *rest makes it whole. */
+static struct inproc *gateway_with_quic_on_hold(struct quic *q, struct datagram *rest)
+{
+	struct inproc *gw = gateway(OLD);
+	struct datagram first;
+
+	*q = quic_for(gw, ALLOWED);
+	first = initial_of(q, 0, q->hello_len / 2);
+	*rest = initial_of(q, q->hello_len / 2, q->hello_len);
+	expect_held(q, &first);
+	assert_int_not_equal(held_bytes(gw), 0);
+	return gw;
+}
+
+static void expect_nothing_of_quic(const struct quic *q)
+{
+	assert_int_equal(left(q), 0);
+	assert_int_equal(inproc_held(q->gw), 0);
+	assert_int_equal(held_bytes(q->gw), 0);
+}
+
+/* The rest of the old one's Initials, from the same ports and to the same connection ID. */
+static void quic_on_hold_is_not_inherited(void **state)
+{
+	struct datagram rest, whole;
+	struct quic q;
+	struct inproc *gw = gateway_with_quic_on_hold(&q, &rest);
+
+	(void)state;
+	assert_int_not_equal(inproc_push(gw, NEW), 0);
+	/* it is a beginning like any other: on hold, and of its own first half there is nothing */
+	up(&q, &rest);
+	assert_int_equal(left(&q), 0);
+	inproc_advance_s(gw, 20);
+	expect_nothing_of_quic(&q);
+	/* the new one has its own connection, and the old one's datagram is not among it */
+	q = quic_for(gw, ALLOWED);
+	whole = initial_whole(&q);
+	expect_passes(&q, &whole);
+	assert_int_equal(left(&q), 1);
+	inproc_free(gw);
+}
+
+/* As above, but nobody sends anything more: the sweep gives the hold back. */
+static void quic_hold_of_a_sandbox_that_is_replaced_is_given_back(void **state)
+{
+	static const char *const after[] = {NEW, "sandboxes: []"};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct datagram rest;
+		struct quic q;
+		struct inproc *gw = gateway_with_quic_on_hold(&q, &rest);
+
+		assert_int_not_equal(inproc_push(gw, after[i]), 0);
+		inproc_advance_us(gw, 100000); /* long before the hold's own end */
+		expect_nothing_of_quic(&q);
+		inproc_free(gw);
+	}
+}
+
 /* As above, but nobody sends anything more: the sweep gives the hold back. */
 static void hold_of_a_sandbox_that_is_gone_is_given_back(void **state)
 {
@@ -172,6 +233,8 @@ int main(void)
 	        cmocka_unit_test(million_idle_flows_are_cut_within_a_second),
 	        cmocka_unit_test(hello_on_hold_is_not_inherited),
 	        cmocka_unit_test(hold_of_a_sandbox_that_is_gone_is_given_back),
+	        cmocka_unit_test(quic_on_hold_is_not_inherited),
+	        cmocka_unit_test(quic_hold_of_a_sandbox_that_is_replaced_is_given_back),
 	        cmocka_unit_test(query_under_way_is_not_inherited),
 	};
 
