@@ -6,8 +6,9 @@
  */
 #include "stages.h"
 
-#define WALKS_PER_SECOND 1000 /* over the sandbox's flows */
-#define FOUND_FOR_MS     1000 /* how long a found flow vouches for more fragments of its peer */
+#define WALKS_PER_SECOND 1000   /* over the sandbox's flows */
+#define FLOWS_PER_SECOND 500000 /* that such walks look at */
+#define FOUND_FOR_MS     1000   /* how long a found flow vouches for more fragments of its peer */
 
 /* A flow without ports stands for the fragments that went to an address. */
 static void open_for_fragments(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason)
@@ -56,6 +57,14 @@ static bool vouches(const struct sl_worker *worker, const struct sl_flow *flow,
 	return sl_addr_equal(&other, remote);
 }
 
+/* A walk costs as many looks as the sandbox has flows, and the worker is everybody's. */
+static bool may_walk(struct sl_worker *worker, struct sl_vlan *vlan)
+{
+	uint32_t rate = RTE_MIN(FLOWS_PER_SECOND / (vlan->flows + 1), (uint32_t)WALKS_PER_SECOND);
+
+	return sl_rate_take(&vlan->fragment_walks, worker->now_us, RTE_MAX(rate, 1u));
+}
+
 static void from_uplink(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_vlan *vlan = &worker->vlans[pkt->vlan];
@@ -69,7 +78,7 @@ static void from_uplink(struct sl_worker *worker, struct sl_pkt *pkt)
 		return;
 	}
 	/* Strangers' fragments must not cost a walk each. */
-	if (!sl_rate_take(&vlan->fragment_walks, worker->now_us, WALKS_PER_SECOND)) {
+	if (!may_walk(worker, vlan)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_RATE_LIMIT);
 		return;
 	}

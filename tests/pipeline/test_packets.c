@@ -491,6 +491,31 @@ static void fragment_from_the_uplink_needs_a_live_flow(void **state)
 	inproc_free(gw);
 }
 
+/* Whoever sends fragments pays by the flows that are looked at for them: a worker has better to do.
+ */
+static void fragments_cost_no_more_where_there_are_more_flows(void **state)
+{
+	const unsigned flows = 5000, fragments = 1000;
+	struct inproc *gw = inproc_create_with(
+	        &(struct inproc_options){.policy = POLICY, .config = CONFIG, .relaxed = true});
+	uint64_t walks;
+
+	for (unsigned i = 0; i < flows; i++) {
+		OUT(gw, .proto = 17, .vlan = ALL, V4, .sport = (uint16_t)(1000 + i), .dport = 2,
+		    PKT_TEXT("x"));
+		inproc_clear(gw);
+	}
+	for (unsigned i = 0; i < fragments; i++) {
+		inproc_pass_us(gw, 1000000 / fragments);
+		IN(gw, .proto = 17, .vlan = ALL, .src = NET, .dst = INSIDE, .frag = PKT_SET(0x2000),
+		   PKT_TEXT("12345678"));
+	}
+	walks = count_of(gw, SL_REASON_NO_FLOW);
+	assert_int_equal(walks + count_of(gw, SL_REASON_RATE_LIMIT), fragments);
+	assert_in_range(walks * flows, 100000, 1100000);
+	inproc_free(gw);
+}
+
 /* A later policy ends what fragments opened as well. */
 static void fragment_flow_is_cut_by_a_later_policy(void **state)
 {
@@ -889,6 +914,7 @@ int main(void)
 	        TEST(fragment_under_rule_three_is_refused),
 	        TEST(fragment_to_an_open_address_leaves),
 	        TEST(fragment_from_the_uplink_needs_a_live_flow),
+	        TEST(fragments_cost_no_more_where_there_are_more_flows),
 	        TEST(fragment_flow_is_cut_by_a_later_policy),
 	        TEST(multicast_is_protected),
 	        TEST(arp_of_ones_own_passes),
