@@ -111,7 +111,10 @@ static int make_worker(struct sl_workers *workers, unsigned id, char *err, size_
 	workers->one[id].all = workers;
 	workers->one[id].id = id;
 	workers->one[id].worker = sl_worker_create(&params, err, err_size);
-	return workers->one[id].worker != NULL ? 0 : -ENOMEM;
+	if (workers->one[id].worker == NULL)
+		return -ENOMEM;
+	sl_worker_warm(workers->one[id].worker);
+	return 0;
 }
 
 struct sl_workers *sl_workers_create(const struct sl_workers_params *params, char *err,

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define WARM_FLOWS       ((size_t)4096) /* more come a page at a time */
 #define FLOWS_PER_BUCKET 4 /* mean at full capacity: 2 % of the buckets overflow then */
 
 bool sl_flow_table_create(struct sl_flow_table *table, uint32_t capacity)
@@ -29,6 +30,19 @@ bool sl_flow_table_create(struct sl_flow_table *table, uint32_t capacity)
 	                    capacity / SL_BUCKET_SLOTS + 1))
 		return false;
 	return getrandom(table->secret, sizeof(table->secret), 0) == sizeof(table->secret);
+}
+
+/*
+ * Hashes scatter the very first flows over all buckets, so that one burst would wait for all of
+ * them: some milliseconds for each huge page. Flows themselves are used in order.
+ */
+void sl_flow_table_warm(struct sl_flow_table *table)
+{
+	size_t flows = RTE_MIN((size_t)table->capacity + 1, WARM_FLOWS);
+
+	sl_pool_touch(table->buckets, ((size_t)table->bucket_mask + 1) * sizeof(struct sl_bucket));
+	sl_pool_touch(table->flows, flows * sizeof(struct sl_flow));
+	sl_pool_touch(table->colds, flows * sizeof(struct sl_flow_cold));
 }
 
 void sl_flow_table_destroy(struct sl_flow_table *table)

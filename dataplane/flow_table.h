@@ -38,6 +38,10 @@ struct sl_flow_table {
 
 /* Setup only. Returns false if memory is short. */
 bool sl_flow_table_create(struct sl_flow_table *table, uint32_t capacity);
+
+/* Takes the memory of all buckets and of the first flows at once. Setup only. */
+void sl_flow_table_warm(struct sl_flow_table *table);
+
 void sl_flow_table_destroy(struct sl_flow_table *table);
 
 uint32_t sl_flow_table_hash(const struct sl_flow_table *table, const struct sl_key *key);

@@ -17,6 +17,12 @@ void *sl_pool_reserve(size_t bytes)
 	return memory;
 }
 
+void sl_pool_touch(void *memory, size_t bytes)
+{
+	/* Linux 5.14 or later; before that, whoever uses it first waits, as without this */
+	madvise(memory, bytes, MADV_POPULATE_WRITE);
+}
+
 void sl_pool_release(void *memory, size_t bytes)
 {
 	if (memory != NULL)

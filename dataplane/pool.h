@@ -56,4 +56,7 @@ static inline void sl_pool_put(struct sl_pool *pool, uint32_t index)
 void *sl_pool_reserve(size_t bytes);
 void sl_pool_release(void *memory, size_t bytes);
 
+/* Has the kernel give the first bytes of reserved memory now, not when a packet needs them. */
+void sl_pool_touch(void *memory, size_t bytes);
+
 #endif

@@ -188,6 +188,11 @@ struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *
 	return worker;
 }
 
+void sl_worker_warm(struct sl_worker *worker)
+{
+	sl_flow_table_warm(&worker->table);
+}
+
 void sl_worker_free(struct sl_worker *worker)
 {
 	if (worker == NULL)

@@ -50,6 +50,13 @@ struct sl_worker_params {
 struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *err,
                                    size_t err_size);
 
+/*
+ * Touches the memory that the first flows need wherever they fall, so that no packet waits for the
+ * kernel to give it: for a gateway that is to run, not for one that judges a capture. Control's
+ * thread, before the first turn.
+ */
+void sl_worker_warm(struct sl_worker *worker);
+
 /* Gives back everything, frames on hold included. */
 void sl_worker_free(struct sl_worker *worker);
 

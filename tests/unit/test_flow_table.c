@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -439,6 +441,34 @@ static void random_steps_agree_if_all_collide(void **state)
 	try_random_steps(300, KEYS);
 }
 
+/* ---- memory ---- */
+
+/* How many of its pages the kernel has given. */
+static size_t pages_of(void *memory, size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = bytes / page, given = 0;
+	unsigned char *resident = calloc(pages, 1);
+
+	assert_int_equal(mincore(memory, pages * page, resident), 0);
+	for (size_t i = 0; i < pages; i++)
+		given += resident[i] & 1;
+	free(resident);
+	return given;
+}
+
+static void warm_table_makes_no_flow_wait_for_memory(void **state)
+{
+	struct sl_flow_table *table = table_make(1 << 20);
+	size_t bytes = ((size_t)table->bucket_mask + 1) * sizeof(struct sl_bucket);
+
+	assert_int_equal(pages_of(table->buckets, bytes), 0);
+	sl_flow_table_warm(table);
+	assert_int_equal(pages_of(table->buckets, bytes), bytes / (size_t)sysconf(_SC_PAGESIZE));
+	assert_true(pages_of(table->flows, 1 << 16) > 0);
+	assert_true(pages_of(table->colds, 1 << 16) > 0);
+	table_free(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +481,7 @@ int main(void)
 	        cmocka_unit_test(random_steps_agree_in_a_table_that_is_full),
 	        cmocka_unit_test(random_steps_agree_in_a_table_that_never_is),
 	        cmocka_unit_test(random_steps_agree_if_all_collide),
+	        cmocka_unit_test(warm_table_makes_no_flow_wait_for_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
