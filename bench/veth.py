@@ -28,7 +28,11 @@ import topology  # noqa: E402
 
 PREFIX = "sluicebench"  # of namespaces and folders: what a killed run left is swept by it
 LOAD_CPU, CPU = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))  # Sluice polls on the last, too
-DRIVERS = ("af_packet", "af_xdp")
+DRIVERS = {
+    "af_packet": "",
+    # by default it polls the device itself; veth then stops now and then to take redirected frames
+    "af_xdp": ",busy_budget=0",
+}
 WARM_PPS = 50000
 MODERATE_PPS = 100000
 BURST, DESCRIPTORS = 64, 1024  # Sluice's defaults, testpmd gets the same
@@ -136,7 +140,7 @@ class Sluice(Measured):
         folder = self.cables.folder
         (folder / "policy.yaml").write_text(traffic.policy())
         (folder / "sluice.yaml").write_text(json.dumps({
-            "ports": {"sandbox": {"dev": f"net_{self.driver}0,iface=d0"},
+            "ports": {"sandbox": {"dev": f"net_{self.driver}0,iface=d0{DRIVERS[self.driver]}"},
                       "uplink": {"dev": f"net_{self.driver}1,iface=d1"}},
             "policy": "policy.yaml", "workers": 1, "burst": BURST, "huge-pages": self.cables.huge,
             "rx-descriptors": DESCRIPTORS, "tx-descriptors": DESCRIPTORS}))
@@ -159,8 +163,8 @@ class Testpmd(Measured):
     def start(self):
         memory = ["--in-memory"] if self.cables.huge else ["--no-shconf", "--no-huge", "-m", "512"]
         argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-pci", "--no-telemetry", "--iova-mode=va", *memory,
-                f"--lcores=0@{LOAD_CPU},1@{CPU}", f"--vdev=net_{self.driver}0,iface=d0",
-                f"--vdev=net_{self.driver}1,iface=d1", "--", "--forward-mode=io", "--auto-start",
+                f"--lcores=0@{LOAD_CPU},1@{CPU}", f"--vdev=net_{self.driver}0,iface=d0{DRIVERS[self.driver]}",
+                f"--vdev=net_{self.driver}1,iface=d1{DRIVERS[self.driver]}", "--", "--forward-mode=io", "--auto-start",
                 "--nb-cores=1", f"--burst={BURST}", f"--rxd={DESCRIPTORS}", f"--txd={DESCRIPTORS}",
                 "--no-lsc-interrupt", "--total-num-mbufs=16384"]
         self.launch(argv, "Press enter to exit")
