@@ -160,13 +160,14 @@ static void begin_vlan(struct sl_worker *worker, uint16_t number)
 	if (vlan->incarnation != incarnation) {
 		struct sl_sandbox_stats *stats = &worker->stats->sandbox[number];
 
-		sl_pins_forget(worker, number);
 		/* The old sandbox's counters go to those of no sandbox: the sums stay true. */
 		for (unsigned r = 0; r < SL_REASON_COUNT; r++) {
 			worker->stats->sandbox[0].reason[r] += stats->reason[r];
 			stats->reason[r] = 0;
 		}
 		vlan->incarnation = incarnation;
+		if (vlan->pin_oldest != 0)
+			queue_vlan(worker, number);
 	}
 	if (vlan->epoch != epoch) {
 		vlan->epoch = epoch;
@@ -193,16 +194,20 @@ void sl_flow_begin_sweep(struct sl_worker *worker)
 void sl_flow_sweep(struct sl_worker *worker, unsigned budget)
 {
 	while (worker->to_sweep_count > 0) {
-		struct sl_vlan *vlan = &worker->vlans[worker->to_sweep[worker->to_sweep_head]];
+		uint16_t number = worker->to_sweep[worker->to_sweep_head];
+		struct sl_vlan *vlan = &worker->vlans[number];
 
 		while (vlan->sweep != 0) {
 			struct sl_flow *flow = &worker->table.flows[vlan->sweep];
 
-			if (budget-- == 0)
+			if (budget == 0)
 				return;
+			budget--;
 			vlan->sweep = sl_flow_cold(&worker->table, flow)->next;
 			sl_flow_rejudge(worker, flow);
 		}
+		if (!sl_pins_forget(worker, number, &budget))
+			return;
 		vlan->queued = false;
 		worker->to_sweep_head = (worker->to_sweep_head + 1) % SL_VLAN_COUNT;
 		worker->to_sweep_count--;

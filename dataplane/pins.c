@@ -381,20 +381,24 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 
 /* ---- forgetting ---- */
 
-void sl_pins_forget(struct sl_worker *worker, uint16_t vlan)
+bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget)
 {
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, vlan);
-	uint32_t index = worker->vlans[vlan].pin_oldest;
+	uint32_t index;
 
-	while (index != 0) {
+	/* What a former sandbox had was used before anything that this one has. */
+	while ((index = worker->vlans[vlan].pin_oldest) != 0) {
 		const struct sl_pin *pin = pin_at(worker, index);
-		uint32_t newer = pin->newer;
 
-		if (sandbox == NULL ||
-		    address_at(worker, pin->address)->incarnation != sandbox->incarnation)
-			pin_free(worker, index);
-		index = newer;
+		if (sandbox != NULL &&
+		    address_at(worker, pin->address)->incarnation == sandbox->incarnation)
+			return true;
+		if (*budget == 0)
+			return false;
+		--*budget;
+		pin_free(worker, index);
 	}
+	return true;
 }
 
 void sl_pins_sweep(struct sl_worker *worker)

@@ -179,9 +179,10 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 
 /*
  * Forgets the pins of a VLAN that was removed or given to another sandbox, but not those that the
- * sandbox that it is now has got already.
+ * sandbox that it is now has got already: nobody finds the old ones any more, so that there is
+ * time. Takes one off the budget for each. False: the budget did not suffice.
  */
-void sl_pins_forget(struct sl_worker *worker, uint16_t vlan);
+bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget);
 
 /* Gives expired pins back, some at a time. */
 void sl_pins_sweep(struct sl_worker *worker);

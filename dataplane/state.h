@@ -116,7 +116,8 @@ struct sl_worker {
 	uint64_t swept; /* number of the generation whose sweep was set up last; its address may
 	                   be another one's by now */
 	_Atomic uint64_t settled; /* the same, once the sweep is through */
-	uint16_t *to_sweep;       /* VLANs whose flows are to be judged again: a ring */
+	uint16_t *to_sweep;       /* VLANs whose flows are to be judged again, or whose former
+	                             sandbox's pins are to go: a ring */
 	unsigned to_sweep_head, to_sweep_count;
 
 	uint64_t *denials_seen; /* SL_DENIALS_SEEN hashes */

@@ -224,14 +224,49 @@ static void pins_expired_are_given_back(void **state)
 static void pins_forgotten_are_those_of_another_sandbox(void **state)
 {
 	struct table t = table("pins: 1000");
+	unsigned none = 0;
 
 	add(&t, 1, "a.allowed.com");
-	sl_pins_forget(t.worker, 101);
+	assert_true(sl_pins_forget(t.worker, 101, &none));
 	assert_true(open_at(&t, 1)); /* it is still this one */
 	assert_true(inproc_push(t.gw, "sandboxes: [{vlan: 102}]") != 0);
 	inproc_advance_s(t.gw, 1);
 	assert_int_equal(t.worker->pins.used, 0);
 	assert_int_equal(t.worker->vlans[101].pins, 0);
+	inproc_free(t.gw);
+}
+
+/* A worker has frames to take: what nobody finds any more goes some at a time. */
+static void pins_of_a_sandbox_that_is_gone_open_nothing_and_go_by_and_by(void **state)
+{
+	static const char one[] =
+	        "sandboxes: [{vlan: 101, name: one, policy: {allow: ['*.allowed.com']}}]";
+	static const char other[] =
+	        "sandboxes: [{vlan: 101, name: other, policy: {allow: ['*.allowed.com']}}]";
+	struct table t = table("pins: 2000");
+	unsigned turns = 0;
+
+	assert_true(inproc_push(t.gw, one) != 0);
+	look(&t);
+	for (uint32_t n = 0; n < 1500; n++)
+		add(&t, n, "a.allowed.com");
+	assert_true(inproc_push(t.gw, other) != 0);
+	for (; turns == 0 || !sl_worker_settled(t.worker); turns++) {
+		uint32_t before = t.worker->pins.used;
+
+		sl_worker_turn(t.worker);
+		assert_in_range(before - t.worker->pins.used, 0, 256);
+		t.sandbox = sl_worker_sandbox(t.worker, 101);
+		assert_false(open_at(&t, 1499));
+		assert_false(tie(&t, 1499, "a.allowed.com"));
+		if (turns == 0)
+			add(&t, 7, "b.allowed.com");
+		assert_true(open_at(&t, 7));
+	}
+	assert_in_range(turns, 5, 10);
+	assert_int_equal(t.worker->pins.used, 1);
+	assert_int_equal(t.worker->vlans[101].pins, 1);
+	assert_true(tie(&t, 7, "b.allowed.com"));
 	inproc_free(t.gw);
 }
 
@@ -291,6 +326,7 @@ int main(void)
 	        cmocka_unit_test(pins_of_one_address_are_told_apart),
 	        cmocka_unit_test(pins_expired_are_given_back),
 	        cmocka_unit_test(pins_forgotten_are_those_of_another_sandbox),
+	        cmocka_unit_test(pins_of_a_sandbox_that_is_gone_open_nothing_and_go_by_and_by),
 	        cmocka_unit_test(pins_random_steps_agree_with_a_plain_list),
 	};
 
