@@ -205,8 +205,14 @@ void sl_run_policy_take(struct sl_run_policy *policy, enum sl_watch_news news)
 
 void sl_run_policy_poll(struct sl_run_policy *policy)
 {
-	if (sl_run_policy_waits(policy))
-		sl_reload_poll(policy->reload);
+	if (!sl_run_policy_waits(policy))
+		return;
+	/* what waited for its patterns is seldom small */
+	if (policy->realtime)
+		set_realtime(false);
+	sl_reload_poll(policy->reload);
+	if (policy->realtime)
+		set_realtime(true);
 }
 
 bool sl_run_policy_waits(const struct sl_run_policy *policy)

@@ -1,6 +1,7 @@
 """Patterns that take long to compile are compiled beside everything else, and wait alone."""
 
 import os
+import pathlib
 import re
 import signal
 
@@ -89,4 +90,25 @@ def test_start_waits_for_its_patterns(gateway):
     gateway.start()
     said = gateway.said()
     assert said.index("policy generation 1 enforced") < said.index("ready")
+    gateway.end()
+
+
+def fleet(patterns):
+    """One sandbox with a long list, and so many others that their walk takes a while."""
+    others = "".join(f"  - {{vlan: {vlan}, policy: {{allow: [a{vlan}.example.com], "
+                     f"subnets: {{allow: [198.51.{vlan >> 8}.{vlan & 255}]}}}}}}\n" for vlan in range(200, 4000))
+    return document("deny-all", patterns) + others
+
+
+def test_walk_of_a_fleet_that_waited_takes_no_cpu_from_a_worker(gateway):
+    """The control thread runs before the workers of its CPU, but not for as long as that takes."""
+    begin(gateway).policy(fleet(150))
+    gateway.await_log("policy accepted")
+    seen = {"0": 0, "1": 0}  # samples of it running, by policy: SCHED_OTHER, SCHED_FIFO
+    pid = gateway.process.pid
+    while "generation 2 enforced" not in gateway.said():
+        stat = pathlib.Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
+        if stat[0] == "R":
+            seen[stat[38]] += 1
+    assert seen["0"] > seen["1"], seen
     gateway.end()
