@@ -121,6 +121,39 @@ static bool name_is_needed(const struct sl_reload *reload, const struct sl_reloa
 	return false;
 }
 
+/*
+ * True if a job that waits gives a name for a while, to a sandbox that is left, that the document
+ * gives to another one: the job would be refused then, and all that was left to it with it.
+ */
+static bool name_is_given(const struct sl_reload *reload, const struct sl_reload_later *later,
+                          const struct sl_policy_entry *entry)
+{
+	for (const struct sl_reload_later *job = reload->later; job != NULL; job = job->next)
+		for (size_t i = 0; i < job->request.doc->n_entries; i++) {
+			const struct sl_policy_entry *other = &job->request.doc->entries[i];
+
+			if (other->vlan != entry->vlan && other->name != NULL &&
+			    strcmp(other->name, entry->name) == 0 && later->leave[other->vlan] &&
+			    deals_with(reload, job, other->vlan))
+				return true;
+		}
+	return false;
+}
+
+static bool names_allow_it(const struct sl_reload *reload, const struct sl_reload_later *later)
+{
+	const struct sl_policy_doc *doc = later->request.doc;
+
+	for (uint16_t vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
+		if (later->leave[vlan] && name_is_needed(reload, later, vlan))
+			return false;
+	for (size_t i = 0; i < doc->n_entries; i++)
+		if (doc->entries[i].name != NULL && !later->leave[doc->entries[i].vlan] &&
+		    name_is_given(reload, later, &doc->entries[i]))
+			return false;
+	return true;
+}
+
 /* Says which VLANs an earlier job will give what the document wants. False: none can be left. */
 static bool choose_left(const struct sl_reload *reload, struct sl_reload_later *later)
 {
@@ -136,10 +169,7 @@ static bool choose_left(const struct sl_reload *reload, struct sl_reload_later *
 		                   sl_policy_doc_find(later->request.doc, vlan), &last);
 		left += later->leave[vlan];
 	}
-	for (uint16_t vlan = 1; left > 0 && vlan <= SL_VLAN_MAX; vlan++)
-		if (later->leave[vlan] && name_is_needed(reload, later, vlan))
-			return false;
-	return left > 0;
+	return left > 0 && names_allow_it(reload, later);
 }
 
 /*

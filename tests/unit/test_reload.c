@@ -650,6 +650,30 @@ static void test_document_that_needs_a_name_from_one_that_waits_waits_too(void *
 	assert_string_equal(sandbox(scene, 4)->name, "x");
 }
 
+/* The first gives a name for a while that the third gives to another sandbox. */
+static void test_document_waits_for_a_name_that_one_that_waits_still_gives(void **state)
+{
+	struct scene *scene = *state;
+	struct job first, second, third;
+	static char text[65536];
+
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}, {vlan: 4}]"), 0);
+	snprintf(text, sizeof(text), "%s  - {vlan: 4, name: x}\n", two_long(60, 0, "allow-all"));
+	assert_int_equal(submit(scene, &first, text, true), -EINPROGRESS);
+	snprintf(text, sizeof(text), "%s  - {vlan: 4}\n", two_long(60, 200, "allow-all"));
+	assert_int_equal(submit(scene, &second, text, true), -EINPROGRESS);
+	snprintf(text, sizeof(text), "%s  - {vlan: 4}\n  - {vlan: 5, name: x}\n",
+	         two_long(60, 200, "allow-all"));
+	assert_int_equal(submit(scene, &third, text, true), -EINPROGRESS);
+	finish(scene, &third);
+	assert_int_equal(first.ret, 0);
+	assert_int_equal(second.ret, 0);
+	assert_int_equal(third.ret, 0);
+	assert_true(opens(scene, 1, "v60-7.x.example.com"));
+	assert_null(sandbox(scene, 4)->name);
+	assert_string_equal(sandbox(scene, 5)->name, "x");
+}
+
 static void test_push_waits_for_long_names(void **state)
 {
 	struct scene *scene = *state;
@@ -851,6 +875,9 @@ int main(void)
 	                test_document_that_was_replaced_ends_before_its_patterns, setup, teardown),
 	        cmocka_unit_test_setup_teardown(
 	                test_document_that_needs_a_name_from_one_that_waits_waits_too, setup,
+	                teardown),
+	        cmocka_unit_test_setup_teardown(
+	                test_document_waits_for_a_name_that_one_that_waits_still_gives, setup,
 	                teardown),
 	        cmocka_unit_test_setup_teardown(test_push_waits_for_long_names, setup, teardown),
 	        cmocka_unit_test(test_free_ends_jobs),
