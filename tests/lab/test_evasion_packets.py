@@ -401,7 +401,8 @@ def test_neighbour_advertisement(gateway, probe, case):
         probe.barrier()
         left = [f for f in probe.left.frames if f[12:14] == b"\x86\xdd" and f[54] == 136
                 and f[62:78] == socket.inet_pton(socket.AF_INET6, owner)]
-        assert len(left) == (reason is None)
+        # the router may have asked by itself, and got the raw host's own answer as well
+        assert bool(left) == (reason is None)
 
 
 def of_icmp6(packet, data=None, **fields):
