@@ -39,8 +39,11 @@ static void fill_burst(struct sl_worker *worker, struct rte_mbuf **mbufs, unsign
 
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
 		sl_pkt_begin(&worker->pkts[i], mbufs[i], port);
-		worker->stats->rx[port]++;
+		if (unlikely(in_port < 0))
+			worker->stats->rx[port]++;
 	}
+	if (likely(in_port >= 0))
+		worker->stats->rx[in_port] += n;
 	worker->pkt_count = n;
 }
 
