@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 import machine
+import plot
 
 SCENARIOS = [
     ("established, 10k flows", ["--flows", "10000"]),
@@ -41,6 +42,9 @@ def pipeline(runs):
     print(f"\n{'where sluice spends them':42} " + " ".join(f"{stage:>7}" for stage in stages))
     for row in rows:
         print(f"{row['title']:42} " + " ".join(f"{row['stages'][stage]:7.1f}" for stage in stages))
+    plot.bars(machine.RESULTS / "stages.svg", "Where a packet's time goes", "TSC cycles a packet, source and sink included",
+              [row["title"] for row in rows],
+              [(stage, [row["stages"][stage] for row in rows]) for stage in stages], stacked=True)
     print("\nMpps and cycles (TSC) a packet; ratio: sluice's cycles over the bare lookup's\n")
     return rows
 
