@@ -11,6 +11,8 @@ import plot
 
 SCENARIOS = [
     ("established, 10k flows", ["--flows", "10000"]),
+    ("established, 1 flow, 1 sandbox", ["--flows", "1", "--sandboxes", "1"]),
+    ("established, 10k flows, 1 sandbox", ["--flows", "10000", "--sandboxes", "1"]),
     ("established, 100k flows", ["--flows", "100000"]),
     ("established, 1M flows", ["--flows", "1000000"]),
     ("established, 943k flows, table 90 % full", ["--flows", "943000", "--fill", "90"]),
@@ -89,7 +91,7 @@ def run(where, quick):
     runs = 3 if quick else 7
     print(f"medians of {runs} alternating runs\n")
     rows = pipeline(runs)
-    peers = {mode: testpmd(mode, 1 if quick else 3) for mode in ("io", "macswap")}
+    peers = {mode: testpmd(mode, 1 if quick else 5) for mode in ("io", "macswap")}
     for mode, rate in peers.items():
         print(f"testpmd {mode:8} on the same vdevs: " + (f"{rate:6.1f} Mpps" if rate else "did not run"))
     print()
