@@ -157,7 +157,7 @@ static struct bare *bare_create(unsigned flows)
 	struct bare *bare = calloc(1, sizeof(*bare));
 	struct rte_hash_parameters params = {
 	        .name = "bare",
-	        .entries = flows * 2,
+	        .entries = RTE_MAX(flows * 2, 16u), /* rte_hash takes no fewer */
 	        .key_len = sizeof(struct bare_key),
 	        .hash_func = rte_hash_crc,
 	        .socket_id = SOCKET_ID_ANY,
