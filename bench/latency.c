@@ -13,91 +13,31 @@
  *   bench_latency [--sandboxes N] [--prefixes N] [--policies N] [--patterns N] [--flows N]
  *                 [--expiring N] [--ms N] [--fifo] [--huge]
  */
-#include <getopt.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "crew.h"
-#include "diag.h"
-#include "fleet.h"
+#include "drive.h"
 #include "rig.h"
 
 #define IDLE_S      8 /* flows that no packet comes for expire */
 #define TRIAL_MS    100
 #define TRIALS      3
 #define PUSHES_S    1000
-#define STORMED     500 /* sandboxes that the pushes go to */
 #define SEARCH_STEP 0.97
 
 static struct {
-	struct fleet_spec fleet;
-	unsigned flows, expiring, ms;
-	bool fifo, huge;
-} opt = {.fleet = {.sandboxes = 4094,
-                   .prefixes = 100000,
-                   .policies = 1000,
-                   .patterns = 200000,
-                   .seed = 1},
-         .flows = 10000,
-         .expiring = 1000000,
-         .ms = 3000};
+	unsigned expiring, ms;
+} opt = {.expiring = 1000000, .ms = 3000};
 
-static struct fleet fleet;
-static struct sl_reload *reload;
+static struct drive drive = {.spec = DRIVE_FULL, .flows = 10000};
+
 static unsigned opened;
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void sleep_until(uint64_t ns)
-{
-	struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u),
-	                     .tv_nsec = (long)(ns % 1000000000u)};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
-		;
-}
 
 static void sleep_ms(unsigned ms)
 {
-	sleep_until(now_ns() + ms * 1000000ull);
-}
-
-static void finish(int ret, struct sl_diag *diag)
-{
-	if (ret != 0) {
-		sl_diag_print(diag, SL_DIAG_ERROR, stderr);
-		rig_die(strerror(-ret));
-	}
-	sl_diag_free(diag);
-}
-
-static void push_all(void)
-{
-	struct sl_diag diag;
-
-	sl_diag_init(&diag);
-	finish(sl_reload_push(reload, &fleet.doc, &diag, NULL), &diag);
-}
-
-static void push_one(unsigned i)
-{
-	struct sl_policy_doc one = {.file = "one", .entries = &fleet.entries[i], .n_entries = 1};
-	struct sl_reload_patch patch = {.doc = &one};
-	struct sl_diag diag;
-
-	fleet_change(&fleet, i, 10, 10);
-	sl_diag_init(&diag);
-	finish(sl_reload_patch(reload, &patch, &diag, NULL), &diag);
+	drive_sleep_until(drive_now_ns() + ms * 1000000ull);
 }
 
 /* ---- What happens meanwhile ---- */
@@ -109,13 +49,7 @@ static void idle(void)
 
 static void storm(void)
 {
-	unsigned among = opt.fleet.sandboxes < STORMED ? opt.fleet.sandboxes : STORMED;
-	uint64_t due_ns = now_ns(), until_ns = due_ns + opt.ms * 1000000ull;
-
-	for (; due_ns < until_ns && now_ns() < until_ns; due_ns += 1000000000u / PUSHES_S) {
-		sleep_until(due_ns);
-		push_one(fleet_below(&fleet, among) * (opt.fleet.sandboxes / among));
-	}
+	drive_storm(&drive, PUSHES_S, drive_now_ns() + opt.ms * 1000000ull, NULL);
 }
 
 static uint64_t open_flows(void)
@@ -129,7 +63,7 @@ static uint64_t open_flows(void)
 /* Until what was opened beside the traffic is gone. */
 static void expiry(void)
 {
-	while (open_flows() > opt.flows)
+	while (open_flows() > drive.flows)
 		sleep_ms(1);
 }
 
@@ -144,7 +78,7 @@ static void print(const char *what, unsigned percent, double rate, void (*meanwh
 		opened += opt.expiring;
 		crew_pace(rate / 10); /* the traffic's own flows stay */
 		crew_open(opened);
-		while (open_flows() >= opt.flows + opt.expiring)
+		while (open_flows() >= drive.flows + opt.expiring)
 			sleep_ms(1);
 	}
 	crew_pace(rate);
@@ -167,10 +101,10 @@ static double saturated(void)
 	crew_send(true);
 	sleep_ms(TRIAL_MS);
 	crew_count(&before);
-	began_ns = now_ns();
+	began_ns = drive_now_ns();
 	sleep_ms(5 * TRIAL_MS);
 	crew_count(&after);
-	return (double)(after.sent - before.sent) * 1e9 / (double)(now_ns() - began_ns);
+	return (double)(after.sent - before.sent) * 1e9 / (double)(drive_now_ns() - began_ns);
 }
 
 /* A rate is loss-free if one of the trials loses nothing: the machine takes the core away at times.
@@ -193,77 +127,47 @@ static void start(void)
 {
 	struct crew_options options = {
 	        .workers = 1,
-	        .vlans = opt.fleet.sandboxes,
-	        .flows = opt.flows + 3 * opt.expiring,
-	        .repeated = opt.flows,
+	        .vlans = drive.spec.sandboxes,
+	        .flows = drive.flows + 3 * opt.expiring,
+	        .repeated = drive.flows,
 	        .traffic = true,
 	        .idle_s = IDLE_S,
-	        .tables = {.prefixes = opt.fleet.prefixes / 2 + 16384,
-	                   .tbl8_4 = opt.fleet.prefixes / 4 + 8192,
-	                   .tbl8_6 = opt.fleet.prefixes * 2 + 32768},
+	        .tables = drive_tables(&drive.spec),
 	};
-	cpu_set_t first;
 
-	fleet_make(&fleet, &opt.fleet);
-	crew_start_eal(1, opt.huge);
-	reload = crew_start(&options);
-	CPU_ZERO(&first);
-	CPU_SET(0, &first);
-	sched_setaffinity(0, sizeof(first), &first);
-	if (opt.fifo &&
-	    sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 10}) != 0)
-		rig_die("SCHED_FIFO is not allowed here");
-	push_all();
-	opened = opt.flows;
+	fleet_make(&drive.fleet, &drive.spec);
+	crew_start_eal(1, drive.huge);
+	drive_start(&drive, &options);
+	drive_push_all(&drive, NULL);
+	opened = drive.flows;
 	crew_open(opened);
 }
 
 static void read_options(int argc, char **argv)
 {
-	static const struct option known[] = {
-	        {"sandboxes", 1, NULL, 's'}, {"prefixes", 1, NULL, 'p'}, {"policies", 1, NULL, 'l'},
-	        {"patterns", 1, NULL, 'n'},  {"flows", 1, NULL, 'f'},    {"expiring", 1, NULL, 'e'},
-	        {"ms", 1, NULL, 'm'},        {"fifo", 0, NULL, 'F'},     {"huge", 0, NULL, 'h'},
-	        {NULL, 0, NULL, 0}};
+	static const struct option known[] = {DRIVE_OPTIONS,
+	                                      {"expiring", 1, NULL, 'e'},
+	                                      {"ms", 1, NULL, 'm'},
+	                                      {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		unsigned value = optarg != NULL ? (unsigned)strtoul(optarg, NULL, 0) : 0;
 
 		switch (c) {
-		case 's':
-			opt.fleet.sandboxes = value;
-			break;
-		case 'p':
-			opt.fleet.prefixes = value;
-			break;
-		case 'l':
-			opt.fleet.policies = value;
-			break;
-		case 'n':
-			opt.fleet.patterns = value;
-			break;
-		case 'f':
-			opt.flows = value;
-			break;
 		case 'e':
 			opt.expiring = value;
 			break;
 		case 'm':
 			opt.ms = value;
 			break;
-		case 'F':
-			opt.fifo = true;
-			break;
-		case 'h':
-			opt.huge = true;
-			break;
 		default:
-			exit(2);
+			if (!drive_option(&drive, c, value))
+				exit(2);
 		}
 	}
-	if (opt.flows < 1 || opt.ms < 1 || opt.fleet.sandboxes < 1 ||
-	    opt.fleet.sandboxes > SL_POLICY_VLAN_MAX)
+	if (drive.flows < 1 || opt.ms < 1 || drive.spec.sandboxes < 1 ||
+	    drive.spec.sandboxes > SL_POLICY_VLAN_MAX)
 		rig_die("at least a flow and a millisecond, 1 to 4094 sandboxes");
 }
 
@@ -280,7 +184,8 @@ int main(int argc, char **argv)
 			rig_die("every rate loses frames: the machine is too busy");
 	printf("{\"sandboxes\": %u, \"flows\": %u, \"fifo\": %s, \"saturated_mpps\": %.2f"
 	       ", \"loss_free_mpps\": %.2f, \"figures\": [{}",
-	       opt.fleet.sandboxes, opt.flows, opt.fifo ? "true" : "false", top / 1e6, rate / 1e6);
+	       drive.spec.sandboxes, drive.flows, drive.fifo ? "true" : "false", top / 1e6,
+	       rate / 1e6);
 	for (unsigned i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
 		crew_bypass(true);
 		print("io", loads[i], rate * loads[i] / 100, idle);
@@ -292,6 +197,6 @@ int main(int argc, char **argv)
 	}
 	printf("]}\n");
 	crew_stop();
-	sl_reload_free(reload);
+	sl_reload_free(drive.reload);
 	return 0;
 }

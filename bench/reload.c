@@ -14,80 +14,23 @@
  * file at each push; --pause lies between two pushes. --write writes the fleet as a policy file and
  * as rules.txt for others, and pushes nothing.
  */
-#include <getopt.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "crew.h"
-#include "diag.h"
-#include "fleet.h"
+#include "drive.h"
 #include "rig.h"
 
 #define CHANGED_ONES 100 /* sandboxes that single pushes go to: the union stays near its size */
 #define CHANGED_BIG  10
 
 static struct {
-	struct fleet_spec fleet;
-	unsigned workers, pushes, wholes, flows, pause_us;
-	bool fifo, huge;
+	unsigned workers, pushes, wholes, pause_us;
 	const char *file, *write;
-} opt = {.fleet = {.sandboxes = 4094,
-                   .prefixes = 100000,
-                   .policies = 1000,
-                   .patterns = 200000,
-                   .seed = 1},
-         .workers = 1,
-         .pushes = 2000,
-         .wholes = 5,
-         .pause_us = 1000};
+} opt = {.workers = 1, .pushes = 2000, .wholes = 5, .pause_us = 1000};
 
-static struct fleet fleet;
-static struct sl_reload *reload;
-
-/* ---- Pushes ---- */
-
-static void finish(int ret, struct sl_diag *diag)
-{
-	if (ret != 0) {
-		sl_diag_print(diag, SL_DIAG_ERROR, stderr);
-		rig_die(strerror(-ret));
-	}
-	sl_diag_free(diag);
-}
-
-static struct sl_push push_all(const char *file)
-{
-	struct sl_diag diag;
-	struct sl_push push;
-
-	sl_diag_init(&diag);
-	finish(file != NULL ? sl_reload_push_file(reload, file, &diag, &push)
-	                    : sl_reload_push(reload, &fleet.doc, &diag, &push),
-	       &diag);
-	return push;
-}
-
-static struct sl_push push_one(unsigned i)
-{
-	struct sl_policy_doc one = {.file = "one", .entries = &fleet.entries[i], .n_entries = 1};
-	struct sl_reload_patch patch = {.doc = &one};
-	struct sl_diag diag;
-	struct sl_push push;
-
-	sl_diag_init(&diag);
-	finish(sl_reload_patch(reload, &patch, &diag, &push), &diag);
-	return push;
-}
-
-/* Until every worker enforces it; the old generation goes afterwards. */
-static uint64_t enforced_us(const struct sl_push *push)
-{
-	return push->check_us + push->compile_us + push->wait_us;
-}
+static struct drive drive = {.spec = DRIVE_FULL};
 
 /* ---- Single sandboxes ---- */
 
@@ -104,13 +47,13 @@ struct series {
 
 static void note(struct series *series, const struct sl_push *push, uint64_t kept_waiting_ns)
 {
-	series->us[series->n++] = enforced_us(push);
+	series->us[series->n++] = drive_enforced_us(push);
 	if (kept_waiting_ns < UNDISTURBED_NS)
-		series->undisturbed_us[series->undisturbed++] = enforced_us(push);
+		series->undisturbed_us[series->undisturbed++] = drive_enforced_us(push);
 	series->compile_us += push->compile_us;
 	series->wait_us += push->wait_us;
 	series->reclaim_us += push->reclaim_us;
-	if (enforced_us(push) >= enforced_us(&series->slowest)) {
+	if (drive_enforced_us(push) >= drive_enforced_us(&series->slowest)) {
 		series->slowest = *push;
 		series->slowest_kept_waiting_ns = kept_waiting_ns;
 	}
@@ -159,26 +102,26 @@ static void measure_one(const char *what, unsigned patterns, unsigned prefixes)
 
 	if (series.us == NULL || series.undisturbed_us == NULL)
 		rig_die("no memory");
-	if (among > opt.fleet.sandboxes)
-		among = opt.fleet.sandboxes;
+	if (among > drive.spec.sandboxes)
+		among = drive.spec.sandboxes;
 	for (unsigned i = 0; i < n; i++) {
-		unsigned who = fleet_below(&fleet, among) * (opt.fleet.sandboxes / among);
+		unsigned who = fleet_below(&drive.fleet, among) * (drive.spec.sandboxes / among);
 		struct sl_push push;
 		uint64_t before;
 
-		fleet_change(&fleet, who, patterns, prefixes);
+		fleet_change(&drive.fleet, who, patterns, prefixes);
 		if (opt.pause_us > 0)
 			usleep(opt.pause_us);
 		before = crew_kept_waiting_ns();
-		push = push_one(who);
+		push = drive_push_one(&drive, who);
 		note(&series, &push, crew_kept_waiting_ns() - before);
 	}
 	print_series(what, &series);
 	free(series.us);
 	free(series.undisturbed_us);
-	for (unsigned i = 0; i < opt.fleet.sandboxes; i++)
-		fleet_restore(&fleet, i);
-	push_all(NULL);
+	for (unsigned i = 0; i < drive.spec.sandboxes; i++)
+		fleet_restore(&drive.fleet, i);
+	drive_push_all(&drive, NULL);
 }
 
 /* ---- Whole documents ---- */
@@ -188,13 +131,13 @@ static void print_push(const char *what, const struct sl_push *push)
 	printf(", \"%s\": {\"enforced_us\": %" PRIu64 ", \"check_us\": %" PRIu64
 	       ", \"compile_us\": %" PRIu64 ", \"wait_us\": %" PRIu64 ", \"reclaim_us\": %" PRIu64
 	       ", \"sandboxes_changed\": %u}",
-	       what, enforced_us(push), push->check_us, push->compile_us, push->wait_us,
+	       what, drive_enforced_us(push), push->check_us, push->compile_us, push->wait_us,
 	       push->reclaim_us, push->sandboxes_changed);
 }
 
 static int order_pushes(const void *a, const void *b)
 {
-	uint64_t x = enforced_us(a), y = enforced_us(b);
+	uint64_t x = drive_enforced_us(a), y = drive_enforced_us(b);
 
 	return x < y ? -1 : x > y;
 }
@@ -207,9 +150,9 @@ static void measure_whole(const char *what, unsigned every, const char *file)
 	if (pushes == NULL)
 		rig_die("no memory");
 	for (unsigned n = 0; n < opt.wholes; n++) {
-		for (unsigned i = 0; every > 0 && i < opt.fleet.sandboxes; i += every)
-			fleet_change(&fleet, i, 10, 10);
-		pushes[n] = push_all(file);
+		for (unsigned i = 0; every > 0 && i < drive.spec.sandboxes; i += every)
+			fleet_change(&drive.fleet, i, 10, 10);
+		pushes[n] = drive_push_all(&drive, file);
 	}
 	qsort(pushes, opt.wholes, sizeof(*pushes), order_pushes);
 	print_push(what, &pushes[opt.wholes / 2]);
@@ -268,8 +211,8 @@ static int write_files(void)
 {
 	FILE *policy = create_file("policy.yaml"), *rules = create_file("rules.txt");
 
-	fleet_write_policy(&fleet, policy);
-	fleet_write_rules(&fleet, opt.wholes, rules);
+	fleet_write_policy(&drive.fleet, policy);
+	fleet_write_rules(&drive.fleet, opt.wholes, rules);
 	return fclose(policy) != 0 || fclose(rules) != 0;
 }
 
@@ -277,54 +220,32 @@ static void start_gateway(struct memory *start)
 {
 	struct crew_options options = {
 	        .workers = opt.workers,
-	        .vlans = opt.fleet.sandboxes,
-	        .flows = opt.flows,
-	        .tables = {.prefixes = opt.fleet.prefixes / 2 + 16384,
-	                   .tbl8_4 = opt.fleet.prefixes / 4 + 8192,
-	                   .tbl8_6 = opt.fleet.prefixes * 2 + 32768},
+	        .vlans = drive.spec.sandboxes,
+	        .flows = drive.flows,
+	        .tables = drive_tables(&drive.spec),
 	};
-	cpu_set_t first;
 
-	crew_start_eal(opt.workers, opt.huge);
+	crew_start_eal(opt.workers, drive.huge);
 	*start = resident();
-	reload = crew_start(&options);
-	CPU_ZERO(&first);
-	CPU_SET(0, &first);
-	sched_setaffinity(0, sizeof(first), &first);
-	if (opt.fifo &&
-	    sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 10}) != 0)
-		rig_die("SCHED_FIFO is not allowed here");
+	drive_start(&drive, &options);
 }
 
 static void read_options(int argc, char **argv)
 {
-	static const struct option known[] = {
-	        {"sandboxes", 1, NULL, 's'}, {"prefixes", 1, NULL, 'p'}, {"policies", 1, NULL, 'l'},
-	        {"patterns", 1, NULL, 'n'},  {"workers", 1, NULL, 'w'},  {"pushes", 1, NULL, 'k'},
-	        {"wholes", 1, NULL, 'W'},    {"seed", 1, NULL, 'd'},     {"flows", 1, NULL, 'f'},
-	        {"pause", 1, NULL, 'u'},     {"file", 1, NULL, 'y'},     {"write", 1, NULL, 'o'},
-	        {"fifo", 0, NULL, 'F'},      {"huge", 0, NULL, 'h'},     {NULL, 0, NULL, 0}};
+	static const struct option known[] = {DRIVE_OPTIONS,
+	                                      {"workers", 1, NULL, 'w'},
+	                                      {"pushes", 1, NULL, 'k'},
+	                                      {"wholes", 1, NULL, 'W'},
+	                                      {"pause", 1, NULL, 'u'},
+	                                      {"file", 1, NULL, 'y'},
+	                                      {"write", 1, NULL, 'o'},
+	                                      {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		unsigned value = optarg != NULL ? (unsigned)strtoul(optarg, NULL, 0) : 0;
 
 		switch (c) {
-		case 's':
-			opt.fleet.sandboxes = value;
-			break;
-		case 'p':
-			opt.fleet.prefixes = value;
-			break;
-		case 'l':
-			opt.fleet.policies = value;
-			break;
-		case 'n':
-			opt.fleet.patterns = value;
-			break;
-		case 'd':
-			opt.fleet.seed = value;
-			break;
 		case 'w':
 			opt.workers = value;
 			break;
@@ -333,9 +254,6 @@ static void read_options(int argc, char **argv)
 			break;
 		case 'W':
 			opt.wholes = value;
-			break;
-		case 'f':
-			opt.flows = value;
 			break;
 		case 'u':
 			opt.pause_us = value;
@@ -346,21 +264,16 @@ static void read_options(int argc, char **argv)
 		case 'o':
 			opt.write = optarg;
 			break;
-		case 'F':
-			opt.fifo = true;
-			break;
-		case 'h':
-			opt.huge = true;
-			break;
 		default:
-			exit(2);
+			if (!drive_option(&drive, c, value))
+				exit(2);
 		}
 	}
 }
 
 static void check_options(void)
 {
-	const struct fleet_spec *spec = &opt.fleet;
+	const struct fleet_spec *spec = &drive.spec;
 
 	if (spec->sandboxes < 1 || spec->sandboxes > SL_POLICY_VLAN_MAX || spec->policies < 1 ||
 	    opt.workers < 1 || opt.workers > 8 || opt.pushes < 1 || opt.wholes < 1)
@@ -375,21 +288,21 @@ int main(int argc, char **argv)
 
 	read_options(argc, argv);
 	check_options();
-	fleet_make(&fleet, &opt.fleet);
+	fleet_make(&drive.fleet, &drive.spec);
 	if (opt.write != NULL)
 		return write_files();
 	start_gateway(&start);
-	cold = push_all(opt.file);
+	cold = drive_push_all(&drive, opt.file);
 	pushed = resident();
-	crew_open(opt.flows);
+	crew_open(drive.flows);
 	open = resident();
 	crew_count(&counts);
 
 	printf("{\"sandboxes\": %u, \"prefixes\": %u, \"nested\": %u, \"depth\": %u, "
 	       "\"policies\": %u, \"patterns\": %u, \"workers\": %u, \"fifo\": %s, \"flows\": "
 	       "%" PRIu64,
-	       opt.fleet.sandboxes, opt.fleet.prefixes, fleet.nested, fleet.depth,
-	       opt.fleet.policies, opt.fleet.patterns, opt.workers, opt.fifo ? "true" : "false",
+	       drive.spec.sandboxes, drive.spec.prefixes, drive.fleet.nested, drive.fleet.depth,
+	       drive.spec.policies, drive.spec.patterns, opt.workers, drive.fifo ? "true" : "false",
 	       counts.flows);
 	print_memory(&start, &pushed, &open);
 	print_push("cold", &cold);
@@ -402,8 +315,8 @@ int main(int argc, char **argv)
 	}
 	open = resident();
 	printf(", \"resident_at_end_kib\": %ld, \"generation\": %" PRIu64 "}\n", open.total,
-	       sl_reload_number(reload));
+	       sl_reload_number(drive.reload));
 	crew_stop();
-	sl_reload_free(reload);
+	sl_reload_free(drive.reload);
 	return 0;
 }

@@ -10,55 +10,21 @@
  *   bench_storm [--sandboxes N] [--prefixes N] [--policies N] [--patterns N] [--seed N]
  *               [--flows N] [--rate N] [--slices N] [--slice-ms N] [--fifo] [--huge]
  */
-#include <getopt.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "crew.h"
-#include "diag.h"
-#include "fleet.h"
+#include "drive.h"
 #include "rig.h"
 
-#define STORMED    500 /* sandboxes that the pushes go to: the union stays near its size */
 #define SLICES_MAX 100
 
 static struct {
-	struct fleet_spec fleet;
-	unsigned flows, rate, slices, slice_ms;
-	bool fifo, huge;
-} opt = {.fleet = {.sandboxes = 4094,
-                   .prefixes = 100000,
-                   .policies = 1000,
-                   .patterns = 200000,
-                   .seed = 1},
-         .flows = 100000,
-         .rate = 1000,
-         .slices = 10,
-         .slice_ms = 1000};
+	unsigned rate, slices, slice_ms;
+} opt = {.rate = 1000, .slices = 10, .slice_ms = 1000};
 
-static struct fleet fleet;
-static struct sl_reload *reload;
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void sleep_until(uint64_t ns)
-{
-	struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u),
-	                     .tv_nsec = (long)(ns % 1000000000u)};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
-		;
-}
+static struct drive drive = {.spec = DRIVE_FULL, .flows = 100000};
 
 /* ---- Pushes ---- */
 
@@ -67,48 +33,10 @@ static struct {
 	unsigned n, room;
 } times;
 
-static void finish(int ret, struct sl_diag *diag)
+static void note(const struct sl_push *push)
 {
-	if (ret != 0) {
-		sl_diag_print(diag, SL_DIAG_ERROR, stderr);
-		rig_die(strerror(-ret));
-	}
-	sl_diag_free(diag);
-}
-
-static void push_all(void)
-{
-	struct sl_diag diag;
-
-	sl_diag_init(&diag);
-	finish(sl_reload_push(reload, &fleet.doc, &diag, NULL), &diag);
-}
-
-static void push_one(unsigned i)
-{
-	struct sl_policy_doc one = {.file = "one", .entries = &fleet.entries[i], .n_entries = 1};
-	struct sl_reload_patch patch = {.doc = &one};
-	struct sl_diag diag;
-	struct sl_push push;
-
-	fleet_change(&fleet, i, 10, 10);
-	sl_diag_init(&diag);
-	finish(sl_reload_patch(reload, &patch, &diag, &push), &diag);
 	if (times.n < times.room)
-		times.us[times.n++] = push.check_us + push.compile_us + push.wait_us;
-}
-
-/* Pushes at the rate until then; one that comes late is made up for. */
-static void storm(uint64_t until_ns)
-{
-	unsigned among = opt.fleet.sandboxes < STORMED ? opt.fleet.sandboxes : STORMED;
-	uint64_t due_ns = now_ns(), step_ns = 1000000000u / opt.rate;
-
-	for (; due_ns < until_ns && now_ns() < until_ns; due_ns += step_ns) {
-		sleep_until(due_ns);
-		push_one(fleet_below(&fleet, among) * (opt.fleet.sandboxes / among));
-	}
-	sleep_until(until_ns);
+		times.us[times.n++] = drive_enforced_us(push);
 }
 
 /* ---- Slices ---- */
@@ -129,18 +57,17 @@ static uint64_t forwarded(void)
 
 static struct rate slice(bool with_storm)
 {
-	uint64_t began_ns = now_ns(), until_ns = began_ns + opt.slice_ms * 1000000ull;
+	uint64_t began_ns = drive_now_ns(), until_ns = began_ns + opt.slice_ms * 1000000ull;
 	uint64_t before = forwarded(), ran_ns = crew_ran_ns();
 	double packets;
 
 	if (with_storm)
-		storm(until_ns);
-	else
-		sleep_until(until_ns);
+		drive_storm(&drive, opt.rate, until_ns, note);
+	drive_sleep_until(until_ns);
 	packets = (double)(forwarded() - before);
 	ran_ns = crew_ran_ns() - ran_ns;
 	return (struct rate){
-	        .wall = packets * 1e9 / (double)(now_ns() - began_ns),
+	        .wall = packets * 1e9 / (double)(drive_now_ns() - began_ns),
 	        .cpu = ran_ns > 0 ? packets * 1e9 / (double)ran_ns : 0,
 	};
 }
@@ -187,8 +114,8 @@ static void report(void)
 	qsort(times.us, times.n, sizeof(*times.us), order_times);
 	printf("{\"sandboxes\": %u, \"prefixes\": %u, \"patterns\": %u, \"flows\": %" PRIu64
 	       ", \"fifo\": %s, \"rate\": %u, \"slices\": %u, \"slice_ms\": %u",
-	       opt.fleet.sandboxes, opt.fleet.prefixes, opt.fleet.patterns, end.flows,
-	       opt.fifo ? "true" : "false", opt.rate, opt.slices, opt.slice_ms);
+	       drive.spec.sandboxes, drive.spec.prefixes, drive.spec.patterns, end.flows,
+	       drive.fifo ? "true" : "false", opt.rate, opt.slices, opt.slice_ms);
 	printf(", \"cost_percent\": %.2f, \"cost_of_cpu_time_percent\": %.2f",
 	       cost_percent(wall.calm, wall.stormy), cost_percent(cpu.calm, cpu.stormy));
 	printf(", \"calm_mpps\": %.3f, \"storm_mpps\": %.3f", median(wall.calm, opt.slices) / 1e6,
@@ -208,59 +135,32 @@ static void start(void)
 {
 	struct crew_options options = {
 	        .workers = 1,
-	        .vlans = opt.fleet.sandboxes,
-	        .flows = opt.flows,
+	        .vlans = drive.spec.sandboxes,
+	        .flows = drive.flows,
 	        .traffic = true,
-	        .tables = {.prefixes = opt.fleet.prefixes / 2 + 16384,
-	                   .tbl8_4 = opt.fleet.prefixes / 4 + 8192,
-	                   .tbl8_6 = opt.fleet.prefixes * 2 + 32768},
+	        .tables = drive_tables(&drive.spec),
 	};
-	cpu_set_t first;
 
-	fleet_make(&fleet, &opt.fleet);
-	crew_start_eal(1, opt.huge);
-	reload = crew_start(&options);
-	CPU_ZERO(&first);
-	CPU_SET(0, &first);
-	sched_setaffinity(0, sizeof(first), &first);
-	if (opt.fifo &&
-	    sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 10}) != 0)
-		rig_die("SCHED_FIFO is not allowed here");
-	push_all();
-	crew_open(opt.flows);
+	fleet_make(&drive.fleet, &drive.spec);
+	crew_start_eal(1, drive.huge);
+	drive_start(&drive, &options);
+	drive_push_all(&drive, NULL);
+	crew_open(drive.flows);
 }
 
 static void read_options(int argc, char **argv)
 {
-	static const struct option known[] = {
-	        {"sandboxes", 1, NULL, 's'}, {"prefixes", 1, NULL, 'p'}, {"policies", 1, NULL, 'l'},
-	        {"patterns", 1, NULL, 'n'},  {"seed", 1, NULL, 'd'},     {"flows", 1, NULL, 'f'},
-	        {"rate", 1, NULL, 'r'},      {"slices", 1, NULL, 'c'},   {"slice-ms", 1, NULL, 'm'},
-	        {"fifo", 0, NULL, 'F'},      {"huge", 0, NULL, 'h'},     {NULL, 0, NULL, 0}};
+	static const struct option known[] = {DRIVE_OPTIONS,
+	                                      {"rate", 1, NULL, 'r'},
+	                                      {"slices", 1, NULL, 'c'},
+	                                      {"slice-ms", 1, NULL, 'm'},
+	                                      {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		unsigned value = optarg != NULL ? (unsigned)strtoul(optarg, NULL, 0) : 0;
 
 		switch (c) {
-		case 's':
-			opt.fleet.sandboxes = value;
-			break;
-		case 'p':
-			opt.fleet.prefixes = value;
-			break;
-		case 'l':
-			opt.fleet.policies = value;
-			break;
-		case 'n':
-			opt.fleet.patterns = value;
-			break;
-		case 'd':
-			opt.fleet.seed = value;
-			break;
-		case 'f':
-			opt.flows = value;
-			break;
 		case 'r':
 			opt.rate = value;
 			break;
@@ -270,18 +170,13 @@ static void read_options(int argc, char **argv)
 		case 'm':
 			opt.slice_ms = value;
 			break;
-		case 'F':
-			opt.fifo = true;
-			break;
-		case 'h':
-			opt.huge = true;
-			break;
 		default:
-			exit(2);
+			if (!drive_option(&drive, c, value))
+				exit(2);
 		}
 	}
-	if (opt.slices < 1 || opt.slices > SLICES_MAX || opt.rate < 1 || opt.flows < 1 ||
-	    opt.fleet.sandboxes < 1 || opt.fleet.sandboxes > SL_POLICY_VLAN_MAX)
+	if (opt.slices < 1 || opt.slices > SLICES_MAX || opt.rate < 1 || drive.flows < 1 ||
+	    drive.spec.sandboxes < 1 || drive.spec.sandboxes > SL_POLICY_VLAN_MAX)
 		rig_die("1 to 100 slices, at least a push a second, a flow, 1 to 4094 sandboxes");
 }
 
@@ -307,6 +202,6 @@ int main(int argc, char **argv)
 	crew_send(false);
 	crew_stop();
 	report();
-	sl_reload_free(reload);
+	sl_reload_free(drive.reload);
 	return 0;
 }

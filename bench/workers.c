@@ -11,15 +11,13 @@
  *
  *   bench_workers [--workers N] [--anywhere] [--flows N] [--sandboxes N] [--ms N] [--huge]
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "crew.h"
 #include "diag.h"
+#include "drive.h"
 #include "frames.h"
 #include "rig.h"
 
@@ -29,14 +27,6 @@ static struct {
 	unsigned workers, flows, sandboxes, ms;
 	bool anywhere, huge;
 } opt = {.workers = 1, .flows = 10000, .sandboxes = 100, .ms = 300};
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void push(struct sl_reload *reload)
 {
@@ -61,10 +51,10 @@ static double slice(void)
 	uint64_t began_ns;
 
 	crew_count(&before);
-	began_ns = now_ns();
+	began_ns = drive_now_ns();
 	usleep(opt.ms * 1000);
 	crew_count(&after);
-	return (double)(after.sent - before.sent) * 1e9 / (double)(now_ns() - began_ns);
+	return (double)(after.sent - before.sent) * 1e9 / (double)(drive_now_ns() - began_ns);
 }
 
 static int ascending(const void *a, const void *b)
