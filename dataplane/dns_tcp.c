@@ -14,6 +14,7 @@
 #include "dns.h"
 
 #include "parse.h"
+#include "record.h"
 #include "tcp_clean.h"
 
 #define WINDOW_BYTES    32768 /* how far ahead of the acknowledged bytes a client may be */
@@ -95,6 +96,10 @@ void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	if (sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
 	    !sl_tcp_clean(pkt)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
+		return;
+	}
+	if (sl_record_conflicts(worker, &pkt->key, sl_segment_seq(pkt))) {
+		sl_verdict_refuse(worker, pkt, SL_REASON_STREAM_CONFLICT, NULL);
 		return;
 	}
 	if (!sl_held_take(worker, pkt->vlan, sizeof(*dns))) {
@@ -231,7 +236,8 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT); /* behind its own FIN */
 		return;
 	}
-	if (offset > WINDOW_BYTES || pkt->payload_len - skip > WINDOW_BYTES - offset) {
+	if (dns->held_packets == UINT16_MAX || offset > WINDOW_BYTES ||
+	    pkt->payload_len - skip > WINDOW_BYTES - offset) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT);
 		return;
 	}
@@ -273,10 +279,12 @@ static void client_fin_behind(struct sl_worker *worker, struct sl_pkt *pkt, uint
 		return;
 	sl_dns_tcp_send_fin(worker, flow);
 	set_fin(flow, SL_FLOW_FIN_INSIDE);
+	sl_record_fin(worker, flow, fin_seq + 1);
 }
 
 /* A segment without payload. It carries nothing but an acknowledgement, or a FIN. */
-static void client_bare(struct sl_pkt *pkt, const struct sl_dns_stream *dns)
+static void client_bare(struct sl_worker *worker, struct sl_pkt *pkt,
+                        const struct sl_dns_stream *dns)
 {
 	struct rte_tcp_hdr *tcp = sl_pkt_at(pkt, struct rte_tcp_hdr, pkt->l4_off);
 	struct sl_flow *flow = pkt->flow;
@@ -287,8 +295,10 @@ static void client_bare(struct sl_pkt *pkt, const struct sl_dns_stream *dns)
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 			return;
 		}
-		if (pass_clean(pkt))
+		if (pass_clean(pkt)) {
 			set_fin(flow, SL_FLOW_FIN_INSIDE);
+			sl_record_fin(worker, flow, next + 1);
+		}
 	} else {
 		/* The server has not seen what is on hold: the number is that of what it has. */
 		if (flow->flags & SL_FLOW_FIN_INSIDE)
@@ -314,7 +324,7 @@ static void client_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	if (pkt->flow->state == SL_FLOW_SYN_RCVD)
 		pkt->flow->state = SL_FLOW_ESTABLISHED;
 	if (pkt->payload_len == 0) {
-		client_bare(pkt, dns);
+		client_bare(worker, pkt, dns);
 	} else {
 		client_payload(worker, pkt, dns);
 		if (fin)
@@ -322,6 +332,17 @@ static void client_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	}
 	if (pkt->flow != NULL && pkt->flow->state != SL_FLOW_REFUSED)
 		touch(worker, pkt->flow);
+}
+
+/* As in hold.c: only a reset at exactly the number that the server expects next ends anything. */
+static bool server_must_take_reset(const struct sl_pkt *pkt, const struct sl_dns_stream *dns)
+{
+	const struct sl_flow *flow = pkt->flow;
+	uint32_t next = dns->base_seq + dns->released + !!(flow->flags & SL_FLOW_FIN_INSIDE);
+
+	if (dns->phase == SL_DNS_TCP_OPENING)
+		return sl_segment_seq(pkt) == dns->iss + 1;
+	return sl_segment_seq(pkt) == next && flow->ack[1] == next;
 }
 
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
@@ -332,7 +353,10 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 		else
 			client_syn_again(pkt, dns);
 	} else if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
-		pass_reset(worker, pkt);
+		if (server_must_take_reset(pkt, dns))
+			pass_reset(worker, pkt);
+		else
+			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 	} else if (!sl_segment_has(pkt, RTE_TCP_ACK_FLAG) ||
 	           sl_segment_has(pkt, RTE_TCP_URG_FLAG)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
@@ -413,6 +437,8 @@ static bool server_acknowledges(struct sl_worker *worker, struct sl_pkt *pkt,
 		return false;
 	if ((int32_t)(sl_segment_ack(pkt) - flow->ack[1]) > 0)
 		flow->ack[1] = sl_segment_ack(pkt);
+	if (acked == dns->released + fin)
+		sl_record_acknowledged(worker, flow, sl_segment_ack(pkt));
 	acked = RTE_MIN(acked, dns->released); /* the FIN is no byte of the stream */
 	dns->acked = RTE_MAX(dns->acked, acked);
 	slide(worker, pkt->vlan, dns);
@@ -494,6 +520,8 @@ static void open_up(struct sl_worker *worker, struct sl_flow *flow)
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	enum sl_reason reason = (enum sl_reason)flow->reason;
 
+	/* What passes from now on was not asked for a name: none stands for it later. */
+	sl_verdict_forget_name(worker, flow);
 	if (dns->stream.contiguous > dns->released &&
 	    sl_dns_tcp_send(worker, flow, dns->released, dns->stream.contiguous,
 	                    dns->held_packets)) {

@@ -6,6 +6,7 @@
  * Settles with: dns-allowed, dns-name-not-allowed, malformed-dns.
  */
 #include "dns.h"
+#include "record.h"
 
 #define PREFIX_BYTES     2
 #define QUERIES_PER_FLOW 64 /* pipelined queries that may wait for answers; more wait in line */
@@ -74,9 +75,11 @@ static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *san
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = sl_dns_proof(query);
-	uint32_t index =
-	        sl_dns_pending_make(worker, sandbox, flow, &dns->pending, QUERIES_PER_FLOW, query);
+	uint32_t index;
 
+	if (!sl_record_begin(worker, flow))
+		return false;
+	index = sl_dns_pending_make(worker, sandbox, flow, &dns->pending, QUERIES_PER_FLOW, query);
 	if (index == 0)
 		return false;
 	sl_dns_pending_at(worker, index)->sent = query->question;

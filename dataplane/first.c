@@ -38,10 +38,13 @@ static void open_by_name(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse(worker, pkt, SL_REASON_ADDRESS_NOT_PINNED, NULL);
 		return;
 	}
-	if (pkt->proto == IPPROTO_TCP)
+	sl_nexthop_raise(pkt);
+	if (pkt->proto == IPPROTO_TCP) {
 		sl_hold_first(worker, pkt);
-	else
+	} else {
+		sl_nexthop_steer(worker, pkt);
 		sl_quic_first(worker, pkt);
+	}
 }
 
 void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt)
@@ -70,6 +73,7 @@ void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt)
 			sl_verdict_refuse(worker, pkt, reason, NULL);
 			return;
 		case SL_DNS_GATED:
+			sl_nexthop_raise(pkt);
 			sl_dns_first(worker, pkt);
 			return;
 		case SL_DNS_NOT_GATED:

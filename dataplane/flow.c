@@ -8,6 +8,7 @@
 #include <rte_tcp.h>
 
 #include "names.h"
+#include "record.h"
 #include "stages.h"
 
 void sl_flow_find(struct sl_worker *worker)
@@ -77,6 +78,14 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 	cold = sl_flow_cold(&worker->table, flow);
 	cold->mac_inside = eth->src_addr;
 	cold->mac_remote = eth->dst_addr;
+	if (key->proto == IPPROTO_UDP &&
+	    !sl_nexthop_is_known(&worker->vlans[pkt->vlan], &eth->dst_addr)) {
+		const struct rte_ether_addr *latest =
+		        sl_nexthop_latest(worker, &worker->vlans[pkt->vlan]);
+
+		if (latest != NULL) /* for what the gateway sends in its place */
+			cold->mac_remote = *latest;
+	}
 	cold->epoch = pkt->sandbox->epoch;
 	flow->state = SL_FLOW_ESTABLISHED;
 	if (pkt->fragment) {
@@ -86,7 +95,8 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 		        sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
 
 		flow->state = SL_FLOW_SYN_SENT;
-		flow->ack[1] = rte_be_to_cpu_32(tcp->sent_seq) + 1;
+		cold->iss = rte_be_to_cpu_32(tcp->sent_seq);
+		flow->ack[1] = cold->iss + 1;
 	}
 	flow->packets = 1;
 	link_flow(worker, sl_flow_index(&worker->table, flow));
@@ -112,6 +122,7 @@ void sl_flow_close(struct sl_worker *worker, struct sl_flow *flow, enum sl_reaso
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 
 	end_inspection(worker, flow, reason);
+	sl_record_end(worker, flow);
 	sl_names_drop(worker, cold->name);
 	unlink_flow(worker, sl_flow_index(&worker->table, flow));
 	sl_flow_table_remove(&worker->table, flow);

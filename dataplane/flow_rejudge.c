@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include "names.h"
+#include "record.h"
 #include "stages.h"
 
 /* True if the flow is another sandbox's, which had this VLAN before. */
@@ -31,6 +32,9 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 	}
 	worker->stats->flows_cut++;
 	if (tcp) {
+		/* The server may miss its reset: what it has of the stream is no one's to go on
+		 * with. */
+		(void)sl_record_begin(worker, flow);
 		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
 		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 	} else {

@@ -7,6 +7,7 @@
  */
 #include <rte_tcp.h>
 
+#include "record.h"
 #include "stages.h"
 
 enum segment {
@@ -73,6 +74,10 @@ void sl_flow_tcp(struct sl_worker *worker, struct sl_pkt *pkt)
 		flow->ack[0] = rte_be_to_cpu_32(tcp->sent_seq) + 1;
 	if (segment == SEGMENT_FIN)
 		flow->flags |= side == 0 ? SL_FLOW_FIN_INSIDE : SL_FLOW_FIN_REMOTE;
+	if (segment == SEGMENT_FIN && side == 0)
+		sl_record_fin(worker, flow, rte_be_to_cpu_32(tcp->sent_seq) + pkt->payload_len + 1);
+	if (side == 1 && (pkt->tcp_flags & RTE_TCP_ACK_FLAG))
+		sl_record_acknowledged(worker, flow, flow->ack[1]);
 	if ((flow->flags & both) == both)
 		next = SL_FLOW_CLOSING;
 	flow->state = next;

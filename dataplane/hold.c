@@ -9,6 +9,10 @@
 #include "hold.h"
 
 #include "parse.h"
+#include "record.h"
+
+/* How far a server's segment may be from what was delivered: losses, and keep-alives, in bytes. */
+#define SERVER_REACH (1u << 24)
 
 bool sl_hold_create(struct sl_worker *worker)
 {
@@ -85,6 +89,10 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
 		return;
 	}
+	if (sl_record_conflicts(worker, &pkt->key, sl_segment_seq(pkt))) {
+		sl_verdict_refuse(worker, pkt, SL_REASON_STREAM_CONFLICT, NULL);
+		return;
+	}
 	if (!sl_held_take(worker, pkt->vlan, sizeof(*hold))) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
 		return;
@@ -151,6 +159,8 @@ void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_rea
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 	bool opening = hold->phase == SL_HOLD_OPENING;
 
+	/* What passes from now on was not asked for a name: none stands for it later. */
+	sl_verdict_forget_name(worker, flow);
 	sl_verdict_flow(worker, flow, reason, NULL);
 	sl_hold_release(worker, flow, hold->stream.end, reason);
 	sl_hold_finish(worker, flow);
@@ -309,8 +319,17 @@ static void server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
                            uint32_t offset)
 {
 	struct sl_flow *flow = pkt->flow;
+	bool tls = true;
+	enum sl_parse retry =
+	        sl_hold_is_retry(worker, pkt, hold, offset - hold->server_early, &tls);
 
-	switch (sl_hold_is_retry(worker, pkt, hold, offset - hold->server_early)) {
+	/* A hello is no password for a service that puts up with it and speaks something else. */
+	if (!tls) {
+		sl_hold_refuse(worker, flow, SL_REASON_NOT_TLS, NULL);
+		sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
+		return;
+	}
+	switch (retry) {
 	case SL_PARSE_MORE:
 		/* A server that has ended its stream asks for nothing any more. */
 		if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG) &&
@@ -362,7 +381,8 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
-	if (acked > sent + 1) { /* a FIN counts for one */
+	/* A FIN counts for one; numbers far from the server's own are somebody else's. */
+	if (acked > sent + 1 || offset - hold->server_end + SERVER_REACH > 2 * SERVER_REACH) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -601,9 +621,28 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		client_behind(worker, pkt, hold, offset);
 		return;
 	}
-	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
+	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) {
 		hold->client_fin = true;
+		sl_record_fin(worker, flow, sl_segment_seq(pkt) + pkt->payload_len + 1);
+	}
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+}
+
+/*
+ * True if a client's reset carries the number that the server expects next, which is the only one
+ * that ends the server's connection (RFC 5961 3.2), and nothing that was sent could change that.
+ * Others are dropped: where the client is gone, its next reset answers a segment of the server's,
+ * and fits.
+ */
+static bool server_must_take_reset(const struct sl_pkt *pkt, const struct sl_hold *hold)
+{
+	uint32_t acked = pkt->flow->ack[1] - (hold->iss + 1), offset = offset_of(hold, pkt);
+
+	if (hold->phase == SL_HOLD_OPENING)
+		return offset == 0;
+	if (hold->open && offset == acked && acked >= hold->released)
+		return true; /* what passes behind the judged range is not counted */
+	return offset == acked && acked == hold->released + hold->client_fin;
 }
 
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
@@ -614,8 +653,7 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 		else
 			client_syn_again(pkt, hold);
 	} else if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
-		/* A reset that the server would not take ends nothing here either. */
-		if (hold->phase == SL_HOLD_OPENING || offset_of(hold, pkt) <= hold->window_end + 1)
+		if (server_must_take_reset(pkt, hold))
 			pass_reset(worker, pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);

@@ -81,10 +81,11 @@ void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 
 /*
  * hold_retry.c: does what the server has said by now ask for another hello? offset is the
- * segment's, from the first byte that a TLS server says. BAD: it cannot be told.
+ * segment's, from the first byte that a TLS server says. BAD: it cannot be told. *tls is false if
+ * it does not begin as TLS does.
  */
 enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
-                               struct sl_hold *hold, uint32_t offset);
+                               struct sl_hold *hold, uint32_t offset, bool *tls);
 void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_hold *hold);
 
 /* Frees the hold; the flow goes on as a plain one. */

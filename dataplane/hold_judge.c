@@ -7,6 +7,7 @@
  */
 #include "hold.h"
 #include "names.h"
+#include "record.h"
 
 /* Is it PostgreSQL, which asks in the clear whether TLS is spoken? True if that settles things. */
 static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
@@ -19,6 +20,10 @@ static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struc
 	case SL_PARSE_MORE:
 		return true;
 	case SL_PARSE_DONE:
+		if (!sl_record_begin(worker, flow)) {
+			sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, NULL);
+			return true;
+		}
 		hold->judged = SL_POSTGRES_SSLREQUEST_BYTES;
 		hold->walked = SL_POSTGRES_SSLREQUEST_BYTES;
 		hold->hello_at = SL_POSTGRES_SSLREQUEST_BYTES;
@@ -119,7 +124,8 @@ static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struc
 		sl_hold_refuse(worker, flow, reason, &proof);
 		return;
 	}
-	if (!hold->second && !sl_verdict_flow(worker, flow, reason, &proof)) {
+	if (!sl_record_begin(worker, flow) ||
+	    (!hold->second && !sl_verdict_flow(worker, flow, reason, &proof))) {
 		sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, &proof);
 		return;
 	}

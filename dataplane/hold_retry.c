@@ -36,12 +36,13 @@ void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_ho
 }
 
 enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
-                               struct sl_hold *hold, uint32_t offset)
+                               struct sl_hold *hold, uint32_t offset, bool *tls)
 {
 	uint32_t skip, n;
 	const uint8_t *bytes;
 	enum sl_parse answer;
 
+	*tls = true;
 	/* What came before its time has gone to the client; the first bytes will tell. */
 	if (offset > hold->answer_bytes || pkt->payload_len <= hold->answer_bytes - offset)
 		return SL_PARSE_MORE;
@@ -49,6 +50,7 @@ enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pk
 	n = RTE_MIN(pkt->payload_len - skip, SL_TLS_RETRY_PEEK_BYTES - hold->answer_bytes);
 	bytes = rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + skip, n, worker->scratch);
 	if (hold->answer == 0) {
+		*tls = sl_tls_is_server_record(bytes, n);
 		answer = sl_tls_is_hello_retry(bytes, n);
 		if (answer != SL_PARSE_MORE)
 			return answer;
@@ -56,6 +58,7 @@ enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pk
 	if (!keep(worker, pkt->vlan, hold, bytes, n))
 		return SL_PARSE_BAD;
 	bytes = ((struct sl_stream_chunk *)sl_pool_at(&worker->chunks, hold->answer))->bytes;
+	*tls = sl_tls_is_server_record(bytes, hold->answer_bytes);
 	answer = sl_tls_is_hello_retry(bytes, hold->answer_bytes);
 	/* Bytes that would tell have come, and will not come again. */
 	if (answer == SL_PARSE_MORE && hold->server_end > hold->server_early + hold->answer_bytes)

@@ -36,6 +36,8 @@ static void walk_slowly(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_fragment(worker, pkt);
 		return;
 	}
+	if (pkt->flow != NULL && pkt->in_port == SL_PORT_SANDBOX && sl_flow_guarded(pkt->flow))
+		sl_nexthop_keep(worker, pkt);
 	if (pkt->flow != NULL && (pkt->flow->flags & SL_FLOW_QUIC) && sl_quic_fast(worker, pkt))
 		return;
 	if ((pkt->proto == IPPROTO_TCP && has_odd_flags(pkt)) ||
@@ -61,6 +63,9 @@ static void judge(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t changes
 	if (likely(pkt->flow != NULL) && sl_flow_fast(worker, pkt))
 		return;
 	walk_slowly(worker, pkt);
+	if (pkt->in_port == SL_PORT_UPLINK && pkt->fate == SL_FATE_FORWARD && pkt->flow != NULL &&
+	    sl_flow_guarded(pkt->flow))
+		sl_nexthop_answered(worker, pkt);
 }
 
 void sl_pipeline_run(struct sl_worker *worker)

@@ -6,6 +6,7 @@
 #define DATAPLANE_STAGES_H
 
 #include "build.h"
+#include "nexthop.h"
 #include "state.h"
 #include "verdict.h"
 
@@ -92,6 +93,14 @@ static inline bool sl_flow_fast(struct sl_worker *worker, struct sl_pkt *pkt)
 		flow->expires_ms = worker->now_ms + worker->settings->udp_ms;
 	}
 	flow->packets++;
+	if (flow->reason == SL_REASON_DOMAIN_ALLOWED) {
+		if (pkt->in_port == SL_PORT_SANDBOX) {
+			sl_nexthop_raise(pkt);
+			sl_nexthop_steer(worker, pkt);
+		} else {
+			sl_nexthop_heard(worker, pkt);
+		}
+	}
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 	return true;
 }

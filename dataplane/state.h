@@ -15,11 +15,20 @@
 #define SL_TX_BUFFER     128
 #define SL_STREAM_CHUNK  1024 /* stream bytes in one chunk of a hold */
 #define SL_SCRATCH_BYTES (72 * 1024)
+#define SL_NEXTHOPS      4
+#define SL_NEXTHOP_MS    30000 /* a next hop that was silent for longer may be gone */
 #define SL_DENIALS_SEEN  65536 /* remembered (sandbox, reason, name) triples */
 
 /* Tokens that refill with time: `rate` a second, at most a second's worth. */
 struct sl_bucket_rate {
 	uint64_t filled_us; /* when a full bucket's first token was (or would have been) taken */
+};
+
+/* A neighbour of the uplink that has answered the sandbox (nexthop.h). */
+struct sl_nexthop {
+	struct rte_ether_addr mac;
+	bool known;
+	uint32_t seen_ms;
 };
 
 /* What a worker keeps of one sandbox it owns. */
@@ -30,7 +39,9 @@ struct sl_vlan {
 	bool queued;    /* in worker->to_sweep */
 	uint32_t flow_head; /* the sandbox's flows */
 	uint32_t flows;
-	uint32_t pin_oldest; /* the sandbox's pins by last use */
+	uint32_t records;                    /* of flows that are open, or have ended (record.h) */
+	struct sl_nexthop hops[SL_NEXTHOPS]; /* the latest first */
+	uint32_t pin_oldest;                 /* the sandbox's pins by last use */
 	uint32_t pin_newest;
 	uint32_t pins;
 	uint64_t held_bytes;           /* memory of its holds */
@@ -93,6 +104,11 @@ struct sl_worker {
 	struct sl_pool holds;              /* of struct sl_hold */
 	struct sl_deadlines holds_opening; /* until the SYN/ACK */
 	struct sl_deadlines holds_hello;   /* until the hello is complete and acknowledged */
+
+	struct sl_pool records; /* of struct sl_record */
+	uint32_t *record_buckets;
+	uint32_t record_mask;
+	struct sl_deadlines records_ended;
 
 	struct sl_dns_random *dns_random; /* ids and letter case of queries */
 	struct sl_pool queries;           /* of struct sl_query */

@@ -163,6 +163,14 @@ void sl_verdict_set_fast(struct sl_worker *worker, struct sl_flow *flow)
 		flow->fast_epoch = sl_flow_cold(&worker->table, flow)->epoch;
 }
 
+void sl_verdict_forget_name(struct sl_worker *worker, struct sl_flow *flow)
+{
+	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+
+	sl_names_drop(worker, cold->name);
+	cold->name = 0;
+}
+
 bool sl_verdict_flow(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                      const struct sl_proof *proof)
 {

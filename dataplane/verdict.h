@@ -44,4 +44,10 @@ void sl_verdict_report_flow(struct sl_worker *worker, const struct sl_flow *flow
  */
 void sl_verdict_set_fast(struct sl_worker *worker, struct sl_flow *flow);
 
+/*
+ * The flow is no longer known to be its name's: something passes that the name would have had to be
+ * asked for. A later policy that allows only the name does not keep it.
+ */
+void sl_verdict_forget_name(struct sl_worker *worker, struct sl_flow *flow);
+
 #endif

@@ -373,6 +373,21 @@ static enum sl_parse compare_retry(const uint8_t *bytes, size_t len, size_t *at)
 	return *at == RETRY_RANDOM_AT + RANDOM_BYTES ? SL_PARSE_DONE : SL_PARSE_MORE;
 }
 
+bool sl_tls_is_server_record(const uint8_t *stream, size_t len)
+{
+	uint32_t body_len;
+
+	if (len > 0 && stream[0] != CONTENT_HANDSHAKE && stream[0] != CONTENT_ALERT &&
+	    stream[0] != CONTENT_CHANGE_CIPHER_SPEC)
+		return false;
+	if (len > 1 && stream[1] != VERSION_MAJOR)
+		return false;
+	if (len < RECORD_HEADER_BYTES)
+		return true;
+	body_len = (uint32_t)stream[3] << 8 | stream[4];
+	return body_len > 0 && body_len <= CIPHERTEXT_MAX_BYTES;
+}
+
 enum sl_parse sl_tls_is_hello_retry(const uint8_t *stream, size_t len)
 {
 	struct sl_cursor cursor = {.at = stream, .left = len};

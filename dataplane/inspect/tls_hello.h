@@ -106,6 +106,13 @@ enum sl_parse sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_h
  */
 enum sl_parse sl_tls_is_hello_retry(const uint8_t *stream, size_t len);
 
+/*
+ * Could a server's TCP stream that begins with these bytes be TLS: is the header of its first
+ * record (RFC 8446 5.1) a handshake message's, an alert's or a change_cipher_spec's? Fewer bytes
+ * than a header are compared as far as they go; none at all could be.
+ */
+bool sl_tls_is_server_record(const uint8_t *stream, size_t len);
+
 #define SL_POSTGRES_SSLREQUEST_BYTES 8
 
 /*

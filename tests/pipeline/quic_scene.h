@@ -105,8 +105,8 @@ static inline struct datagram initial_whole(struct quic *q)
 	return initial_of(q, 0, q->hello_len);
 }
 
-static inline struct packet packet_of(const struct quic *q, bool from_client,
-                                      const struct datagram *d)
+static inline struct packet packet_with(const struct quic *q, bool from_client,
+                                        const struct datagram *d, uint8_t ttl)
 {
 	return UDP(.smac = from_client ? PKT_MAC_INNER : PKT_MAC_OUTER,
 	           .dmac = from_client ? PKT_MAC_OUTER : PKT_MAC_INNER, .vlan = q->vlan,
@@ -114,7 +114,14 @@ static inline struct packet packet_of(const struct quic *q, bool from_client,
 	           .dst = from_client ? q->server : q->client,
 	           .sport = from_client ? q->sport : q->dport,
 	           .dport = from_client ? q->dport : q->sport, .payload = d->bytes,
-	           .payload_len = d->len, .ttl = PKT_SET(from_client ? 63 : 58), .tos = 0);
+	           .payload_len = d->len, .ttl = PKT_SET(ttl), .tos = 0);
+}
+
+/* As it comes: on its way from the sandbox its hop limit is raised to 64 again. */
+static inline struct packet packet_of(const struct quic *q, bool from_client,
+                                      const struct datagram *d)
+{
+	return packet_with(q, from_client, d, from_client ? 63 : 58);
 }
 
 static inline enum sl_reason up(const struct quic *q, const struct datagram *d)
@@ -131,14 +138,20 @@ static inline enum sl_reason down(const struct quic *q, const struct datagram *d
 	return inproc_send(q->gw, UPLINK, &packet);
 }
 
-/* The i-th frame that left to the uplink is this datagram, exactly as it was sent. */
-static inline void expect_left(const struct quic *q, size_t i, const struct datagram *d)
+static inline void expect_left_with(const struct quic *q, size_t i, const struct datagram *d,
+                                    uint8_t ttl)
 {
-	struct packet packet = packet_of(q, true, d);
+	struct packet packet = packet_with(q, true, d, ttl);
 	const struct inproc_frame *frame = inproc_frame(q->gw, UPLINK, i);
 
 	assert_int_equal(frame->len, packet.len);
 	assert_memory_equal(frame->bytes, packet.bytes, packet.len);
+}
+
+/* The i-th frame that left to the uplink is this datagram, as it was sent but for its hop limit. */
+static inline void expect_left(const struct quic *q, size_t i, const struct datagram *d)
+{
+	expect_left_with(q, i, d, 64);
 }
 
 static inline size_t left(const struct quic *q)
