@@ -945,9 +945,101 @@ static void policy_that_opens_the_resolver_lets_go(void **state)
 	inproc_free(gw);
 }
 
+/* ---- what a server may still have ---- */
+
+/* A reset that the server ignores forgets nothing; one that it must take puts the numbers on
+ * record. */
+static void reset_that_the_server_ignores_ends_nothing(void **state)
+{
+	struct inproc *gw = gateway();
+	struct inproc_tcp tcp = CONNECTION;
+	struct bytes q = query(1, "www.example.com", DNS_A);
+	struct packet packet;
+
+	establish(gw, &tcp);
+	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+	inproc_clear(gw);
+	for (int i = -1; i < 3; i++) { /* 0 fits, but the server may lack what was sent before */
+		struct inproc_tcp off = tcp;
+
+		off.client_seq += (uint32_t)(i * 7);
+		packet = inproc_tcp_segment(&off, true, TCP_RST);
+		assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_NO_FLOW);
+	}
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	assert_int_equal(inproc_stats(gw, 0)->flows, 1);
+	/* the honest twin */
+	server_acks(gw, &tcp);
+	packet = inproc_tcp_segment(&tcp, true, TCP_RST);
+	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
+	inproc_free(gw);
+}
+
+/* The second allowed query would be read as the end of the first, which was lost. */
+static void numbers_of_an_ended_connection_are_refused(void **state)
+{
+	struct inproc *gw = gateway();
+	struct inproc_tcp tcp = CONNECTION, again;
+	struct bytes q = query(1, "www.example.com", DNS_A);
+	struct packet packet;
+
+	establish(gw, &tcp);
+	again = tcp;
+	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+	server_acks(gw, &tcp);
+	packet = inproc_tcp_segment(&tcp, true, TCP_RST);
+	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_DNS_ALLOWED);
+	inproc_clear(gw);
+	again.client_seq--;
+	packet = inproc_tcp_segment(&again, true, TCP_SYN);
+	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_STREAM_CONFLICT);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	again.client_seq += 1 << 20;
+	packet = inproc_tcp_segment(&again, true, TCP_SYN);
+	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_DNS_ALLOWED);
+	inproc_free(gw);
+}
+
+/*
+ * One byte of the next message always comes before the last of this one, so that the frames of all
+ * messages count together in the end: more than one frame's weight can say.
+ */
+static void frames_on_hold_are_counted_whole(void **state)
+{
+	struct inproc *gw = gateway();
+	struct inproc_tcp tcp = CONNECTION;
+	struct bytes q = query(1, "www.example.com", DNS_A), a = answer(&q, A1);
+	const uint32_t len = (uint32_t)q.len;
+	uint64_t limited = inproc_reason(gw, SL_REASON_HOLD_LIMIT);
+	uint32_t messages = 70000 / len;
+
+	establish(gw, &tcp);
+	say_at(gw, &tcp, 0, q.b, 1, 0);
+	for (uint32_t m = 0; m < messages; m++) {
+		for (uint32_t i = 1; i < len - 1; i++)
+			say_at(gw, &tcp, i, q.b + i, 1, 0);
+		if (m + 1 < messages)
+			say_at(gw, &tcp, len, q.b, 1, 0);
+		say_at(gw, &tcp, len - 1, q.b + len - 1, 1, 0);
+		tcp.client_seq += len;
+		if (inproc_reason(gw, SL_REASON_HOLD_LIMIT) > limited)
+			break;
+		hear(gw, &tcp, &a);
+		inproc_clear(gw);
+	}
+	assert_true(inproc_reason(gw, SL_REASON_HOLD_LIMIT) > limited);
+	assert_true(inproc_held(gw) <= UINT16_MAX);
+	inproc_check(gw);
+	inproc_free(gw);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(reset_that_the_server_ignores_ends_nothing),
+	        cmocka_unit_test(numbers_of_an_ended_connection_are_refused),
+	        cmocka_unit_test(frames_on_hold_are_counted_whole),
 	        cmocka_unit_test(syn_leaves_clean),
 	        cmocka_unit_test(payload_before_the_handshake_is_dropped),
 	        cmocka_unit_test(second_syn_ack_with_another_number_is_a_conflict),
