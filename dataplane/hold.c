@@ -16,14 +16,17 @@
 
 bool sl_hold_create(struct sl_worker *worker)
 {
-	return sl_pool_create(&worker->holds, sizeof(struct sl_hold),
-	                      (uint32_t)(worker->held_limit / sizeof(struct sl_hold) + 1));
+	uint32_t holds = (uint32_t)(worker->held_limit / sizeof(struct sl_hold) + 1);
+
+	return sl_pool_create(&worker->holds, sizeof(struct sl_hold), holds) &&
+	       sl_hold_own_create(worker, holds);
 }
 
 void sl_hold_destroy(struct sl_worker *worker)
 {
 	if (worker->holds.base != NULL)
 		sl_pool_destroy(&worker->holds);
+	sl_hold_own_destroy(worker);
 }
 
 /* Where a segment of the client stands in its stream. */
@@ -130,6 +133,7 @@ void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason 
 	sl_stream_free(worker, flow->key.vlan, &hold->stream);
 	sl_hold_forget_answer(worker, flow->key.vlan, hold);
 	clear_deadline(worker, hold, cold->hold);
+	sl_hold_own_end(worker, hold);
 	sl_pool_put(&worker->holds, cold->hold);
 	sl_held_give(worker, flow->key.vlan, sizeof(*hold));
 	cold->hold = 0;
@@ -180,6 +184,7 @@ void sl_hold_timeouts(struct sl_worker *worker)
 {
 	uint32_t index;
 
+	sl_hold_own_timeouts(worker);
 	while ((index = sl_deadline_due(worker, &worker->holds, &worker->holds_hello)) != 0) {
 		struct sl_hold *hold = sl_pool_at(&worker->holds, index);
 		struct sl_flow *flow = &worker->table.flows[hold->flow];
@@ -311,8 +316,16 @@ static void go_on(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold
 	sl_hold_forget_answer(worker, flow->key.vlan, hold);
 	if (hold->held_packets > 0)
 		sl_hold_release(worker, flow, hold->stream.end, (enum sl_reason)flow->reason);
-	if (hold->phase == SL_HOLD_WATCH)
+	if (hold->phase != SL_HOLD_WATCH)
+		return;
+	if (flow->ack[1] - (hold->iss + 1) < hold->owned) {
+		/* Part of it is the gateway's to deliver. */
+		hold->judged = hold->owned;
+		hold->phase = SL_HOLD_JUDGED;
+		set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
+	} else {
 		sl_hold_finish(worker, flow);
+	}
 }
 
 static void server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold,
@@ -397,6 +410,10 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	open_window(hold, pkt);
 	touch(worker, flow);
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+	/* What its window had no room for before. */
+	if (hold->resend != 0 && judged && hold->released < hold->judged)
+		sl_hold_release(worker, flow, hold->open ? hold->stream.end : hold->judged,
+		                (enum sl_reason)flow->reason);
 	server_acknowledges(worker, flow, hold, acked);
 	if ((flow->flags & SL_FLOW_HOLD) && judged && !hold->open && !hold->second &&
 	    (pkt->payload_len > 0 || sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) &&
@@ -468,9 +485,10 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 {
 	struct sl_flow *flow = pkt->flow;
 	uint32_t offset = offset_of(hold, pkt);
+	uint32_t window_end = sl_hold_own_window_end(worker, hold);
 	enum sl_reason refused = SL_REASON_NONE;
 
-	if (offset > hold->window_end || pkt->payload_len > hold->window_end - offset) {
+	if (offset > window_end || pkt->payload_len > window_end - offset) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not take it */
 		return;
 	}
@@ -491,6 +509,8 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		/* What left already and comes again may have been lost on the way. */
 		if (offset + pkt->payload_len <= hold->released)
 			sl_hold_resend(worker, flow, offset, pkt->payload_len);
+		else
+			sl_hold_own(worker, flow, true);
 		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
 		return;
 	case SL_STREAM_NEW:
@@ -508,6 +528,8 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	pkt->fate = SL_FATE_HELD;
 	if (hold->phase == SL_HOLD_HELLO || hold->phase == SL_HOLD_SECOND)
 		judge(worker, flow, hold);
+	if (flow->flags & SL_FLOW_HOLD)
+		sl_hold_own(worker, flow, false);
 }
 
 /* A client that closes before its hello is complete will never complete it. */

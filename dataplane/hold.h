@@ -49,6 +49,8 @@ struct sl_hold {
 	uint32_t held_packets;
 	uint32_t max_segment;            /* the client's largest */
 	struct sl_segment_client client; /* for segments made from the copy */
+	uint32_t resend; /* its delivery is the gateway's (hold_own.c); 0: it is the client's */
+	uint32_t owned;  /* stream bytes that were acknowledged in the server's place */
 	uint32_t answer; /* a chunk with the server's first bytes, if they came in pieces; or 0 */
 	uint32_t answer_bytes;
 	struct sl_tls_records records;
@@ -87,6 +89,20 @@ void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
                                struct sl_hold *hold, uint32_t offset, bool *tls);
 void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_hold *hold);
+
+/*
+ * hold_own.c: acknowledges what is on hold, in the server's place, if that was begun, or begins it:
+ * the client has shown that it goes on no other way.
+ */
+void sl_hold_own(struct sl_worker *worker, struct sl_flow *flow, bool begin);
+
+/* Stream offset behind what the client may send by now. */
+uint32_t sl_hold_own_window_end(const struct sl_worker *worker, const struct sl_hold *hold);
+
+void sl_hold_own_end(struct sl_worker *worker, struct sl_hold *hold);
+bool sl_hold_own_create(struct sl_worker *worker, uint32_t capacity);
+void sl_hold_own_destroy(struct sl_worker *worker);
+void sl_hold_own_timeouts(struct sl_worker *worker); /* sends again what the server lacks */
 
 /* Frees the hold; the flow goes on as a plain one. */
 void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow);

@@ -53,9 +53,14 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 {
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 	uint32_t at = hold->released, segment = segment_bytes(flow, hold);
-	bool all = upto == hold->stream.end;
-	uint32_t weight = all ? hold->held_packets : 0;
+	bool all;
+	uint32_t weight;
 
+	/* A client whose bytes the gateway acknowledged may be ahead of the server's window. */
+	if (hold->resend != 0)
+		upto = RTE_MAX(at, RTE_MIN(upto, hold->window_end));
+	all = upto == hold->stream.end;
+	weight = all ? hold->held_packets : 0;
 	while ((at = sl_stream_next(worker, &hold->stream, at)) < upto) {
 		uint32_t n = run_bytes(worker, hold, at, RTE_MIN(segment, upto - at));
 		uint32_t share = RTE_MIN(weight, (uint32_t)UINT16_MAX);

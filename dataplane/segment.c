@@ -19,8 +19,8 @@ void sl_segment_remember(struct sl_segment_client *client, const struct sl_pkt *
 	}
 }
 
-static void write_timestamps(const struct sl_segment_client *client,
-                             uint8_t out[SL_SEGMENT_TIMESTAMPS])
+void sl_segment_timestamps(const struct sl_segment_client *client,
+                           uint8_t out[SL_SEGMENT_TIMESTAMPS])
 {
 	uint32_t value = rte_cpu_to_be_32(client->ts_value),
 	         echo = rte_cpu_to_be_32(client->ts_echo);
@@ -68,7 +68,7 @@ bool sl_segment_send(struct sl_worker *worker, const struct sl_flow *flow,
 	struct sl_path path;
 	struct rte_mbuf *mbuf;
 
-	write_timestamps(client, timestamps);
+	sl_segment_timestamps(client, timestamps);
 	sl_build_path_flow(worker, flow, SL_PORT_UPLINK, &path);
 	mbuf = sl_build_tcp(worker, &path, &spec, &payload);
 	if (mbuf == NULL)

@@ -43,6 +43,10 @@ struct sl_segment_client {
 	uint32_t ts_echo;
 };
 
+/* The option as it is written into a segment: two NOPs, then the two clocks (RFC 7323 3.2). */
+void sl_segment_timestamps(const struct sl_segment_client *client,
+                           uint8_t out[SL_SEGMENT_TIMESTAMPS]);
+
 void sl_segment_remember(struct sl_segment_client *client, const struct sl_pkt *pkt);
 
 /*
