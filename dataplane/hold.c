@@ -295,6 +295,8 @@ static void begin_watch(struct sl_worker *worker, struct sl_flow *flow, struct s
 {
 	clear_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
 	hold->phase = SL_HOLD_WATCH;
+	/* The server has it: nothing is left to compare or to send again. */
+	sl_stream_forget(worker, flow->key.vlan, &hold->stream, hold->judged);
 	touch(worker, flow);
 }
 
@@ -610,8 +612,11 @@ static void client_behind(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		return;
 	}
 	/* Of a segment that brings again what was lost as well, that part goes on. */
-	if (offset < hold->judged)
-		sl_hold_resend(worker, pkt->flow, offset, hold->judged - offset);
+	if (offset < hold->judged) {
+		if (hold->phase == SL_HOLD_JUDGED)
+			sl_hold_resend(worker, pkt->flow, offset, hold->judged - offset);
+		sl_segment_skip(pkt, hold->judged - offset);
+	}
 	client_payload(worker, pkt, hold);
 }
 
@@ -641,6 +646,13 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 	touch(worker, flow);
 	if (!hold->open && !keepalive && offset + pkt->payload_len > hold->judged) {
 		client_behind(worker, pkt, hold, offset);
+		return;
+	}
+	if (hold->phase == SL_HOLD_WATCH && pkt->payload_len > 0) {
+		/* The server has all of it, and answers the bare header as it would the bytes. */
+		pass_clean(pkt);
+		if (pkt->fate == SL_FATE_FORWARD)
+			pkt->reason = flow->reason;
 		return;
 	}
 	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) {

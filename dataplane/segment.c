@@ -19,6 +19,15 @@ void sl_segment_remember(struct sl_segment_client *client, const struct sl_pkt *
 	}
 }
 
+void sl_segment_skip(struct sl_pkt *pkt, uint32_t n)
+{
+	struct rte_tcp_hdr *tcp = sl_pkt_at(pkt, struct rte_tcp_hdr, pkt->l4_off);
+
+	tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) + n);
+	pkt->payload_off += n;
+	pkt->payload_len -= n;
+}
+
 void sl_segment_timestamps(const struct sl_segment_client *client,
                            uint8_t out[SL_SEGMENT_TIMESTAMPS])
 {

@@ -43,6 +43,9 @@ struct sl_segment_client {
 	uint32_t ts_echo;
 };
 
+/* Takes the first n bytes of the payload off; n is at most what it has. */
+void sl_segment_skip(struct sl_pkt *pkt, uint32_t n);
+
 /* The option as it is written into a segment: two NOPs, then the two clocks (RFC 7323 3.2). */
 void sl_segment_timestamps(const struct sl_segment_client *client,
                            uint8_t out[SL_SEGMENT_TIMESTAMPS]);

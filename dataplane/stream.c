@@ -164,6 +164,21 @@ uint32_t sl_stream_next(const struct sl_worker *worker, const struct sl_stream *
 	return stream->end;
 }
 
+void sl_stream_forget(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream,
+                      uint32_t upto)
+{
+	unsigned chunks = stream->end <= upto
+	                          ? (stream->end + SL_STREAM_CHUNK - 1) / SL_STREAM_CHUNK
+	                          : upto / SL_STREAM_CHUNK;
+
+	for (unsigned i = 0; i < chunks; i++)
+		if (stream->chunk[i] != 0) {
+			sl_pool_put(&worker->chunks, stream->chunk[i]);
+			sl_held_give(worker, vlan, sizeof(struct sl_stream_chunk));
+			stream->chunk[i] = 0;
+		}
+}
+
 void sl_stream_free(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream)
 {
 	unsigned chunks = (stream->end + SL_STREAM_CHUNK - 1) / SL_STREAM_CHUNK;

@@ -54,6 +54,13 @@ uint32_t sl_stream_piece(const struct sl_worker *worker, const struct sl_stream 
 uint32_t sl_stream_next(const struct sl_worker *worker, const struct sl_stream *stream,
                         uint32_t from);
 
+/*
+ * Gives the memory back of what nobody asks for any more, the bytes before upto. They count as
+ * bytes that the copy lacks; what comes after them is not touched.
+ */
+void sl_stream_forget(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream,
+                      uint32_t upto);
+
 /* Gives all chunks back; the stream is empty again. */
 void sl_stream_free(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream);
 

@@ -143,6 +143,24 @@ static void acknowledged_bytes_of_a_denied_name_never_leave(void **state)
 	inproc_free(c.gw);
 }
 
+/* A server that acknowledges and then says nothing for hours: the hello's memory is given back. */
+static void copy_goes_once_the_server_has_it(void **state)
+{
+	struct conn c = opened();
+	uint64_t before;
+
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	before = inproc_stats(c.gw, 0)->hold_bytes;
+	SEND(&c, SERVER, .ack = (int64_t)good.len);
+	assert_true(inproc_stats(c.gw, 0)->hold_bytes + good.len < before);
+	/* what was judged comes again and passes; what comes after it waits for the server's answer
+	 */
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(client(&c, (int64_t)good.len, "\x17\x03\x03", 3), SL_REASON_NONE);
+	expect_server_sees(&c, good.bytes, good.len);
+	inproc_free(c.gw);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -152,6 +170,7 @@ int main(void)
 	        TEST(acknowledged_bytes_are_sent_until_the_server_has_them),
 	        TEST(window_smaller_than_the_hello_is_filled_and_not_overrun),
 	        TEST(acknowledged_bytes_of_a_denied_name_never_leave),
+	        TEST(copy_goes_once_the_server_has_it),
 	};
 
 	return cmocka_run_group_tests(tests, build_hellos, NULL);
