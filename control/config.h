@@ -91,6 +91,7 @@ struct sl_config {
 		uint64_t held_bytes_per_flow;
 		uint32_t pins;
 		uint32_t pins_per_sandbox;
+		uint32_t dns_queries_per_sandbox; /* a second */
 	} limits;
 
 	/* Room in the address tables, of each of the two copies (control/side.h). */

@@ -20,6 +20,7 @@
 #define LCORE_MAX     1023
 #define SECONDS_MAX   (24 * 86400) /* the worker compares milliseconds by the sign of 32 bits */
 #define COUNT_MAX     (1u << 28)
+#define RATE_MAX      1000000 /* a second: a bucket counts in microseconds */
 #define TABLES_MAX    (1u << 22)
 #define BYTES_MAX     (1ull << 40)
 
@@ -424,6 +425,7 @@ static void read_limits(struct reader *r, const struct sl_yaml_node *node, const
 	        NUMBER("held-bytes-per-flow", limits.held_bytes_per_flow, 1, BYTES_MAX),
 	        NUMBER("pins", limits.pins, 1, COUNT_MAX),
 	        NUMBER("pins-per-sandbox", limits.pins_per_sandbox, 1, COUNT_MAX),
+	        NUMBER("dns-queries-per-sandbox", limits.dns_queries_per_sandbox, 1, RATE_MAX),
 	};
 
 	read_keys(r, node, what, "limits.", keys, COUNT(keys));

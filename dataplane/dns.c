@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "names.h"
+#include "sluice/hostname.h"
 #include "parse.h"
 
 #define QUERIES_MAX  65536
@@ -68,7 +69,11 @@ bool sl_dns_create(struct sl_worker *worker)
 {
 	uint32_t flows = RTE_MAX(worker->settings->flows / worker->params.count, 1u);
 
-	return random_create(worker) && sl_dns_tcp_create(worker) &&
+	worker->query_mask = QUERIES_MAX - 1;
+	worker->queries_asked = sl_pool_reserve(QUERIES_MAX * sizeof(uint32_t));
+	worker->queries_sent = sl_pool_reserve(QUERIES_MAX * sizeof(uint32_t));
+	return worker->queries_asked != NULL && worker->queries_sent != NULL &&
+	       random_create(worker) && sl_dns_tcp_create(worker) &&
 	       sl_pool_create(&worker->queries, sizeof(struct sl_query),
 	                      RTE_MIN(flows, (uint32_t)QUERIES_MAX));
 }
@@ -79,6 +84,8 @@ void sl_dns_destroy(struct sl_worker *worker)
 		EVP_CIPHER_CTX_free(worker->dns_random->cipher);
 		sl_pool_release(worker->dns_random, sizeof(*worker->dns_random));
 	}
+	sl_pool_release(worker->queries_asked, QUERIES_MAX * sizeof(uint32_t));
+	sl_pool_release(worker->queries_sent, QUERIES_MAX * sizeof(uint32_t));
 	if (worker->queries.base != NULL)
 		sl_pool_destroy(&worker->queries);
 	sl_dns_tcp_destroy(worker);
@@ -133,11 +140,18 @@ enum sl_dns_gate sl_dns_gate(const struct sl_worker *worker, const struct sl_san
 
 /* ---- one query ---- */
 
+static bool is_host_name(const char *name, size_t len)
+{
+	char normal[SL_NAME_MAX + 1];
+
+	return len > 0 && sl_hostname_normalise((const uint8_t *)name, len, normal) == (int)len;
+}
+
 bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                          const char *name, size_t len)
 {
-	/* The root is no host name: only who may ask for everything may ask for it. */
-	if (len == 0)
+	/* The root and what is no host name: only who may ask for everything may ask for it. */
+	if (!is_host_name(name, len))
 		return sandbox->mode == SL_MODE_ALLOW_ALL ||
 		       (sandbox->mode == SL_MODE_CUSTOM && sandbox->names != NULL &&
 		        sandbox->names->any);
@@ -206,6 +220,9 @@ enum sl_parse sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbo
 {
 	struct pinning pinning = {worker, sandbox, sl_names_at(worker, name)};
 	struct sl_dns_answer answer;
+
+	/* No hello can say what is no host name: its addresses open nothing. */
+	pin = pin && is_host_name(pinning.name->text, pinning.name->len);
 
 	return sl_dns_answer_parse(msg, len, sent, pin ? pin_one : NULL, &pinning, &answer);
 }

@@ -15,11 +15,16 @@ struct sl_query {
 	struct sl_deadline deadline; /* in worker->queries_open */
 	uint32_t flow;               /* index */
 	uint32_t next;               /* of the same flow; 0: none */
-	uint32_t name;               /* in the names table; holds a reference */
-	uint32_t epoch;              /* of the sandbox, when the name was last found allowed */
+	uint32_t prev;
+	uint32_t chain_asked; /* of the same bucket: what the client asked */
+	uint32_t chain_sent;  /* and the id under which it left */
+	bool is_sent;
+	uint32_t name;  /* in the names table; holds a reference */
+	uint32_t epoch; /* of the sandbox, when the name was last found allowed */
 	uint16_t vlan;
 	uint16_t client_id;
 	uint8_t mismatches;
+	uint32_t mismatches_before; /* the flow's, when it was asked */
 	struct sl_dns_case client_case;
 	struct sl_dns_question sent; /* what an answer has to repeat */
 };
@@ -67,16 +72,22 @@ static inline struct sl_query *sl_dns_pending_at(const struct sl_worker *worker,
 }
 
 /*
- * One more for a query that the policy allows; `sent` is the caller's to fill in. 0: the flow has
- * `most` already, or a limit of memory is reached.
+ * One more for a query that the policy allows; `sent` is the caller's to fill in, who then calls
+ * sl_dns_pending_sent. 0: as many of the sandbox's wait as it may ask in a second, or a limit of
+ * memory is reached.
  */
 uint32_t sl_dns_pending_make(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                             const struct sl_flow *flow, uint32_t *first, unsigned most,
+                             const struct sl_flow *flow, uint32_t *first,
                              const struct sl_dns_query *asked);
+void sl_dns_pending_sent(struct sl_worker *worker, uint32_t index);
 
 /* The same query of the same client, still pending. 0: none. */
-uint32_t sl_dns_pending_find(const struct sl_worker *worker, uint32_t first,
+uint32_t sl_dns_pending_find(const struct sl_worker *worker, const struct sl_flow *flow,
                              const struct sl_dns_query *asked);
+
+/* The flow's next query that left under this id, after `after` (0: from the first). 0: none. */
+uint32_t sl_dns_pending_with_id(const struct sl_worker *worker, const struct sl_flow *flow,
+                                uint16_t id, uint32_t after);
 
 /* It was found allowed and sent again now. */
 void sl_dns_pending_renew(struct sl_worker *worker, const struct sl_sandbox *sandbox,
@@ -89,6 +100,16 @@ bool sl_dns_pending_allowed(const struct sl_worker *worker, const struct sl_sand
 void sl_dns_pending_free(struct sl_worker *worker, uint32_t *first, uint32_t index);
 void sl_dns_pending_free_all(struct sl_worker *worker, uint32_t *first);
 void sl_dns_pending_timeouts(struct sl_worker *worker);
+
+/*
+ * One more DNS message of the sandbox's, of any kind: false if it asks more than it may
+ * (`limits.dns-queries-per-sandbox`).
+ */
+static inline bool sl_dns_may_ask(struct sl_worker *worker, uint16_t vlan)
+{
+	return sl_rate_take(&worker->vlans[vlan].asks, worker->now_us,
+	                    worker->settings->dns_queries_per_sandbox);
+}
 
 /* dns_udp.c */
 void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt);
@@ -119,6 +140,8 @@ struct sl_dns_stream {
 	uint32_t acked;
 	uint32_t released; /* behind the last message that was let out */
 	uint32_t held_packets;
+	uint32_t counted_at; /* number of the first byte of the message that was counted last */
+	bool counted;        /* there was one */
 	struct sl_segment_client client; /* for segments made from the copy */
 	struct sl_stream stream;         /* what the client sent */
 	/* the other direction */

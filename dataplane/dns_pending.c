@@ -8,18 +8,65 @@
 
 #define TIMEOUTS_BUDGET 1024 /* queries forgotten in one turn */
 
+/* A bucket of the flow's queries with this id; the id is the sandbox's choice, the mix is not. */
+static uint32_t *bucket(const struct sl_worker *worker, uint32_t *buckets, uint32_t flow,
+                        uint16_t id)
+{
+	uint64_t key = ((uint64_t)flow << 16 | id) ^ worker->table.secret[0];
+
+	return &buckets[(key * 0x9e3779b97f4a7c15ull >> 32) & worker->query_mask];
+}
+
+static void unchain(struct sl_worker *worker, uint32_t *link, uint32_t index, size_t next)
+{
+	while (*link != index)
+		link = (uint32_t *)((uint8_t *)sl_dns_pending_at(worker, *link) + next);
+	*link = *(uint32_t *)((uint8_t *)sl_dns_pending_at(worker, index) + next);
+}
+
 void sl_dns_pending_free(struct sl_worker *worker, uint32_t *first, uint32_t index)
 {
 	struct sl_query *query = sl_dns_pending_at(worker, index);
-	uint32_t *link = first;
 
-	while (*link != index)
-		link = &sl_dns_pending_at(worker, *link)->next;
-	*link = query->next;
+	unchain(worker, bucket(worker, worker->queries_asked, query->flow, query->client_id), index,
+	        offsetof(struct sl_query, chain_asked));
+	if (query->is_sent)
+		unchain(worker, bucket(worker, worker->queries_sent, query->flow, query->sent.id),
+		        index, offsetof(struct sl_query, chain_sent));
+	if (query->prev != 0)
+		sl_dns_pending_at(worker, query->prev)->next = query->next;
+	else
+		*first = query->next;
+	if (query->next != 0)
+		sl_dns_pending_at(worker, query->next)->prev = query->prev;
+	worker->vlans[query->vlan].queries--;
 	sl_deadline_remove(&worker->queries, &worker->queries_open, index);
 	sl_names_drop(worker, query->name);
 	sl_held_give(worker, query->vlan, sizeof(*query));
 	sl_pool_put(&worker->queries, index);
+}
+
+void sl_dns_pending_sent(struct sl_worker *worker, uint32_t index)
+{
+	struct sl_query *query = sl_dns_pending_at(worker, index);
+	uint32_t *link = bucket(worker, worker->queries_sent, query->flow, query->sent.id);
+
+	query->chain_sent = *link;
+	query->is_sent = true;
+	*link = index;
+}
+
+uint32_t sl_dns_pending_with_id(const struct sl_worker *worker, const struct sl_flow *flow,
+                                uint16_t id, uint32_t after)
+{
+	uint32_t own = sl_flow_index(&worker->table, flow), index;
+
+	index = after != 0 ? sl_dns_pending_at(worker, after)->chain_sent
+	                   : *bucket(worker, worker->queries_sent, own, id);
+	while (index != 0 && (sl_dns_pending_at(worker, index)->flow != own ||
+	                      sl_dns_pending_at(worker, index)->sent.id != id))
+		index = sl_dns_pending_at(worker, index)->chain_sent;
+	return index;
 }
 
 void sl_dns_pending_free_all(struct sl_worker *worker, uint32_t *first)
@@ -45,23 +92,16 @@ void sl_dns_pending_timeouts(struct sl_worker *worker)
 	}
 }
 
-static unsigned count(const struct sl_worker *worker, uint32_t index)
-{
-	unsigned n = 0;
-
-	for (; index != 0; index = sl_dns_pending_at(worker, index)->next)
-		n++;
-	return n;
-}
-
 uint32_t sl_dns_pending_make(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                             const struct sl_flow *flow, uint32_t *first, unsigned most,
+                             const struct sl_flow *flow, uint32_t *first,
                              const struct sl_dns_query *asked)
 {
+	struct sl_vlan *vlan = &worker->vlans[sandbox->vlan];
 	struct sl_query *query;
-	uint32_t index, name;
+	uint32_t index, name, *link;
 
-	if (count(worker, *first) >= most || !sl_held_take(worker, sandbox->vlan, sizeof(*query)))
+	if (vlan->queries >= worker->settings->dns_queries_per_sandbox ||
+	    !sl_held_take(worker, sandbox->vlan, sizeof(*query)))
 		return 0;
 	name = sl_names_take(worker, asked->name, asked->name_len);
 	index = name != 0 ? sl_pool_get(&worker->queries) : 0;
@@ -79,28 +119,36 @@ uint32_t sl_dns_pending_make(struct sl_worker *worker, const struct sl_sandbox *
 	query->vlan = sandbox->vlan;
 	query->client_id = asked->question.id;
 	query->client_case = asked->letter_case;
+	query->mismatches_before = sl_flow_cold(&worker->table, flow)->mismatches;
+	if (*first != 0)
+		sl_dns_pending_at(worker, *first)->prev = index;
 	*first = index;
+	link = bucket(worker, worker->queries_asked, query->flow, query->client_id);
+	query->chain_asked = *link;
+	*link = index;
+	vlan->queries++;
 	sl_deadline_append(&worker->queries, &worker->queries_open, index,
 	                   worker->now_ms + worker->settings->dns_ms);
 	return index;
 }
 
-uint32_t sl_dns_pending_find(const struct sl_worker *worker, uint32_t first,
+uint32_t sl_dns_pending_find(const struct sl_worker *worker, const struct sl_flow *flow,
                              const struct sl_dns_query *asked)
 {
-	uint32_t index = first;
+	uint32_t own = sl_flow_index(&worker->table, flow);
+	uint32_t index = *bucket(worker, worker->queries_asked, own, asked->question.id);
 
 	while (index != 0) {
 		const struct sl_query *query = sl_dns_pending_at(worker, index);
 		const struct sl_name *name = sl_names_at(worker, query->name);
 
-		if (query->client_id == asked->question.id &&
+		if (query->flow == own && query->client_id == asked->question.id &&
 		    query->sent.type == asked->question.type && name->len == asked->name_len &&
 		    memcmp(name->text, asked->name, name->len) == 0 &&
 		    memcmp(&query->client_case, &asked->letter_case, sizeof(query->client_case)) ==
 		            0)
 			break;
-		index = query->next;
+		index = query->chain_asked;
 	}
 	return index;
 }

@@ -8,8 +8,7 @@
 #include "dns.h"
 #include "record.h"
 
-#define PREFIX_BYTES     2
-#define QUERIES_PER_FLOW 64 /* pipelined queries that may wait for answers; more wait in line */
+#define PREFIX_BYTES 2
 
 /*
  * What a client may say beside its question, as its message is not rebuilt here: cookies, padding,
@@ -79,10 +78,11 @@ static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *san
 
 	if (!sl_record_begin(worker, flow))
 		return false;
-	index = sl_dns_pending_make(worker, sandbox, flow, &dns->pending, QUERIES_PER_FLOW, query);
+	index = sl_dns_pending_make(worker, sandbox, flow, &dns->pending, query);
 	if (index == 0)
 		return false;
 	sl_dns_pending_at(worker, index)->sent = query->question;
+	sl_dns_pending_sent(worker, index);
 	if (flow->reason == SL_REASON_NONE)
 		sl_verdict_flow(worker, flow, SL_REASON_DNS_ALLOWED, &proof);
 	else
@@ -91,13 +91,13 @@ static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *san
 	return true;
 }
 
-static void end_malformed(struct sl_worker *worker, struct sl_flow *flow)
+static void end_unanswered(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = {.via = SL_VIA_DNS};
 
 	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->stream.contiguous, SL_REASON_NONE, 0);
-	sl_flow_refuse(worker, flow, SL_REASON_MALFORMED_DNS, &proof);
+	sl_flow_refuse(worker, flow, reason, &proof);
 }
 
 /* Answered as over UDP, and the end of the connection: what comes behind it is not judged. */
@@ -108,7 +108,8 @@ static void end_refused(struct sl_worker *worker, struct sl_flow *flow,
 	uint8_t reply[SL_DNS_REPLY_MAX_BYTES];
 	size_t len = sl_dns_reply_build(
 	        query, worker->settings->refuse_nxdomain ? SL_DNS_NXDOMAIN : SL_DNS_REFUSED,
-	        SL_DNS_EDE_BLOCKED, reply, sizeof(reply));
+	        SL_DNS_EDE_BLOCKED, sl_reason_name(SL_REASON_DNS_NAME_NOT_ALLOWED), reply,
+	        sizeof(reply));
 
 	sl_dns_tcp_close_both(worker, flow, reply, (uint16_t)len, upto, SL_REASON_NONE, 0);
 	sl_flow_refuse(worker, flow, SL_REASON_DNS_NAME_NOT_ALLOWED, &proof);
@@ -126,8 +127,8 @@ static void end_stripped(struct sl_worker *worker, struct sl_flow *flow,
 	const struct sl_proof proof = sl_dns_proof(query);
 	uint32_t weight = upto == dns->stream.end ? dns->held_packets : 1;
 	uint8_t reply[SL_DNS_REPLY_MAX_BYTES];
-	size_t len =
-	        sl_dns_reply_build(query, SL_DNS_NOERROR, SL_DNS_EDE_NONE, reply, sizeof(reply));
+	size_t len = sl_dns_reply_build(query, SL_DNS_NOERROR, SL_DNS_EDE_NONE, NULL, reply,
+	                                sizeof(reply));
 
 	sl_verdict_report_flow(worker, flow, true, SL_REASON_DNS_ALLOWED, &proof);
 	worker->stats->held -= weight;
@@ -141,15 +142,24 @@ static void end_stripped(struct sl_worker *worker, struct sl_flow *flow,
 static bool judge_message(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                           struct sl_flow *flow, uint32_t len, bool *waits)
 {
-	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
+	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	uint32_t upto = dns->released + PREFIX_BYTES + len;
 	uint8_t msg[QUERY_MAX_BYTES];
 	struct sl_dns_query query;
 
+	/* A message that waits for room is looked at again, and counts once. */
+	if (!dns->counted || dns->counted_at != dns->base_seq + dns->released) {
+		if (!sl_dns_may_ask(worker, flow->key.vlan)) {
+			end_unanswered(worker, flow, SL_REASON_RATE_LIMIT);
+			return false;
+		}
+		dns->counted = true;
+		dns->counted_at = dns->base_seq + dns->released;
+	}
 	read_stream(worker, &dns->stream, dns->released + PREFIX_BYTES, len, msg);
 	switch (sl_dns_judge(worker, sandbox, msg, len, &query)) {
 	case SL_QUERY_MALFORMED:
-		end_malformed(worker, flow);
+		end_unanswered(worker, flow, SL_REASON_MALFORMED_DNS);
 		return false;
 	case SL_QUERY_REFUSED:
 		end_refused(worker, flow, &query, upto);
@@ -161,7 +171,7 @@ static bool judge_message(struct sl_worker *worker, const struct sl_sandbox *san
 		break;
 	}
 	if (query.opt_options_bytes > OPTIONS_MAX_BYTES) {
-		end_malformed(worker, flow);
+		end_unanswered(worker, flow, SL_REASON_MALFORMED_DNS);
 		return false;
 	}
 	*waits = !let_query_out(worker, sandbox, flow, &query, upto);
@@ -181,7 +191,7 @@ bool sl_dns_tcp_judge(struct sl_worker *worker, struct sl_flow *flow)
 			return true;
 		case SL_PARSE_BAD:
 		case SL_PARSE_NOT_MINE:
-			end_malformed(worker, flow);
+			end_unanswered(worker, flow, SL_REASON_MALFORMED_DNS);
 			return false;
 		case SL_PARSE_DONE:
 			if (!judge_message(worker, sandbox, flow, len, &waits))
@@ -202,11 +212,11 @@ static void read_answer(struct sl_worker *worker, struct sl_flow *flow, struct s
 	uint32_t index;
 
 	read_stream(worker, &dns->answer, 0, dns->answer_bytes, msg);
-	for (index = dns->pending; index != 0; index = sl_dns_pending_at(worker, index)->next) {
+	for (index = sl_dns_pending_with_id(worker, flow, sl_dns_message_id(msg), 0); index != 0;
+	     index = sl_dns_pending_with_id(worker, flow, sl_dns_message_id(msg), index)) {
 		struct sl_query *query = sl_dns_pending_at(worker, index);
 
-		if (query->sent.id == sl_dns_message_id(msg) &&
-		    sl_dns_answer_pin(
+		if (sl_dns_answer_pin(
 		            worker, sandbox, msg, dns->answer_bytes, &query->sent, query->name,
 		            sl_dns_pending_allowed(worker, sandbox, query)) == SL_PARSE_DONE) {
 			sl_dns_pending_free(worker, &dns->pending, index);

@@ -18,8 +18,7 @@
 #include "names.h"
 #include "parse.h"
 
-#define QUERIES_PER_FLOW 16
-#define MISMATCHES_MAX   8
+#define MISMATCHES_MAX 8
 
 static uint32_t *pending_of(struct sl_worker *worker, const struct sl_flow *flow)
 {
@@ -80,10 +79,11 @@ static void settle_as_sent(struct sl_pkt *pkt)
 
 static bool send_reply(struct sl_worker *worker, const struct sl_pkt *pkt,
                        const struct sl_dns_query *query, enum sl_dns_rcode rcode,
-                       enum sl_dns_ede ede, enum sl_reason reason, unsigned weight)
+                       enum sl_dns_ede ede, const char *text, enum sl_reason reason,
+                       unsigned weight)
 {
 	uint8_t reply[SL_DNS_REPLY_MAX_BYTES];
-	size_t len = sl_dns_reply_build(query, rcode, ede, reply, sizeof(reply));
+	size_t len = sl_dns_reply_build(query, rcode, ede, text, reply, sizeof(reply));
 	struct sl_path path;
 
 	if (len == 0)
@@ -92,12 +92,14 @@ static bool send_reply(struct sl_worker *worker, const struct sl_pkt *pkt,
 	return send_message(worker, &path, &pkt->key, reply, len, reason, weight);
 }
 
+/* "Blocked", and why (RFC 8914 4.16). */
 static bool send_refusal(struct sl_worker *worker, const struct sl_pkt *pkt,
                          const struct sl_dns_query *query)
 {
 	return send_reply(worker, pkt, query,
 	                  worker->settings->refuse_nxdomain ? SL_DNS_NXDOMAIN : SL_DNS_REFUSED,
-	                  SL_DNS_EDE_BLOCKED, SL_REASON_NONE, 0);
+	                  SL_DNS_EDE_BLOCKED, sl_reason_name((enum sl_reason)pkt->reason),
+	                  SL_REASON_NONE, 0);
 }
 
 bool sl_dns_refusal(struct sl_worker *worker, const struct sl_pkt *pkt)
@@ -135,11 +137,11 @@ static enum sl_reason send_new(struct sl_worker *worker, struct sl_pkt *pkt, str
 {
 	struct sl_dns_case letter_case = asked->letter_case;
 	uint16_t id = asked->question.id;
-	uint32_t index = sl_dns_pending_make(worker, pkt->sandbox, flow, pending_of(worker, flow),
-	                                     QUERIES_PER_FLOW, asked);
+	uint32_t index =
+	        sl_dns_pending_make(worker, pkt->sandbox, flow, pending_of(worker, flow), asked);
 
 	if (index == 0)
-		return SL_REASON_HOLD_LIMIT;
+		return SL_REASON_RATE_LIMIT;
 	if (worker->settings->dns_rewrite &&
 	    (!sl_dns_random(worker, &id, sizeof(id)) ||
 	     !sl_dns_random(worker, &letter_case, sizeof(letter_case)))) {
@@ -151,6 +153,7 @@ static enum sl_reason send_new(struct sl_worker *worker, struct sl_pkt *pkt, str
 		sl_dns_pending_free(worker, pending_of(worker, flow), index);
 		return SL_REASON_TX_FULL;
 	}
+	sl_dns_pending_sent(worker, index);
 	settle_as_sent(pkt);
 	return SL_REASON_NONE;
 }
@@ -175,9 +178,15 @@ static enum sl_reason send_again(struct sl_worker *worker, struct sl_pkt *pkt, u
 /* Settles what does not leave. True if the query does. */
 static bool may_leave(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_query *query)
 {
-	const uint8_t *msg = sl_dns_payload(worker, pkt);
+	const uint8_t *msg;
 	struct sl_proof proof;
 
+	/* Before anything is read of it, and never answered: a limit says nothing of a name. */
+	if (!sl_dns_may_ask(worker, pkt->vlan)) {
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_RATE_LIMIT);
+		return false;
+	}
+	msg = sl_dns_payload(worker, pkt);
 	switch (sl_dns_judge(worker, pkt->sandbox, msg, pkt->payload_len, query)) {
 	case SL_QUERY_MALFORMED:
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_DNS);
@@ -191,7 +200,7 @@ static bool may_leave(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dn
 		return false;
 	case SL_QUERY_STRIPPED:
 		proof = sl_dns_proof(query);
-		if (!send_reply(worker, pkt, query, SL_DNS_NOERROR, SL_DNS_EDE_NONE,
+		if (!send_reply(worker, pkt, query, SL_DNS_NOERROR, SL_DNS_EDE_NONE, NULL,
 		                SL_REASON_DNS_ALLOWED, 1)) {
 			sl_pkt_drop_quietly(pkt, SL_REASON_TX_FULL);
 			return false;
@@ -205,12 +214,12 @@ static bool may_leave(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dn
 	return true;
 }
 
-/* An allowed query for which there is no room. Where a frame is lacking, so it is for an answer. */
-static void refuse_unsent(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason,
-                          const struct sl_proof *proof)
+/* An allowed query for which there is no room: silence, since its name was not refused. */
+static void drop_unsent(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason,
+                        const struct sl_proof *proof)
 {
 	sl_verdict_refuse(worker, pkt, reason, proof);
-	pkt->quiet = reason == SL_REASON_TX_FULL;
+	pkt->quiet = true;
 }
 
 void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt)
@@ -232,7 +241,7 @@ void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	if (reason != SL_REASON_NONE) {
 		sl_flow_close(worker, flow, reason);
 		pkt->flow = NULL;
-		refuse_unsent(worker, pkt, reason, &proof);
+		drop_unsent(worker, pkt, reason, &proof);
 		return;
 	}
 	/* The pending query holds the name: there is room for it. */
@@ -249,11 +258,11 @@ static void walk_query(struct sl_worker *worker, struct sl_pkt *pkt)
 	if (!may_leave(worker, pkt, &query))
 		return;
 	proof = sl_dns_proof(&query);
-	again = sl_dns_pending_find(worker, *pending_of(worker, pkt->flow), &query);
+	again = sl_dns_pending_find(worker, pkt->flow, &query);
 	reason = again != 0 ? send_again(worker, pkt, again, &query)
 	                    : send_new(worker, pkt, pkt->flow, &query);
 	if (reason != SL_REASON_NONE) {
-		refuse_unsent(worker, pkt, reason, &proof);
+		drop_unsent(worker, pkt, reason, &proof);
 		return;
 	}
 	sl_flow_touch(worker, pkt->flow);
@@ -262,31 +271,48 @@ static void walk_query(struct sl_worker *worker, struct sl_pkt *pkt)
 
 /* ---- from the resolver ---- */
 
+/* So many failed, of its own and of those that may have been meant for any. */
+static bool is_guessed_at(const struct sl_worker *worker, const struct sl_flow *flow,
+                          const struct sl_query *query)
+{
+	return query->mismatches + (sl_flow_cold(&worker->table, flow)->mismatches -
+	                            query->mismatches_before) >=
+	       MISMATCHES_MAX;
+}
+
 /*
  * Somebody tried to answer and failed: eight of these, and the query is forgotten, so that nobody
- * guesses on. A wrong id may have been meant for any query of the flow, a wrong question or broken
- * message for those with its id.
+ * guesses on. A wrong id may have been meant for any query of the flow; these are counted for the
+ * flow, and looked for one time in eight, so that guesses cost the worker little.
  */
-static void count_mismatch(struct sl_worker *worker, struct sl_flow *flow, int id)
+static void count_wrong_id(struct sl_worker *worker, struct sl_flow *flow)
 {
 	uint32_t index = *pending_of(worker, flow), next;
 
+	if (++sl_flow_cold(&worker->table, flow)->mismatches % MISMATCHES_MAX != 0)
+		return;
 	for (; index != 0; index = next) {
-		struct sl_query *query = sl_dns_pending_at(worker, index);
-
-		next = query->next;
-		if ((id < 0 || query->sent.id == id) && ++query->mismatches >= MISMATCHES_MAX)
+		next = sl_dns_pending_at(worker, index)->next;
+		if (is_guessed_at(worker, flow, sl_dns_pending_at(worker, index)))
 			sl_dns_pending_free(worker, pending_of(worker, flow), index);
 	}
 }
 
-static bool has_id(struct sl_worker *worker, const struct sl_flow *flow, uint16_t id)
+/* A wrong question or broken message was meant for those with its id. False: there are none. */
+static bool count_wrong_message(struct sl_worker *worker, struct sl_flow *flow, uint16_t id)
 {
-	uint32_t index = *pending_of(worker, flow);
+	uint32_t index = sl_dns_pending_with_id(worker, flow, id, 0), next;
+	bool any = index != 0;
 
-	while (index != 0 && sl_dns_pending_at(worker, index)->sent.id != id)
-		index = sl_dns_pending_at(worker, index)->next;
-	return index != 0;
+	for (; index != 0; index = next) {
+		struct sl_query *query = sl_dns_pending_at(worker, index);
+
+		next = sl_dns_pending_with_id(worker, flow, id, index);
+		query->mismatches++;
+		if (is_guessed_at(worker, flow, query))
+			sl_dns_pending_free(worker, pending_of(worker, flow), index);
+	}
+	return any;
 }
 
 /* Writes bytes into the packet's payload, across the segments of the mbuf. */
@@ -362,20 +388,21 @@ static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
 	const uint8_t *msg = sl_dns_payload(worker, pkt);
 	enum sl_reason reason = SL_REASON_NO_FLOW;
 	uint32_t index;
+	uint16_t id;
 	bool allowed;
-	int id;
 
 	if (pkt->payload_len < SL_DNS_HEADER_BYTES) {
-		count_mismatch(worker, pkt->flow, -1);
+		count_wrong_id(worker, pkt->flow);
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_DNS);
 		return;
 	}
 	id = sl_dns_message_id(msg);
-	index = *pending_of(worker, pkt->flow);
-	for (; index != 0; index = sl_dns_pending_at(worker, index)->next) {
+	for (index = sl_dns_pending_with_id(worker, pkt->flow, id, 0); index != 0;
+	     index = sl_dns_pending_with_id(worker, pkt->flow, id, index)) {
 		struct sl_query *query = sl_dns_pending_at(worker, index);
 
-		if (query->sent.id != id || sl_due(worker, query->deadline.due_ms))
+		if (sl_due(worker, query->deadline.due_ms) ||
+		    is_guessed_at(worker, pkt->flow, query))
 			continue;
 		allowed = sl_dns_pending_allowed(worker, pkt->sandbox, query);
 		switch (sl_dns_answer_pin(worker, pkt->sandbox, msg, pkt->payload_len, &query->sent,
@@ -391,7 +418,8 @@ static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
 			break;
 		}
 	}
-	count_mismatch(worker, pkt->flow, has_id(worker, pkt->flow, (uint16_t)id) ? id : -1);
+	if (!count_wrong_message(worker, pkt->flow, id))
+		count_wrong_id(worker, pkt->flow);
 	sl_verdict_refuse_quietly(worker, pkt, reason);
 }
 
@@ -403,14 +431,16 @@ static void walk_opened_up(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
 	const uint8_t *msg = sl_dns_payload(worker, pkt);
-	uint32_t index = *pending_of(worker, flow);
+	uint32_t index = 0;
 
-	if (index == 0) {
+	if (*pending_of(worker, flow) == 0) {
 		flow->flags &= (uint8_t)~SL_FLOW_DNS;
 		sl_verdict_set_fast(worker, flow);
 	}
-	for (; pkt->in_port == SL_PORT_UPLINK && index != 0;
-	     index = sl_dns_pending_at(worker, index)->next) {
+	if (pkt->in_port == SL_PORT_UPLINK && pkt->payload_len >= SL_DNS_HEADER_BYTES)
+		index = sl_dns_pending_with_id(worker, flow, sl_dns_message_id(msg), 0);
+	for (; index != 0;
+	     index = sl_dns_pending_with_id(worker, flow, sl_dns_message_id(msg), index)) {
 		struct sl_query *query = sl_dns_pending_at(worker, index);
 
 		if (sl_dns_answer_pin(worker, pkt->sandbox, msg, pkt->payload_len, &query->sent,

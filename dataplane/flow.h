@@ -57,9 +57,10 @@ struct sl_flow_cold {
 	uint32_t hold;  /* TCP hold, QUIC hold or first DNS query; 0: none */
 	uint32_t next;  /* flows of the same sandbox, by index; 0: none */
 	uint32_t prev;
-	uint32_t record; /* of what it sent (record.h); 0: none */
-	uint32_t iss;    /* TCP: the client's initial sequence number */
-	uint8_t reserved[20];
+	uint32_t record;     /* of what it sent (record.h); 0: none */
+	uint32_t iss;        /* TCP: the client's initial sequence number */
+	uint32_t mismatches; /* DNS over UDP: answers that fitted no query */
+	uint8_t reserved[16];
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct sl_flow_cold) == 64, "a flow's cold state is one cache line");

@@ -2,10 +2,26 @@
  * flow_age.c: expires flows whose time is over. The whole table is looked at once a second, a few
  * entries in each turn, so that no turn pauses.
  */
+#include <netinet/in.h>
+
 #include "stages.h"
 
 #define PASS_US     1000000 /* one pass over the table */
 #define TURN_BUDGET 512
+
+/*
+ * A connection that was idle for too long is forgotten on both ends as well: its next packet would
+ * be refused, and an end that only waits would wait for ever (RFC 5382 REQ-5).
+ */
+static void expire(struct sl_worker *worker, struct sl_flow *flow)
+{
+	if (flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS) &&
+	    (flow->state == SL_FLOW_ESTABLISHED || flow->state == SL_FLOW_HALF_CLOSED)) {
+		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
+		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
+	}
+	sl_flow_close(worker, flow, SL_REASON_HELLO_TIMEOUT);
+}
 
 void sl_flow_age(struct sl_worker *worker, bool all)
 {
@@ -32,6 +48,6 @@ void sl_flow_age(struct sl_worker *worker, bool all)
 		flow = &table->flows[worker->age_cursor];
 		rte_prefetch0(flow + 4);
 		if (flow->state != SL_FLOW_FREE && sl_due(worker, flow->expires_ms))
-			sl_flow_close(worker, flow, SL_REASON_HELLO_TIMEOUT);
+			expire(worker, flow);
 	}
 }

@@ -44,6 +44,8 @@ struct sl_vlan {
 	uint32_t pin_oldest;                 /* the sandbox's pins by last use */
 	uint32_t pin_newest;
 	uint32_t pins;
+	uint32_t queries;              /* that wait for answers */
+	struct sl_bucket_rate asks;    /* DNS queries */
 	uint64_t held_bytes;           /* memory of its holds */
 	struct sl_bucket_rate answers; /* refusals */
 	struct sl_bucket_rate events;
@@ -115,6 +117,9 @@ struct sl_worker {
 	struct sl_dns_random *dns_random; /* ids and letter case of queries */
 	struct sl_pool queries;           /* of struct sl_query */
 	struct sl_deadlines queries_open;
+	uint32_t *queries_asked; /* buckets, by flow and the client's id */
+	uint32_t *queries_sent;  /* buckets, by flow and the id that left */
+	uint32_t query_mask;     /* of both */
 
 	struct sl_pool quics; /* of struct sl_quic_hold */
 	struct sl_deadlines quics_open;

@@ -26,7 +26,9 @@
 #define SL_DNS_UDP_BYTES       1232 /* what the gateway's own OPT offers */
 #define SL_DNS_CHAIN_MAX       16   /* CNAME links that are followed */
 #define SL_DNS_QUERY_MAX_BYTES (SL_DNS_HEADER_BYTES + SL_DNS_NAME_WIRE_MAX + 4 + 11)
-#define SL_DNS_REPLY_MAX_BYTES (SL_DNS_QUERY_MAX_BYTES + 6) /* with an extended error */
+#define SL_DNS_EDE_TEXT_MAX    64
+#define SL_DNS_REPLY_MAX_BYTES                                                                     \
+	(SL_DNS_QUERY_MAX_BYTES + 6 + SL_DNS_EDE_TEXT_MAX) /* with an extended error */
 
 /* Record types that the gateway has an opinion about (any other number is legal too). */
 #define SL_DNS_TYPE_A     1
@@ -84,7 +86,7 @@ struct sl_dns_query {
 	uint16_t opt_udp_bytes;     /* payload size that the client takes, as sent (may be < 512) */
 	uint16_t opt_options_bytes; /* options behind the OPT header: over TCP these would leave */
 	uint8_t name_len;           /* of name; 0 for the root */
-	char name[SL_NAME_MAX + 1]; /* canonical (sl_hostname_normalise), for matching */
+	char name[SL_NAME_MAX + 1]; /* in lower case; need not be a host name */
 };
 
 /*
@@ -115,13 +117,14 @@ size_t sl_dns_query_build(const struct sl_dns_query *query, uint16_t id,
 /*
  * Writes an answer of the gateway's own to a parsed query: no records, the client's id and question
  * in the client's case, QR and RA set, RD and CD as asked. A client that sent OPT gets one (RFC
- * 6891 6.1.1), with DO as asked (RFC 3225 3) and with `ede` in it unless that is SL_DNS_EDE_NONE.
+ * 6891 6.1.1), with DO as asked (RFC 3225 3) and with `ede` in it unless that is SL_DNS_EDE_NONE;
+ * `text` (NULL: none) is its EXTRA-TEXT (RFC 8914 2), cut to SL_DNS_EDE_TEXT_MAX bytes.
  * SL_DNS_REFUSED and SL_DNS_NXDOMAIN refuse, SL_DNS_NOERROR says "no record of that type".
  *
  * Returns the length, at most SL_DNS_REPLY_MAX_BYTES, or 0 if `size` does not hold it.
  */
 size_t sl_dns_reply_build(const struct sl_dns_query *query, enum sl_dns_rcode rcode,
-                          enum sl_dns_ede ede, uint8_t *out, size_t size);
+                          enum sl_dns_ede ede, const char *text, uint8_t *out, size_t size);
 
 /*
  * Puts the client's id and letter case back into an answer, in place; the length does not change.

@@ -51,25 +51,32 @@ size_t sl_dns_query_build(const struct sl_dns_query *query, uint16_t id,
 {
 	struct sl_dns_question question = query->question;
 	size_t len = question_end(&question) + (query->had_opt ? SL_DNS_WIRE_OPT_BYTES : 0);
+	uint16_t flags = SL_DNS_WIRE_RD;
 	uint8_t *p;
 
 	if (len > size)
 		return 0;
 	question.id = id;
 	sl_dns_wire_set_case(question.name, question.name_bytes, letter_case);
-	p = put_question(out, &question, SL_DNS_WIRE_RD, query->had_opt);
+	/* Validating stubs need them (RFC 6840 5.7, RFC 4035 3.2.2, RFC 3225). */
+	if (query->ad)
+		flags |= SL_DNS_WIRE_AD;
+	if (query->cd)
+		flags |= SL_DNS_WIRE_CD;
+	p = put_question(out, &question, flags, query->had_opt);
 	if (query->had_opt)
-		put_opt(p, 0, 0);
+		put_opt(p, query->opt_do ? SL_DNS_WIRE_OPT_DO : 0, 0);
 	if (sent != NULL)
 		*sent = question;
 	return len;
 }
 
 size_t sl_dns_reply_build(const struct sl_dns_query *query, enum sl_dns_rcode rcode,
-                          enum sl_dns_ede ede, uint8_t *out, size_t size)
+                          enum sl_dns_ede ede, const char *text, uint8_t *out, size_t size)
 {
 	bool explain = query->had_opt && ede != SL_DNS_EDE_NONE;
-	uint16_t options = explain ? SL_DNS_WIRE_EDE_BYTES : 0;
+	uint16_t text_len = text != NULL ? (uint16_t)strnlen(text, SL_DNS_EDE_TEXT_MAX) : 0;
+	uint16_t options = explain ? SL_DNS_WIRE_EDE_BYTES + text_len : 0;
 	size_t len = question_end(&query->question) +
 	             (query->had_opt ? SL_DNS_WIRE_OPT_BYTES + options : 0);
 	uint16_t flags = SL_DNS_WIRE_QR | SL_DNS_WIRE_RA | (uint16_t)rcode;
@@ -86,8 +93,10 @@ size_t sl_dns_reply_build(const struct sl_dns_query *query, enum sl_dns_rcode rc
 		p = put_opt(p, query->opt_do ? SL_DNS_WIRE_OPT_DO : 0, options);
 	if (explain) {
 		p = sl_dns_wire_put16(p, SL_DNS_WIRE_EDE);
-		p = sl_dns_wire_put16(p, 2);
-		sl_dns_wire_put16(p, (uint16_t)ede);
+		p = sl_dns_wire_put16(p, 2 + text_len);
+		p = sl_dns_wire_put16(p, (uint16_t)ede);
+		if (text_len > 0)
+			memcpy(p, text, text_len);
 	}
 	return len;
 }

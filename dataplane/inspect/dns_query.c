@@ -39,12 +39,10 @@ static bool name_to_text(const struct sl_dns_question *question, struct sl_dns_q
 		memcpy(text + len, label + 1, *label);
 		len += *label;
 	}
-	if (len > 0) {
-		int normal = sl_hostname_normalise(text, len, out->name);
-
-		if (normal < 0 || (size_t)normal != len)
-			return false;
-	}
+	/* What is no host name (`host:port`, a blank, UTF-8) is kept as it is, in lower case: a
+	 * name that no pattern but `*` matches. */
+	for (size_t i = 0; i < len; i++)
+		out->name[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);
 	out->name_len = (uint8_t)len;
 	return true;
 }

@@ -40,6 +40,7 @@ struct sl_settings {
 	uint64_t held_bytes_per_flow;
 	uint32_t pins;
 	uint32_t pins_per_sandbox;
+	uint32_t dns_queries_per_sandbox; /* a second; as many wait for their answers */
 
 	/* timeouts */
 	uint32_t tcp_established_ms;

@@ -58,7 +58,7 @@ static void check_reply(const struct sl_dns_query *query, enum sl_dns_rcode rcod
 	uint8_t out[SL_DNS_REPLY_MAX_BYTES];
 	struct sl_dns_answer info;
 	struct told told = {.msg = out, .len = sizeof(out)};
-	size_t len = sl_dns_reply_build(query, rcode, SL_DNS_EDE_BLOCKED, out, sizeof(out));
+	size_t len = sl_dns_reply_build(query, rcode, SL_DNS_EDE_BLOCKED, NULL, out, sizeof(out));
 
 	MUST(len > 0);
 	MUST(sl_dns_answer_parse(out, len, &query->question, tell, &told, &info) == SL_PARSE_DONE);

@@ -5,6 +5,8 @@
  */
 #include "dns_lab.h"
 
+#define REFUSED_TEXT "dns-name-not-allowed"
+
 #define DENIED "secret.example.net"
 
 static const struct lab_from client6 = {LAB_VLAN, LAB_CLIENT6, LAB_RESOLVER6, LAB_SPORT};
@@ -177,15 +179,15 @@ static void query_leaves_rebuilt(void **state)
 	assert_int_equal(view->ttl, 64);
 	assert_int_equal(view->trailer_len, 0);
 	q = view->payload;
-	assert_int_equal(lab_get16(q + 2), DNS_RD);
+	assert_int_equal(lab_get16(q + 2), DNS_RD | DNS_AD | DNS_CD);
 	assert_int_equal(lab_get16(q + 4), 1);
 	assert_int_equal(lab_get16(q + 10), 1);
 	assert_int_equal(view->payload_len, 12 + 17 + 4 + 11);
 	assert_true(strncasecmp((const char *)q + 13, "www", 3) == 0);
 	assert_true(strncasecmp((const char *)q + 17, "example", 7) == 0);
 	assert_int_equal(lab_get16(q + 29), DNS_AAAA);
-	/* the gateway's own OPT: root, 41, 1232 bytes, no DO, no options */
-	assert_memory_equal(q + 33, "\0\0\x29\x04\xd0\0\0\0\0\0\0", 11);
+	/* the gateway's own OPT: root, 41, 1232 bytes, DO as asked, no options */
+	assert_memory_equal(q + 33, "\0\0\x29\x04\xd0\0\0\x80\0\0\0", 11);
 	assert_false(inproc_left(gw, SL_PORT_UPLINK, "channel!", 8));
 	inproc_free(gw);
 }
@@ -296,12 +298,15 @@ static void query_for_denied_name_is_refused_at_once(void **state)
 	assert_int_equal(view->dport, from.sport);
 	a = view->payload;
 	assert_int_equal(lab_get16(a), LAB_ID);
-	assert_int_equal(lab_get16(a + 2), DNS_QR | DNS_RD | DNS_RA | 5);
+	assert_int_equal(lab_get16(a + 2), DNS_QR | DNS_RD | DNS_RA | 3);
 	assert_memory_equal(a + 12, "\6Secret\7Example\3net", 20);
 	assert_int_equal(lab_get16(a + 6), 0);
-	/* the OPT says "blocked" (RFC 8914) */
+	/* the OPT says "blocked", and why (RFC 8914) */
+	assert_int_equal(lab_get16(a + 8), 0); /* no SOA: nobody keeps it */
 	assert_int_equal(lab_get16(a + 10), 1);
-	assert_int_equal(lab_get16(a + view->payload_len - 2), 15);
+	assert_int_equal(lab_get16(a + view->payload_len - strlen(REFUSED_TEXT) - 2), 15);
+	assert_memory_equal(a + view->payload_len - strlen(REFUSED_TEXT), REFUSED_TEXT,
+	                    strlen(REFUSED_TEXT));
 	/* no flow was opened: an answer meets none */
 	assert_int_equal(inproc_stats(gw, 0)->flows, 1);
 	lab_answer_to(a, 0);
@@ -467,21 +472,86 @@ static void query_again_leaves_as_before(void **state)
 	inproc_free(gw);
 }
 
-static void query_seventeenth_unanswered_is_refused(void **state)
+/* c-ares, Netty, nginx and Envoy ask everything from one socket. */
+static void queries_of_one_port_all_wait_for_their_answers(void **state)
 {
 	struct inproc *gw = gateway();
+	uint8_t sent[300][64];
 
-	for (uint16_t id = 1; id <= 16; id++)
+	for (uint16_t id = 1; id <= 300; id++) {
 		assert_int_equal(lab_ask_from(gw, &lab_client, id, "www.example.com", DNS_A),
 		                 SL_REASON_DNS_ALLOWED);
-	assert_int_equal(lab_ask_from(gw, &lab_client, 17, "www.example.com", DNS_A),
-	                 SL_REASON_HOLD_LIMIT);
-	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 16);
+		memcpy(sent[id - 1], lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	}
+	assert_int_equal(inproc_stats(gw, 0)->flows, 1);
+	for (int id = 300; id > 0; id -= 7) {
+		lab_answer_to(sent[id - 1], 0);
+		assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+		assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), id);
+	}
+	inproc_free(gw);
+}
+
+/* What is over the limit gets silence, allowed or not: a limit is no verdict on a name. */
+static void queries_over_the_limit_get_silence(void **state)
+{
+	struct inproc *gw =
+	        lab_create(LAB_POLICY, LAB_CONFIG "limits: {dns-queries-per-sandbox: 20}\n");
+	struct lab_from other = lab_client;
+
+	for (uint16_t id = 1; id <= 20; id++)
+		assert_int_equal(lab_ask_from(gw, &lab_client, id, "www.example.com", DNS_A),
+		                 SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_ask_from(gw, &lab_client, 21, "www.example.com", DNS_A),
+	                 SL_REASON_RATE_LIMIT);
+	assert_int_equal(lab_ask_from(gw, &lab_client, 22, "secret.example.net", DNS_A),
+	                 SL_REASON_RATE_LIMIT);
+	/* a second later it may ask, but twenty wait already */
+	inproc_advance_s(gw, 1);
+	assert_int_equal(lab_ask_from(gw, &lab_client, 23, "www.example.com", DNS_A),
+	                 SL_REASON_RATE_LIMIT);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 20);
 	lab_answer(gw, 0);
 	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	assert_int_equal(lab_ask_from(gw, &lab_client, 17, "www.example.com", DNS_A),
+	assert_int_equal(lab_ask_from(gw, &lab_client, 24, "www.example.com", DNS_A),
+	                 SL_REASON_DNS_ALLOWED);
+	other.vlan = 102;
+	assert_int_equal(lab_ask_from(gw, &other, LAB_ID, "www.example.com", DNS_A),
 	                 SL_REASON_DNS_ALLOWED);
 	inproc_free(gw);
+}
+
+/* `host:port`, a URL's slash, blanks, UTF-8, a literal `*`: names that no pattern but `*` matches.
+ */
+static void query_for_what_is_no_host_name_is_refused_at_once(void **state)
+{
+	static const char bytes[] = {':', '/', ' ', '+', '*', '\xc3'};
+	const char *const policies[] = {LAB_POLICY,
+	                                "sandboxes: [{vlan: 101, policy: {allow: ['*']}}]",
+	                                "sandboxes: [{vlan: 101}]"};
+
+	for (size_t p = 0; p < 3; p++) {
+		struct inproc *gw = lab_create(policies[p], LAB_CONFIG);
+
+		for (size_t i = 0; i < sizeof(bytes); i++) {
+			lab_query((uint16_t)i, "axb.example.org", DNS_A);
+			lab_msg.bytes[14] = (uint8_t)bytes[i];
+			assert_int_equal(lab_send(gw, &lab_client, lab_msg.bytes, lab_msg.len),
+			                 p == 0 ? SL_REASON_DNS_NAME_NOT_ALLOWED
+			                        : SL_REASON_DNS_ALLOWED);
+			assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), p == 0 ? i + 1 : 0);
+			assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), p == 0 ? 0 : i + 1);
+		}
+		/* what is asked is answered, and opens nothing: no hello can say it */
+		if (p > 0) {
+			lab_answer(gw, 0);
+			dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.1", 60);
+			assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+			assert_int_equal(inproc_stats(gw, 0)->pins, 0);
+		}
+		inproc_free(gw);
+	}
 }
 
 static void query_memory_is_bounded_and_given_back(void **state)
@@ -497,7 +567,7 @@ static void query_memory_is_bounded_and_given_back(void **state)
 		from.sport = (uint16_t)(1024 + i);
 		reason = lab_ask_from(gw, &from, LAB_ID, "www.example.com", DNS_A);
 		allowed += reason == SL_REASON_DNS_ALLOWED;
-		refused += reason == SL_REASON_HOLD_LIMIT;
+		refused += reason == SL_REASON_RATE_LIMIT;
 	}
 	assert_true(allowed > 50 && refused > 50 && allowed + refused == 1000);
 	assert_true(inproc_stats(gw, 0)->hold_bytes <= 65536);
@@ -821,7 +891,9 @@ int main(void)
 	        cmocka_unit_test(query_malformed_is_dropped_in_silence),
 	        cmocka_unit_test(query_under_allow_all_is_never_refused_for_its_name),
 	        cmocka_unit_test(query_again_leaves_as_before),
-	        cmocka_unit_test(query_seventeenth_unanswered_is_refused),
+	        cmocka_unit_test(queries_of_one_port_all_wait_for_their_answers),
+	        cmocka_unit_test(queries_over_the_limit_get_silence),
+	        cmocka_unit_test(query_for_what_is_no_host_name_is_refused_at_once),
 	        cmocka_unit_test(query_memory_is_bounded_and_given_back),
 	        cmocka_unit_test(answer_comes_with_the_sandboxes_own_id_and_case),
 	        cmocka_unit_test(answer_is_believed_once),

@@ -530,12 +530,12 @@ static void tcp_states_follow_the_flags(void **state)
 	inproc_free(gw);
 }
 
-/* "Timeouts (configurable): established TCP 3600 s, opening 30 s, closing 10 s, UDP 60 s, ...,
- * ICMP 10 s." */
+/* "Timeouts (configurable): established TCP ... (at its end both sides are reset), opening 30 s,
+ * closing 10 s, UDP ..., ICMP ..." */
 static void flows_live_as_long_as_their_timeouts(void **state)
 {
 	struct inproc *gw =
-	        gateway_with(POLICY, CONFIG "timeouts: {tcp-established: 40, udp: 20}\n");
+	        gateway_with(POLICY, CONFIG "timeouts: {tcp-established: 40, udp: 20, icmp: 10}\n");
 	struct conn c = conn_to(gw, ALL, PUBLIC), half = conn_to(gw, ALL, PUBLIC),
 	            reset = conn_to(gw, ALL, PUBLIC);
 	const struct packet_spec pong = {.proto = 1,
@@ -575,6 +575,8 @@ static void flows_live_as_long_as_their_timeouts(void **state)
 	expect(send_spec(gw, UPLINK, answer), SL_REASON_ALLOW_ALL);
 	inproc_advance_s(gw, 20.3); /* 50.1 */
 	expect(send_spec(gw, UPLINK, answer), SL_REASON_NO_FLOW);
+	expect_segment(from_end(gw, UPLINK, 0), TCP_RST | TCP_ACK, c.iss + 1, c.irs + 1);
+	expect_segment(from_end(gw, SANDBOX, 0), TCP_RST | TCP_ACK, c.irs + 1, c.iss + 1);
 	expect(client(&c, 0, "x", 1), SL_REASON_NO_FLOW);
 	inproc_advance_s(gw, 15);
 	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
@@ -587,11 +589,11 @@ static void flow_that_expired_is_not_revived_by_the_uplink(void **state)
 	struct inproc *gw = gateway(POLICY);
 
 	udp_to(gw, ALL, PUBLIC);
-	inproc_advance_us(gw, 59900000);
+	inproc_advance_us(gw, 119900000);
 	expect(IN(gw, .proto = 17, .vlan = ALL, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
 	          .dport = 5000, PKT_TEXT("x")),
 	       SL_REASON_ALLOW_ALL);
-	inproc_advance_us(gw, 60000000);
+	inproc_advance_us(gw, 120000000);
 	expect(IN(gw, .proto = 17, .vlan = ALL, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
 	          .dport = 5000, PKT_TEXT("x")),
 	       SL_REASON_NO_FLOW);
@@ -965,7 +967,7 @@ static void flows_of_a_sandbox_are_bounded(void **state)
 	           .dport = 9, PKT_TEXT("x")),
 	       SL_REASON_ALLOW_ALL);
 	expect(udp_to(gw, 102, PUBLIC), SL_REASON_ALLOW_ALL);
-	inproc_advance_s(gw, 62);
+	inproc_advance_s(gw, 122);
 	expect(syn_to(gw, 101, PUBLIC, 80), SL_REASON_ALLOW_ALL);
 	inproc_free(gw);
 }

@@ -481,7 +481,7 @@ static void fragment_from_the_uplink_needs_a_live_flow(void **state)
 	other = piece, other.src = PUBLIC, other.proto = 6;
 	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
 	/* nor is one that is over, or no longer allowed */
-	inproc_advance_s(gw, 62);
+	inproc_advance_s(gw, 122);
 	expect(send_spec(gw, UPLINK, piece), SL_REASON_NO_FLOW);
 	OUT(gw, .proto = 17, .vlan = BOTH, .src = INSIDE, .dst = NET, .sport = 1, .dport = 2,
 	    PKT_TEXT("x"));

@@ -513,7 +513,7 @@ static void connections_of_a_flow_are_bounded(void **state)
 	fresh_cid(q.dcid, 8);
 	d = initial_whole(&q);
 	expect_refused(&q, &d, SL_REASON_HOLD_LIMIT, false);
-	inproc_advance_s(gw, 61);
+	inproc_advance_s(gw, 121);
 	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
 	expect_passes(&q, &d);
 	inproc_free(gw);
@@ -698,7 +698,7 @@ static void hellos_of_two_flows_are_not_mixed(void **state)
 	expect_refused(&two, &part, SL_REASON_MALFORMED_QUIC, false);
 
 	/* When all is forgotten, so is the ID. */
-	inproc_advance_s(gw, 61);
+	inproc_advance_s(gw, 121);
 	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
 	for (int i = 0; i < 3; i++) {
 		set_hello(&two, &(struct hello_options){
@@ -707,7 +707,7 @@ static void hellos_of_two_flows_are_not_mixed(void **state)
 		expect_held(&two, &d);
 		d = initial_of(&two, 1000, PQ_LEN);
 		expect(up(&two, &d), SL_REASON_DOMAIN_ALLOWED);
-		inproc_advance_s(gw, 61);
+		inproc_advance_s(gw, 121);
 	}
 	inproc_free(gw);
 }
@@ -819,11 +819,11 @@ static void an_idle_flow_is_forgotten_and_judged_anew(void **state)
 	struct quic q = judged(gw, ALLOWED, cid);
 	struct datagram d = short_packet(cid, 8);
 
-	inproc_advance_s(gw, 50);
+	inproc_advance_s(gw, 110);
 	expect_passes(&q, &d);
-	inproc_advance_s(gw, 50);
+	inproc_advance_s(gw, 110);
 	expect_passes(&q, &d);
-	inproc_advance_s(gw, 61);
+	inproc_advance_s(gw, 121);
 	expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
 	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
 	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);

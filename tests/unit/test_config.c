@@ -83,7 +83,7 @@ static void expect_defaults(void)
 	assert_null(config.workers.lcores);
 	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_ENFORCE);
 	assert_int_equal(config.dns.pin_grace_s, 3600);
-	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_REFUSED);
+	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_NXDOMAIN);
 	assert_true(config.dns.strip_ech);
 	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_ALLOW);
 	assert_int_equal(config.inspect.hello_max_bytes, 16384);
@@ -99,12 +99,13 @@ static void expect_defaults(void)
 	assert_int_equal(config.tables.prefixes, 16384);
 	assert_int_equal(config.tables.tbl8_4, 4096);
 	assert_int_equal(config.tables.tbl8_6, 16384);
-	assert_int_equal(config.timeouts.tcp_established_s, 3600);
+	assert_int_equal(config.limits.dns_queries_per_sandbox, 1000);
+	assert_int_equal(config.timeouts.tcp_established_s, 7440);
 	assert_int_equal(config.timeouts.tcp_opening_s, 30);
 	assert_int_equal(config.timeouts.tcp_closing_s, 10);
-	assert_int_equal(config.timeouts.udp_s, 60);
+	assert_int_equal(config.timeouts.udp_s, 120);
 	assert_int_equal(config.timeouts.dns_s, 10);
-	assert_int_equal(config.timeouts.icmp_s, 10);
+	assert_int_equal(config.timeouts.icmp_s, 60);
 	assert_null(config.events);
 	assert_int_equal(config.machine.huge_pages, SL_CONFIG_HUGE_PAGES_AUTO);
 	assert_int_equal(config.machine.memory_mib, 0);

@@ -8,12 +8,13 @@
 
 static void build_leaves_nothing_of_the_clients_choice(void **state)
 {
-	/* id 0x0102, RD alone, wWw.eXaMple.com by the mask, AAAA, the gateway's OPT */
+	/* id 0x0102, RD and the client's AD, wWw.eXaMple.com by the mask, AAAA, the gateway's OPT
+	 */
 	static const uint8_t expected[] = {
-	        0x01, 0x02, 0x01, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00,
+	        0x01, 0x02, 0x01, 0x20, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00,
 	        0x01, 0x03, 'w',  'W',  'w',  0x07, 'e',  'X',  'a',  'M',  'p',
 	        'l',  'e',  0x03, 'c',  'o',  'm',  0x00, 0x00, 0x1c, 0x00, 0x01,
-	        0x00, 0x00, 0x29, 0x04, 0xd0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	        0x00, 0x00, 0x29, 0x04, 0xd0, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00,
 	};
 	struct sl_dns_case mask = {{1u << 0 | 1u << 2 | 1u << 4 | 1u << 6 | 1u << 8, ~0ull, 0, 0}};
 	struct sl_dns_question sent;
@@ -53,7 +54,7 @@ static void build_without_rd_sets_it(void **state)
 	assert_int_equal(parse_msg(&query), SL_PARSE_DONE);
 	assert_true(sl_dns_query_build(&query, ID, &query.letter_case, out, sizeof(out), NULL) > 0);
 	assert_int_equal(out[2], 0x01);
-	assert_int_equal(out[3], 0x00);
+	assert_int_equal(out[3], DNS_CD | DNS_AD); /* for stubs that validate */
 }
 
 static void build_into_small_buffer_writes_nothing(void **state)
@@ -67,8 +68,9 @@ static void build_into_small_buffer_writes_nothing(void **state)
 		memset(out, 0xa5, sizeof(out));
 		assert_int_equal(sl_dns_query_build(&query, 1, &query.letter_case, out, size, NULL),
 		                 0);
-		assert_int_equal(
-		        sl_dns_reply_build(&query, SL_DNS_REFUSED, SL_DNS_EDE_NONE, out, size), 0);
+		assert_int_equal(sl_dns_reply_build(&query, SL_DNS_REFUSED, SL_DNS_EDE_NONE, NULL,
+		                                    out, size),
+		                 0);
 		assert_memory_equal(out, clean, sizeof(out));
 	}
 	assert_int_equal(sl_dns_query_build(&query, 1, &query.letter_case, out, 44, NULL), 44);
@@ -88,9 +90,9 @@ static void reply_refused_repeats_question_and_opt(void **state)
 	struct sl_dns_query query;
 
 	assert_int_equal(parse_query(dig_query, sizeof(dig_query), &query), SL_PARSE_DONE);
-	assert_int_equal(
-	        sl_dns_reply_build(&query, SL_DNS_REFUSED, SL_DNS_EDE_BLOCKED, out, sizeof(out)),
-	        sizeof(expected));
+	assert_int_equal(sl_dns_reply_build(&query, SL_DNS_REFUSED, SL_DNS_EDE_BLOCKED, NULL, out,
+	                                    sizeof(out)),
+	                 sizeof(expected));
 	assert_memory_equal(out, expected, sizeof(expected));
 }
 
@@ -101,7 +103,7 @@ static void reply_answers_the_clients_question(void **state)
 
 	for (size_t i = 0; i < COUNT(rcodes); i++) {
 		struct sl_dns_query query = query_for("wWw.Example.com", DNS_HTTPS);
-		size_t len = sl_dns_reply_build(&query, rcodes[i], SL_DNS_EDE_FILTERED, out,
+		size_t len = sl_dns_reply_build(&query, rcodes[i], SL_DNS_EDE_FILTERED, NULL, out,
 		                                sizeof(out));
 		struct parsed parsed = parse_answer(out, len, &query.question);
 
@@ -122,7 +124,7 @@ static void reply_without_rd_leaves_it_clear(void **state)
 	dns_begin(&msg, ID, DNS_CD);
 	dns_question(&msg, "example.com", DNS_A);
 	assert_int_equal(parse_msg(&query), SL_PARSE_DONE);
-	sl_dns_reply_build(&query, SL_DNS_NXDOMAIN, SL_DNS_EDE_NONE, out, sizeof(out));
+	sl_dns_reply_build(&query, SL_DNS_NXDOMAIN, SL_DNS_EDE_NONE, NULL, out, sizeof(out));
 	assert_int_equal(out[2], 0x80);
 	assert_int_equal(out[3], 0x93);
 }
