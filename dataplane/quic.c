@@ -77,16 +77,29 @@ void sl_quic_first(struct sl_worker *worker, struct sl_pkt *pkt)
 
 /* ---- from the server ---- */
 
+/* RFC 9000 6.2: one that lists the version in use is no server's, and is ignored. */
+static bool lists_version(const uint8_t *versions, uint32_t len, uint32_t version)
+{
+	const uint8_t wanted[4] = {(uint8_t)(version >> 24), (uint8_t)(version >> 16),
+	                           (uint8_t)(version >> 8), (uint8_t)version};
+
+	for (; len >= sizeof(wanted); versions += sizeof(wanted), len -= sizeof(wanted))
+		if (memcmp(versions, wanted, sizeof(wanted)) == 0)
+			return true;
+	return false;
+}
+
 /* RFC 9000 17.2.1: version negotiation echoes both IDs of the client's datagram. */
 static bool negotiates(const struct sl_quic_hold *hold, const uint8_t *dgram, uint32_t len)
 {
 	const struct sl_quic_conn *conn = &hold->conn;
-	uint32_t scid_at = 6 + hold->scid_len;
+	uint32_t scid_at = 6 + hold->scid_len, list_at = scid_at + 1 + conn->dcid_len;
 
 	return len > scid_at + conn->dcid_len && memcmp(dgram + 1, "\0\0\0\0", 4) == 0 &&
 	       dgram[5] == hold->scid_len && memcmp(dgram + 6, hold->scid, hold->scid_len) == 0 &&
 	       dgram[scid_at] == conn->dcid_len &&
-	       memcmp(dgram + scid_at + 1, conn->dcid, conn->dcid_len) == 0;
+	       memcmp(dgram + scid_at + 1, conn->dcid, conn->dcid_len) == 0 &&
+	       !lists_version(dgram + list_at, len - list_at, conn->version);
 }
 
 /* What the server says about a connection that it has not answered. */
@@ -419,6 +432,7 @@ void sl_quic_timeouts(struct sl_worker *worker)
 {
 	uint32_t index;
 
+	sl_quic_cid_timeouts(worker);
 	while ((index = sl_deadline_due(worker, &worker->quics, &worker->quics_open)) != 0)
 		time_out(worker, sl_quic_hold_at(worker, index));
 }

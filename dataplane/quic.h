@@ -30,22 +30,16 @@ struct sl_quic_frame {
 
 struct sl_quic_hold {
 	struct sl_deadline deadline; /* of what is on hold */
-	uint32_t bucket;             /* quic_cid.c's, whoever this element belongs to */
-
-	uint32_t flow; /* from here on zero when the element is made */
-	uint32_t next; /* the flow's next connection, younger than this one */
-	uint32_t bucket_next;
-	uint32_t judged;    /* CRYPTO bytes from the start that were judged and let out */
-	uint32_t first_len; /* of the first ClientHello */
-	bool timed;         /* in the list of deadlines */
-	bool listed;        /* in the table of connection IDs */
-	bool accepted;      /* its first ClientHello was judged and let out */
-	bool sealed;        /* accepted, and its copy was given up: no CRYPTO data may follow */
-	bool abandoned;     /* the server said that it keeps nothing of it (Retry, other version) */
-	bool in_parts;      /* let out in more than one datagram: a server may have got a part */
-	bool shared;        /* another flow has used its ID: nothing but whole hellos may pass */
-	bool through;       /* the server has answered the whole hello: a Handshake packet came */
-	uint8_t dgrams;     /* on hold with parts of the hello */
+	uint32_t flow;               /* from here on zero when the element is made */
+	uint32_t next;               /* the flow's next connection, younger than this one */
+	uint32_t record;             /* of its ID (quic_cid.c); 0: none */
+	uint32_t judged;             /* CRYPTO bytes from the start that were judged and let out */
+	bool timed;                  /* in the list of deadlines */
+	bool accepted;               /* its first ClientHello was judged and let out */
+	bool sealed;    /* accepted, and its copy was given up: no CRYPTO data may follow */
+	bool abandoned; /* the server said that it keeps nothing of it (Retry, other version) */
+	bool through;   /* the server has answered the whole hello: a Handshake packet came */
+	uint8_t dgrams; /* on hold with parts of the hello */
 	uint8_t frame_count;
 	uint8_t scid_len;
 	uint8_t retry_cid_len; /* with `abandoned`: what a Retry asks for; 0: none */
@@ -114,12 +108,17 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 void sl_quic_pass(struct sl_worker *worker, struct sl_pkt *pkt);
 
 /*
- * quic_cid.c: the connection IDs that begin accepted connections. True if hold, whose hello is
- * complete (len bytes at msg), may be accepted: no other flow's connection of the same ID could be
- * mixed with it.
+ * quic_cid.c: NONE if the connection, whose first hello was judged and is about to leave, may use
+ * its ID, which is its flow's from now on. Else why not: the ID was used before, by any flow of any
+ * of the worker's sandboxes (malformed-quic), or there is no room to remember it (hold-limit).
  */
-bool sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *msg,
-                       uint32_t len);
+enum sl_reason sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold);
+
+/* The connection is over, or its copy is given up: nobody may use its IDs for a while. */
 void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold);
+
+bool sl_quic_cid_create(struct sl_worker *worker, uint32_t capacity);
+void sl_quic_cid_destroy(struct sl_worker *worker);
+void sl_quic_cid_timeouts(struct sl_worker *worker);
 
 #endif

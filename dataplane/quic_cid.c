@@ -1,93 +1,165 @@
 /*
- * quic_cid.c: sees to it that two ClientHellos cannot be mixed into a third one. A server finds a
- * connection by its ID alone, whatever ports a datagram comes from. So a sandbox could let part of
- * one hello reach it on one flow, part of another hello, with the same ID and so the same keys, on
- * another flow; both prove an allowed name, what the server puts together proves another.
+ * quic_cid.c: whose connection IDs are. A server finds a connection by its ID alone, whatever
+ * address and ports a datagram comes from, and it takes a packet by its number once. So a sandbox
+ * could let a part of one hello reach it on one flow, and a part of another hello, with the same ID
+ * and so the same keys, on another: both prove an allowed name, what the server puts together
+ * proves another. An ID with which a judged hello left belongs to that flow, and after its end to
+ * nobody for as long as a server may keep the connection (spec section 2, "a record outlives the
+ * entry"). Must never forget one early to make room: the new connection is refused instead.
  *
- * Hellos that are let out whole, in one datagram each, cannot be mixed. Equal ones may be.
- *
- * The table's buckets are spread over the elements themselves: element i + 1 holds bucket i,
- * whoever the element belongs to.
+ * The table is the worker's: sandboxes of other workers are not compared.
  */
 #include "names.h"
 #include "quic.h"
 
-static uint32_t *bucket_of(const struct sl_worker *worker, const struct sl_quic_hold *hold)
-{
-	const struct sl_flow *flow = sl_quic_hold_flow(worker, hold);
-	uint8_t text[SL_QUIC_CID_MAX + sizeof(struct sl_addr) + sizeof(uint16_t)] = {0};
-	uint32_t buckets = rte_align32prevpow2(worker->quics.capacity), hash;
-	struct sl_addr remote;
+/* Servers give a handshake up, and close an idle connection, sooner (RFC 9000 10.1). */
+#define RECORD_MS       60000
+#define TIMEOUTS_BUDGET 1024 /* records given back in one turn */
 
-	sl_key_remote(&flow->key, &remote);
-	memcpy(text, hold->conn.dcid, hold->conn.dcid_len);
-	memcpy(text + SL_QUIC_CID_MAX, &remote, sizeof(remote));
-	memcpy(text + SL_QUIC_CID_MAX + sizeof(remote), &flow->key.vlan, sizeof(uint16_t));
-	hash = sl_names_hash(worker, (const char *)text, sizeof(text));
-	return &sl_quic_hold_at(worker, (hash & (buckets - 1)) + 1)->bucket;
+struct record {
+	struct sl_deadline deadline; /* in worker->quic_ids_ended, once its connection has ended */
+	uint32_t chain;              /* the next one of the bucket; 0: none */
+	uint16_t vlan;
+	uint8_t len;
+	uint8_t cid[SL_QUIC_CID_MAX];
+};
+
+bool sl_quic_cid_create(struct sl_worker *worker, uint32_t capacity)
+{
+	uint32_t buckets = 64;
+
+	while (buckets < capacity)
+		buckets *= 2;
+	worker->quic_id_mask = buckets - 1;
+	worker->quic_id_buckets = sl_pool_reserve(buckets * sizeof(uint32_t));
+	return worker->quic_id_buckets != NULL &&
+	       sl_pool_create(&worker->quic_ids, sizeof(struct record), capacity);
 }
 
-static bool is_same(const struct sl_worker *worker, const struct sl_quic_hold *a,
-                    const struct sl_quic_hold *b)
+void sl_quic_cid_destroy(struct sl_worker *worker)
 {
-	const struct sl_flow *flow_a = sl_quic_hold_flow(worker, a);
-	const struct sl_flow *flow_b = sl_quic_hold_flow(worker, b);
-	struct sl_addr remote_a, remote_b;
-
-	sl_key_remote(&flow_a->key, &remote_a);
-	sl_key_remote(&flow_b->key, &remote_b);
-	return flow_a->key.vlan == flow_b->key.vlan && sl_addr_equal(&remote_a, &remote_b) &&
-	       a->conn.dcid_len == b->conn.dcid_len &&
-	       memcmp(a->conn.dcid, b->conn.dcid, a->conn.dcid_len) == 0;
+	if (worker->quic_ids.base != NULL)
+		sl_pool_destroy(&worker->quic_ids);
+	sl_pool_release(worker->quic_id_buckets,
+	                (worker->quic_id_mask + (size_t)1) * sizeof(uint32_t));
 }
 
-/* A connection of another flow that began with the same ID at the same address. */
-static struct sl_quic_hold *find(const struct sl_worker *worker, const struct sl_quic_hold *hold)
+static struct record *record_at(const struct sl_worker *worker, uint32_t index)
 {
-	struct sl_quic_hold *other = sl_quic_hold_at(worker, *bucket_of(worker, hold));
-
-	while (other != NULL && (other->flow == hold->flow || !is_same(worker, other, hold)))
-		other = sl_quic_hold_at(worker, other->bucket_next);
-	return other;
+	return sl_pool_at(&worker->quic_ids, index);
 }
 
-static bool equals(const struct sl_worker *worker, const struct sl_quic_hold *other,
-                   const uint8_t *msg, uint32_t len)
+static uint32_t *bucket_of(const struct sl_worker *worker, const uint8_t *cid, uint8_t len)
 {
-	return !other->sealed && other->first_len == len &&
-	       sl_stream_equal(worker, &other->hello, 0, msg, len);
+	uint32_t hash = sl_names_hash(worker, (const char *)cid, len);
+
+	return &worker->quic_id_buckets[hash & worker->quic_id_mask];
 }
 
-bool sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *msg,
-                       uint32_t len)
+static bool is_taken(const struct sl_worker *worker, const uint8_t *cid, uint8_t len)
 {
-	struct sl_quic_hold *other = find(worker, hold);
-	uint32_t *bucket;
+	uint32_t index = *bucket_of(worker, cid, len);
 
-	if (other == NULL) {
-		bucket = bucket_of(worker, hold);
-		hold->bucket_next = *bucket;
-		*bucket = (uint32_t)(((uint8_t *)hold - worker->quics.base) / sizeof(*hold));
-		hold->listed = true;
-		return true;
+	for (; index != 0; index = record_at(worker, index)->chain) {
+		const struct record *record = record_at(worker, index);
+
+		if (record->len == len && memcmp(record->cid, cid, len) == 0)
+			return true;
 	}
-	/* The other one stays listed, alone: a chain is no longer than its IDs are many. */
-	hold->shared = true;
-	if (equals(worker, other, msg, len))
-		return true;
-	other->shared = true;
-	return !other->in_parts && !hold->in_parts;
+	return false;
+}
+
+/* 0 at a limit. */
+static uint32_t record_make(struct sl_worker *worker, uint16_t vlan, const uint8_t *cid,
+                            uint8_t len)
+{
+	uint32_t *bucket = bucket_of(worker, cid, len), index;
+	struct record *record;
+
+	/* As many again as flows, beside those of TCP. */
+	if (worker->vlans[vlan].quic_ids >= worker->settings->flows_per_sandbox)
+		return 0;
+	index = sl_pool_get(&worker->quic_ids);
+	if (index == 0)
+		return 0;
+	record = record_at(worker, index);
+	*record = (struct record){.chain = *bucket, .vlan = vlan, .len = len};
+	memcpy(record->cid, cid, len);
+	*bucket = index;
+	worker->vlans[vlan].quic_ids++;
+	return index;
+}
+
+static void end_record(struct sl_worker *worker, uint32_t index)
+{
+	sl_deadline_append(&worker->quic_ids, &worker->quic_ids_ended, index,
+	                   worker->now_ms + RECORD_MS);
+}
+
+/* The same client tries another version, since the server keeps nothing of the first attempt. */
+static bool inherit(struct sl_worker *worker, struct sl_quic_hold *hold)
+{
+	struct sl_quic_hold *other = sl_quic_hold_of(worker, sl_quic_hold_flow(worker, hold));
+
+	for (; other != NULL; other = sl_quic_hold_at(worker, other->next))
+		if (other->record != 0 && other->abandoned && other->retry_cid_len == 0 &&
+		    other->conn.version != hold->conn.version &&
+		    other->conn.dcid_len == hold->conn.dcid_len &&
+		    memcmp(other->conn.dcid, hold->conn.dcid, hold->conn.dcid_len) == 0) {
+			hold->record = other->record;
+			other->record = 0;
+			return true;
+		}
+	return false;
+}
+
+enum sl_reason sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold)
+{
+	uint16_t vlan = sl_quic_hold_flow(worker, hold)->key.vlan;
+
+	if (inherit(worker, hold))
+		return SL_REASON_NONE;
+	if (is_taken(worker, hold->conn.dcid, hold->conn.dcid_len))
+		return SL_REASON_MALFORMED_QUIC;
+	hold->record = record_make(worker, vlan, hold->conn.dcid, hold->conn.dcid_len);
+	return hold->record != 0 ? SL_REASON_NONE : SL_REASON_HOLD_LIMIT;
 }
 
 void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold)
 {
-	uint32_t *link;
+	const struct sl_quic_conn *conn = &hold->conn;
+	uint32_t index;
 
-	if (!hold->listed)
+	if (hold->record == 0)
 		return;
-	link = bucket_of(worker, hold);
-	while (sl_quic_hold_at(worker, *link) != hold)
-		link = &sl_quic_hold_at(worker, *link)->bucket_next;
-	*link = hold->bucket_next;
-	hold->listed = false;
+	end_record(worker, hold->record);
+	hold->record = 0;
+	/* A server takes Initials to the ID that it chose under the keys of the first one. */
+	if (!conn->answered || is_taken(worker, conn->server_cid, conn->server_cid_len))
+		return;
+	index = record_make(worker, sl_quic_hold_flow(worker, hold)->key.vlan, conn->server_cid,
+	                    conn->server_cid_len);
+	if (index != 0)
+		end_record(worker, index);
+}
+
+void sl_quic_cid_timeouts(struct sl_worker *worker)
+{
+	for (unsigned i = 0; i < TIMEOUTS_BUDGET; i++) {
+		uint32_t index =
+		        sl_deadline_due(worker, &worker->quic_ids, &worker->quic_ids_ended);
+		struct record *record;
+		uint32_t *link;
+
+		if (index == 0)
+			return;
+		record = record_at(worker, index);
+		sl_deadline_remove(&worker->quic_ids, &worker->quic_ids_ended, index);
+		link = bucket_of(worker, record->cid, record->len);
+		while (*link != index)
+			link = &record_at(worker, *link)->chain;
+		*link = record->chain;
+		worker->vlans[record->vlan].quic_ids--;
+		sl_pool_put(&worker->quic_ids, index);
+	}
 }

@@ -18,7 +18,6 @@ struct intake {
 	enum sl_reason reason; /* why it is refused */
 	bool fresh;            /* it brought bytes that were not there */
 	uint32_t end;          /* behind its last byte; 0: it has none */
-	uint32_t whole_to;     /* its frames, in their order, leave no gap up to here */
 };
 
 static int refuse_crypto(struct intake *in, enum sl_reason reason)
@@ -33,13 +32,11 @@ static int take_crypto(void *arg, uint64_t offset, const uint8_t *data, size_t l
 	struct sl_quic_hold *hold = in->hold;
 	uint64_t limit = (uint64_t)hold->judged + in->worker->settings->hello_max_bytes;
 
-	if (hold->sealed || (hold->shared && offset + len > hold->judged))
+	if (hold->sealed)
 		return refuse_crypto(in, SL_REASON_MALFORMED_QUIC);
 	if (offset + len > RTE_MIN(limit, (uint64_t)SL_STREAM_MAX))
 		return refuse_crypto(in, SL_REASON_HELLO_TOO_LARGE);
 	in->end = RTE_MAX(in->end, (uint32_t)(offset + len));
-	if (offset <= in->whole_to)
-		in->whole_to = RTE_MAX(in->whole_to, (uint32_t)(offset + len));
 	switch (sl_stream_write(in->worker, in->vlan, &hold->hello, (uint32_t)offset, data,
 	                        (uint32_t)len)) {
 	case SL_STREAM_CONFLICT:
@@ -151,7 +148,7 @@ static bool is_flows_name(const struct sl_worker *worker, const struct sl_flow *
 	       memcmp(name->text, hello->name, name->len) == 0;
 }
 
-static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow *flow,
+static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow *flow, bool begins,
                                   const uint8_t *msg, uint32_t len, struct sl_tls_hello *hello)
 {
 	struct sl_proof proof = {hello->name, 0, SL_VIA_QUIC};
@@ -168,9 +165,11 @@ static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow
 	if (hello->ech && worker->settings->ech_deny)
 		return SL_REASON_ECH_DENIED;
 	/* One flow, one name: another one that the policy would allow is none of this flow's. */
-	if (flow->reason != SL_REASON_NONE)
-		return is_flows_name(worker, flow, hello) ? SL_REASON_DOMAIN_ALLOWED
-		                                          : SL_REASON_DOMAIN_NOT_ALLOWED;
+	if (flow->reason != SL_REASON_NONE && !is_flows_name(worker, flow, hello))
+		return SL_REASON_DOMAIN_NOT_ALLOWED;
+	/* What goes on outlives its pin; what begins, on an old flow as well, needs a live one. */
+	if (!begins)
+		return SL_REASON_DOMAIN_ALLOWED;
 	proof.len = hello->name_len;
 	return sl_inspect_name(worker, flow, &proof);
 }
@@ -202,8 +201,6 @@ static void accept(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
                    uint32_t len)
 {
 	hold->judged += len;
-	if (!hold->accepted)
-		hold->first_len = len;
 	hold->accepted = true;
 	sl_quic_hold_release(worker, hold, (enum sl_reason)pkt->flow->reason);
 	sl_quic_hold_untime(worker, hold);
@@ -218,18 +215,18 @@ static void judge_complete(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 {
 	struct sl_flow *flow = pkt->flow;
 	struct sl_tls_hello hello;
-	enum sl_reason reason = judge_hello(worker, flow, msg, len, &hello);
+	enum sl_reason reason = judge_hello(worker, flow, !hold->accepted, msg, len, &hello);
 	const struct sl_proof proof = {hello.name, hello.name_len, SL_VIA_QUIC};
 
-	hold->in_parts |= hold->dgrams > 0;
 	if (reason != SL_REASON_DOMAIN_ALLOWED) {
 		refuse(worker, pkt, hold, reason, &proof);
 		return;
 	}
-	if (!hold->accepted && !sl_quic_cid_claim(worker, hold, msg, len)) {
-		refuse(worker, pkt, hold, SL_REASON_MALFORMED_QUIC, &proof);
+	if (!hold->accepted && (reason = sl_quic_cid_claim(worker, hold)) != SL_REASON_NONE) {
+		refuse(worker, pkt, hold, reason, &proof);
 		return;
 	}
+	reason = SL_REASON_DOMAIN_ALLOWED;
 	if (flow->reason == SL_REASON_NONE) {
 		if (!sl_verdict_flow(worker, flow, reason, &proof)) {
 			flow->reason = SL_REASON_NONE;
@@ -279,20 +276,6 @@ static void judge_fresh(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 	}
 }
 
-/* An accepted connection's Initial that brings nothing but what was judged. */
-static void judge_again(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
-                        const struct intake *in)
-{
-	if (in->end > 0 && in->whole_to < hold->judged) {
-		if (hold->shared) {
-			refuse(worker, pkt, hold, SL_REASON_MALFORMED_QUIC, NULL);
-			return;
-		}
-		hold->in_parts = true;
-	}
-	sl_quic_pass(worker, pkt);
-}
-
 void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                    const uint8_t *dgram, uint32_t len)
 {
@@ -318,7 +301,7 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 		return;
 	}
 	if (hold->accepted && in.end <= hold->judged)
-		judge_again(worker, pkt, hold, &in);
+		sl_quic_pass(worker, pkt); /* it brings nothing but what was judged */
 	else if (in.fresh)
 		judge_fresh(worker, pkt, hold);
 	else if (hold->frame_count == 0)

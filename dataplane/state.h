@@ -44,6 +44,7 @@ struct sl_vlan {
 	uint32_t pin_oldest;                 /* the sandbox's pins by last use */
 	uint32_t pin_newest;
 	uint32_t pins;
+	uint32_t quic_ids;             /* on record, or of open flows */
 	uint32_t queries;              /* that wait for answers */
 	struct sl_bucket_rate asks;    /* DNS queries */
 	uint64_t held_bytes;           /* memory of its holds */
@@ -124,6 +125,10 @@ struct sl_worker {
 	struct sl_pool quics; /* of struct sl_quic_hold */
 	struct sl_deadlines quics_open;
 	struct sl_quic_crypto *quic_crypto;
+	struct sl_pool quic_ids; /* connection IDs that were used (quic_cid.c) */
+	uint32_t *quic_id_buckets;
+	uint32_t quic_id_mask;
+	struct sl_deadlines quic_ids_ended;
 
 	struct sl_pool dns_streams;            /* of struct sl_dns_stream */
 	struct sl_deadlines dns_streams_timed; /* until the message is complete */

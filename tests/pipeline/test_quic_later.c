@@ -651,64 +651,106 @@ static void another_version_is_tried_when_the_server_asks_for_it(void **state)
 
 /* ---- the same connection on other ports ---- */
 
-/* A server finds a connection by its ID alone: two allowed hellos must not make up a third. */
-static void hellos_of_two_flows_are_not_mixed(void **state)
+/*
+ * A server finds a connection by its ID alone: two allowed hellos must not make up a third. So an
+ * ID is the first flow's that used it: on other ports, to other addresses and from other sandboxes
+ * it is refused, whole or in parts, even for the same hello.
+ */
+static void id_of_another_flow_is_refused(void **state)
+{
+	for (int way = 0; way < 4; way++) {
+		struct inproc *gw =
+		        gateway("sandboxes: [{vlan: 101, policy: {allow: ['*.example']}},"
+		                " {vlan: 102, policy: {allow: ['*.example']}}]");
+		struct quic one = quic_for(gw, ALLOWED), two = quic_for(gw, ALLOWED);
+		struct datagram d;
+
+		memcpy(two.dcid, one.dcid, 8);
+		if (way == 1)
+			two.server = "198.51.100.77";
+		else if (way == 2)
+			two.vlan = 102;
+		else if (way == 3)
+			set_hello(&two, &(struct hello_options){.name = "also.example",
+			                                        .total_len = PQ_LEN});
+		d = initial_whole(&one);
+		expect_passes(&one, &d);
+		if (way == 3) {
+			d = initial_of(&two, 0, 1000);
+			expect_held(&two, &d);
+			d = initial_of(&two, 1000, PQ_LEN);
+		} else {
+			d = initial_whole(&two);
+		}
+		inproc_clear(gw);
+		expect(up(&two, &d), SL_REASON_MALFORMED_QUIC);
+		assert_int_equal(left(&two), 0);
+		/* the first one goes on */
+		d = initial_whole(&one);
+		expect_passes(&one, &d);
+		/* the honest twin: another ID */
+		fresh_cid(two.dcid, 8);
+		d = initial_whole(&two);
+		expect(up(&two, &d), SL_REASON_DOMAIN_ALLOWED);
+		inproc_free(gw);
+	}
+}
+
+/* The flow is over, its server's connection perhaps not: its ID is nobody's for a minute more. */
+static void id_of_an_ended_flow_is_refused_for_a_while(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic one = quic_for(gw, ALLOWED), two = quic_for(gw, ALLOWED), same;
-	struct datagram d, part;
-	size_t at;
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q);
 
-	memcpy(two.dcid, one.dcid, 8);
-	set_hello(&one, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	set_hello(&two,
-	          &(struct hello_options){.name = ALLOWED, .name_last = true, .total_len = PQ_LEN});
-	d = initial_of(&one, 0, 1000);
-	expect_held(&one, &d);
-	d = initial_of(&one, 1000, PQ_LEN);
-	expect(up(&one, &d), SL_REASON_DOMAIN_ALLOWED);
-	d = initial_of(&two, 0, 1000);
-	expect_held(&two, &d);
-	d = initial_of(&two, 1000, PQ_LEN);
-	expect_refused(&two, &d, SL_REASON_MALFORMED_QUIC, true);
-	/* The same hello passes on any ports. */
-	same = one;
-	same.sport = two.sport;
-	d = initial_of(&same, 0, 1000);
-	expect_held(&same, &d);
-	d = initial_of(&same, 1000, PQ_LEN);
-	expect(up(&same, &d), SL_REASON_DOMAIN_ALLOWED);
-
-	/* Different hellos, each whole in one datagram, pass; from then on in no parts. */
-	one = quic_for(gw, ALLOWED);
-	two = quic_for(gw, "also.example");
-	memcpy(two.dcid, one.dcid, 8);
-	d = initial_whole(&one);
-	expect_passes(&one, &d);
-	part = initial_whole(&two);
-	expect_passes(&two, &part);
-	expect_passes(&one, &d);
-	part = initial_of(&one, 0, 50);
-	expect_refused(&one, &part, SL_REASON_MALFORMED_QUIC, false);
-	part = initial_of(&two, 0, 50);
-	expect_refused(&two, &part, SL_REASON_MALFORMED_QUIC, false);
-
-	at = add_second_hello(&two, &(struct hello_options){.name = "also.example"});
-	part = initial_of(&two, at, two.hello_len);
-	expect_refused(&two, &part, SL_REASON_MALFORMED_QUIC, false);
-
-	/* When all is forgotten, so is the ID. */
+	expect_passes(&q, &d);
 	inproc_advance_s(gw, 121);
+	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
 	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
-	for (int i = 0; i < 3; i++) {
-		set_hello(&two, &(struct hello_options){
-		                        .name = ALLOWED, .total_len = PQ_LEN, .many = (size_t)i});
-		d = initial_of(&two, 0, 1000);
-		expect_held(&two, &d);
-		d = initial_of(&two, 1000, PQ_LEN);
-		expect(up(&two, &d), SL_REASON_DOMAIN_ALLOWED);
-		inproc_advance_s(gw, 121);
-	}
+	inproc_clear(gw);
+	expect(up(&q, &d), SL_REASON_MALFORMED_QUIC);
+	assert_int_equal(left(&q), 0);
+	inproc_advance_s(gw, 61);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
+/* Version Negotiation that lists the version in use is no server's (RFC 9000 6.2). */
+static void negotiation_with_our_version_is_not_believed(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q), asked = negotiation(&q, q.dcid);
+
+	expect_passes(&q, &d);
+	memcpy(asked.bytes + asked.len, "\0\0\0\1", 4);
+	asked.len += 4;
+	down(&q, &asked);
+	q.version = QUIC_V2;
+	d = initial_whole(&q);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	inproc_free(gw);
+}
+
+/* A flow that is kept warm outlives its pin; a connection that begins on it needs a live one. */
+static void connection_on_an_old_flow_needs_a_live_pin(void **state)
+{
+	struct inproc *gw = gateway_with(
+	        "sandboxes: [{vlan: 101, policy: {allow: [" ALLOWED "]}}]",
+	        "dns: {resolvers: [203.0.113.53], pin-grace: 100}\ntimeouts: {udp: 900}\n");
+	struct quic q = quic_for(gw, ALLOWED);
+	struct datagram d;
+
+	pin(gw, q.server, ALLOWED);
+	d = initial_whole(&q);
+	expect_passes(&q, &d);
+	inproc_advance_s(gw, 350);
+	expect_passes(&q, &d); /* the same connection goes on */
+	fresh_cid(q.dcid, 8);
+	d = initial_whole(&q);
+	expect_refused(&q, &d, SL_REASON_ADDRESS_NOT_PINNED, false);
+	pin(gw, q.server, ALLOWED);
+	expect_passes(&q, &d);
 	inproc_free(gw);
 }
 
@@ -855,7 +897,10 @@ int main(void)
 	        cmocka_unit_test(a_retry_is_followed_with_any_id_that_it_gives),
 	        cmocka_unit_test(a_retry_that_is_not_genuine_opens_no_short_id),
 	        cmocka_unit_test(another_version_is_tried_when_the_server_asks_for_it),
-	        cmocka_unit_test(hellos_of_two_flows_are_not_mixed),
+	        cmocka_unit_test(id_of_another_flow_is_refused),
+	        cmocka_unit_test(id_of_an_ended_flow_is_refused_for_a_while),
+	        cmocka_unit_test(negotiation_with_our_version_is_not_believed),
+	        cmocka_unit_test(connection_on_an_old_flow_needs_a_live_pin),
 	        cmocka_unit_test(a_judged_flow_lives_as_long_as_its_name_is_allowed),
 	        cmocka_unit_test(another_name_under_allow_all_is_cut_by_the_next_policy),
 	        cmocka_unit_test(judged_connections_give_their_copies_up_when_it_is_crowded),
