@@ -92,6 +92,7 @@ struct sl_config {
 		uint32_t pins;
 		uint32_t pins_per_sandbox;
 		uint32_t dns_queries_per_sandbox; /* a second */
+		uint32_t events_per_sandbox;      /* a second */
 	} limits;
 
 	/* Room in the address tables, of each of the two copies (control/side.h). */

@@ -426,6 +426,7 @@ static void read_limits(struct reader *r, const struct sl_yaml_node *node, const
 	        NUMBER("pins", limits.pins, 1, COUNT_MAX),
 	        NUMBER("pins-per-sandbox", limits.pins_per_sandbox, 1, COUNT_MAX),
 	        NUMBER("dns-queries-per-sandbox", limits.dns_queries_per_sandbox, 1, RATE_MAX),
+	        NUMBER("events-per-sandbox", limits.events_per_sandbox, 1, RATE_MAX),
 	};
 
 	read_keys(r, node, what, "limits.", keys, COUNT(keys));

@@ -199,19 +199,40 @@ static void put_number_or_null(struct line *line, uint64_t number)
 		put_number(line, number);
 }
 
+static void put_kind(struct line *line, const struct sl_event *event, const char *kind)
+{
+	put(line, "{\"ts\":");
+	put_time(line, event->time_us);
+	put(line, ",\"event\":\"");
+	put(line, kind);
+	put(line, "\",\"generation\":");
+	put_number_or_null(line, event->generation);
+	put(line, ",\"vlan\":");
+	put_number_or_null(line, event->vlan);
+	put(line, ",\"sandbox\":");
+	put_string_or_null(line, event->sandbox, strnlen(event->sandbox, sizeof(event->sandbox)));
+}
+
+static void put_suppressed(struct line *line, const struct sl_event *event)
+{
+	put_kind(line, event, "suppressed");
+	put(line, ",\"reason\":\"");
+	put(line, sl_reason_name((enum sl_reason)event->reason));
+	put(line, "\",\"count\":");
+	put_number(line, event->count);
+	put(line, "}\n");
+}
+
 size_t sl_events_format(const struct sl_event *event, char out[SL_EVENTS_LINE_MAX])
 {
 	struct line line = {out};
 	enum sl_reason reason = (enum sl_reason)event->reason;
 
-	put(&line, "{\"ts\":");
-	put_time(&line, event->time_us);
-	put(&line, ",\"event\":\"flow\",\"generation\":");
-	put_number_or_null(&line, event->generation);
-	put(&line, ",\"vlan\":");
-	put_number_or_null(&line, event->vlan);
-	put(&line, ",\"sandbox\":");
-	put_string_or_null(&line, event->sandbox, strnlen(event->sandbox, sizeof(event->sandbox)));
+	if (event->kind == SL_EVENT_SUPPRESSED) {
+		put_suppressed(&line, event);
+		return (size_t)(line.at - out);
+	}
+	put_kind(&line, event, "flow");
 	put(&line, event->allow ? ",\"verdict\":\"allow\"" : ",\"verdict\":\"deny\"");
 	put(&line, ",\"reason\":\"");
 	put(&line, sl_reason_name(reason));

@@ -69,6 +69,7 @@ int sl_settings_from_config(const struct sl_config *config, bool replay, struct 
 	        .pins = config->limits.pins,
 	        .pins_per_sandbox = config->limits.pins_per_sandbox,
 	        .dns_queries_per_sandbox = config->limits.dns_queries_per_sandbox,
+	        .events_per_sandbox = config->limits.events_per_sandbox,
 	        .tcp_established_ms = config->timeouts.tcp_established_s * 1000,
 	        .tcp_opening_ms = config->timeouts.tcp_opening_s * 1000,
 	        .tcp_closing_ms = config->timeouts.tcp_closing_s * 1000,

@@ -170,6 +170,7 @@ static void begin_vlan(struct sl_worker *worker, uint16_t number)
 			stats->reason[r] = 0;
 		}
 		vlan->incarnation = incarnation;
+		vlan->reasons_told = 0;
 		if (vlan->pin_oldest != 0)
 			queue_vlan(worker, number);
 	}

@@ -44,12 +44,17 @@ struct sl_vlan {
 	uint32_t pin_oldest;                 /* the sandbox's pins by last use */
 	uint32_t pin_newest;
 	uint32_t pins;
-	uint32_t quic_ids;             /* on record, or of open flows */
-	uint32_t queries;              /* that wait for answers */
-	struct sl_bucket_rate asks;    /* DNS queries */
-	uint64_t held_bytes;           /* memory of its holds */
-	struct sl_bucket_rate answers; /* refusals */
-	struct sl_bucket_rate events;
+	uint32_t quic_ids;                    /* on record, or of open flows */
+	uint32_t queries;                     /* that wait for answers */
+	struct sl_bucket_rate asks;           /* DNS queries */
+	uint64_t held_bytes;                  /* memory of its holds */
+	struct sl_bucket_rate answers;        /* refusals */
+	struct sl_bucket_rate events;         /* of refused packets */
+	struct sl_bucket_rate flow_events;    /* of flow decisions */
+	uint64_t reasons_told;                /* denials that were reported once */
+	uint32_t names_minute, names_count;   /* new names that waited for no limit, this minute */
+	uint32_t suppressed[SL_REASON_COUNT]; /* not reported, and not told yet */
+	uint64_t tell_us;                     /* when they are to be told; 0: there are none */
 	struct sl_bucket_rate neighbour[SL_PORT_COUNT];
 	struct sl_bucket_rate decrypts; /* QUIC Initials */
 	/* The last inbound fragment that was found to belong to a flow, for a second. */
@@ -147,6 +152,9 @@ struct sl_worker {
 	uint16_t *to_sweep;       /* VLANs whose flows are to be judged again, or whose former
 	                             sandbox's pins are to go: a ring */
 	unsigned to_sweep_head, to_sweep_count;
+
+	uint16_t *to_tell; /* VLANs with suppressed events, in the order of tell_us: a ring */
+	unsigned to_tell_head, to_tell_count;
 
 	uint64_t *denials_seen; /* SL_DENIALS_SEEN hashes */
 	uint8_t *scratch;       /* SL_SCRATCH_BYTES, valid inside one call */

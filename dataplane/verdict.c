@@ -9,9 +9,12 @@
 
 #include "names.h"
 
-#define EVENTS_PER_SECOND                                                                          \
-	100 /* repeated refusals of one sandbox; first ones are never left out                     \
-	     */
+#define PACKET_EVENTS_PER_SECOND 100  /* of refused packets, for one sandbox */
+#define NAMES_PER_MINUTE         1000 /* new ones whose first denial waits for no limit */
+#define TELL_US                  1000000
+#define TELL_BUDGET              64 /* sandboxes whose suppressed events are told in one turn */
+
+_Static_assert(SL_REASON_COUNT <= 64, "reasons are bits of sl_vlan.reasons_told");
 
 /*
  * Where it is remembered that a sandbox was refused something for this reason and name, and as
@@ -37,20 +40,61 @@ struct report {
 	uint64_t *slot, mark;         /* of a denial */
 };
 
-/* The first denial of its kind waits for no token of the rate limit. */
-static bool may_report(struct sl_worker *worker, struct report *report, bool limited)
+/* The first denial for its reason, or of its name: what a flood of others must not hide. */
+static bool is_first(struct sl_worker *worker, const struct report *report)
 {
+	struct sl_vlan *vlan = &worker->vlans[report->vlan];
+	uint32_t minute = (uint32_t)(worker->now_us / 60000000);
+	uint64_t bit = 1ull << report->reason;
+
+	if (!(vlan->reasons_told & bit)) {
+		vlan->reasons_told |= bit;
+		return true;
+	}
+	if (*report->slot == report->mark || report->proof == NULL || report->proof->len == 0)
+		return false;
+	if (vlan->names_minute != minute) {
+		vlan->names_minute = minute;
+		vlan->names_count = 0;
+	}
+	return vlan->names_count++ < NAMES_PER_MINUTE;
+}
+
+static void suppress(struct sl_worker *worker, uint16_t number, enum sl_reason reason)
+{
+	struct sl_vlan *vlan = &worker->vlans[number];
+	unsigned at = (worker->to_tell_head + worker->to_tell_count) % SL_VLAN_COUNT;
+
+	worker->stats->events_suppressed++;
+	vlan->suppressed[reason]++;
+	if (vlan->tell_us != 0)
+		return;
+	vlan->tell_us = worker->now_us + TELL_US;
+	worker->to_tell[at] = number;
+	worker->to_tell_count++;
+}
+
+/* What one sandbox can make the gateway write is bounded (spec section 7). */
+static bool may_report(struct sl_worker *worker, struct report *report, bool packet)
+{
+	struct sl_vlan *vlan = &worker->vlans[report->vlan];
+	bool room;
+
 	if (worker->params.events == NULL)
 		return false;
-	if (report->allow)
-		return true;
-	report->slot =
-	        denial_slot(worker, report->vlan, report->reason, report->proof, &report->mark);
-	if (!limited || *report->slot != report->mark ||
-	    sl_rate_take(&worker->vlans[report->vlan].events, worker->now_us, EVENTS_PER_SECOND))
-		return true;
-	worker->stats->events_suppressed++;
-	return false;
+	if (!report->allow) {
+		report->slot = denial_slot(worker, report->vlan, report->reason, report->proof,
+		                           &report->mark);
+		if (is_first(worker, report))
+			return true;
+	}
+	room = packet && !report->allow
+	               ? sl_rate_take(&vlan->events, worker->now_us, PACKET_EVENTS_PER_SECOND)
+	               : sl_rate_take(&vlan->flow_events, worker->now_us,
+	                              worker->settings->events_per_sandbox);
+	if (!room)
+		suppress(worker, report->vlan, report->reason);
+	return room;
 }
 
 /* Hands an event to control; its addresses and ports are set. */
@@ -59,6 +103,8 @@ static void hand_out(struct sl_worker *worker, const struct report *report, stru
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, report->vlan);
 	const struct sl_proof *proof = report->proof;
 
+	event->kind = SL_EVENT_FLOW;
+	event->count = 0;
 	event->time_us = worker->now_us;
 	event->generation = worker->generation != NULL ? worker->generation->number : 0;
 	event->vlan = report->vlan;
@@ -109,6 +155,46 @@ static void event_of_packet(struct sl_event *event, const struct sl_pkt *pkt)
 	} else {
 		memset(event, 0, offsetof(struct sl_event, name));
 		event->proto = -1;
+	}
+}
+
+/* One event for each reason of which something was suppressed. False: the ring is full. */
+static bool tell_vlan(struct sl_worker *worker, uint16_t number)
+{
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, number);
+	struct sl_vlan *vlan = &worker->vlans[number];
+
+	for (unsigned reason = 0; reason < SL_REASON_COUNT; reason++) {
+		struct sl_event event = {.kind = SL_EVENT_SUPPRESSED,
+		                         .time_us = worker->now_us,
+		                         .vlan = number,
+		                         .reason = (uint8_t)reason,
+		                         .allow = sl_reason_allows((enum sl_reason)reason),
+		                         .count = vlan->suppressed[reason]};
+
+		if (event.count == 0)
+			continue;
+		event.generation = worker->generation != NULL ? worker->generation->number : 0;
+		if (sandbox != NULL && sandbox->name != NULL)
+			strncpy(event.sandbox, sandbox->name, sizeof(event.sandbox) - 1);
+		if (rte_ring_enqueue_elem(worker->params.events, &event, sizeof(event)) != 0)
+			return false;
+		vlan->suppressed[reason] = 0;
+		worker->stats->events++;
+	}
+	return true;
+}
+
+void sl_verdict_tell(struct sl_worker *worker)
+{
+	for (unsigned i = 0; i < TELL_BUDGET && worker->to_tell_count > 0; i++) {
+		uint16_t number = worker->to_tell[worker->to_tell_head];
+
+		if (worker->vlans[number].tell_us > worker->now_us || !tell_vlan(worker, number))
+			return;
+		worker->vlans[number].tell_us = 0;
+		worker->to_tell_head = (worker->to_tell_head + 1) % SL_VLAN_COUNT;
+		worker->to_tell_count--;
 	}
 }
 

@@ -50,4 +50,7 @@ void sl_verdict_set_fast(struct sl_worker *worker, struct sl_flow *flow);
  */
 void sl_verdict_forget_name(struct sl_worker *worker, struct sl_flow *flow);
 
+/* Tells once a second what was not reported of sandboxes that report too much. */
+void sl_verdict_tell(struct sl_worker *worker);
+
 #endif

@@ -61,6 +61,7 @@ static void look_after(struct sl_worker *worker, bool all)
 	sl_record_timeouts(worker);
 	sl_dns_timeouts(worker);
 	sl_quic_timeouts(worker);
+	sl_verdict_tell(worker);
 	sl_flow_age(worker, all);
 }
 
@@ -167,10 +168,12 @@ static bool create_arrays(struct sl_worker *worker)
 	worker->stats = sl_pool_reserve(sizeof(*worker->stats));
 	worker->denials_seen = sl_pool_reserve(SL_DENIALS_SEEN * sizeof(uint64_t));
 	worker->to_sweep = sl_pool_reserve(SL_VLAN_COUNT * sizeof(*worker->to_sweep));
+	worker->to_tell = sl_pool_reserve(SL_VLAN_COUNT * sizeof(*worker->to_tell));
 	worker->scratch = sl_pool_reserve(SL_SCRATCH_BYTES);
 	worker->scratch2 = sl_pool_reserve(SL_SCRATCH_BYTES);
 	return worker->vlans != NULL && worker->stats != NULL && worker->denials_seen != NULL &&
-	       worker->to_sweep != NULL && worker->scratch != NULL && worker->scratch2 != NULL;
+	       worker->to_sweep != NULL && worker->to_tell != NULL && worker->scratch != NULL &&
+	       worker->scratch2 != NULL;
 }
 
 struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *err,
@@ -214,6 +217,7 @@ void sl_worker_free(struct sl_worker *worker)
 	sl_flow_table_destroy(&worker->table);
 	sl_pool_release(worker->scratch2, SL_SCRATCH_BYTES);
 	sl_pool_release(worker->scratch, SL_SCRATCH_BYTES);
+	sl_pool_release(worker->to_tell, SL_VLAN_COUNT * sizeof(*worker->to_tell));
 	sl_pool_release(worker->to_sweep, SL_VLAN_COUNT * sizeof(*worker->to_sweep));
 	sl_pool_release(worker->denials_seen, SL_DENIALS_SEEN * sizeof(uint64_t));
 	sl_pool_release(worker->stats, sizeof(*worker->stats));

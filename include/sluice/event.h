@@ -18,6 +18,12 @@ enum sl_via {
 	SL_VIA_DNS,
 };
 
+enum sl_event_kind {
+	SL_EVENT_FLOW = 0,   /* a decision: of a flow, or of a packet that belongs to none */
+	SL_EVENT_SUPPRESSED, /* `count` decisions were not reported: vlan, sandbox, reason are set
+	                      */
+};
+
 struct sl_event {
 	uint64_t time_us;    /* since the Unix epoch, by the worker's clock */
 	uint64_t generation; /* 0: none was published yet */
@@ -32,7 +38,9 @@ struct sl_event {
 	uint8_t name_len;   /* 0: no name */
 	struct sl_addr src; /* the sandbox's side; family NONE: unknown */
 	struct sl_addr dst;
-	uint8_t pad[3];
+	uint8_t kind; /* enum sl_event_kind */
+	uint8_t pad[2];
+	uint32_t count;                        /* of SL_EVENT_SUPPRESSED */
 	char name[SL_NAME_MAX + 3];            /* canonical; not terminated */
 	char sandbox[SL_SANDBOX_NAME_MAX + 4]; /* NUL-terminated; empty: none */
 };

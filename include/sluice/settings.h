@@ -40,6 +40,7 @@ struct sl_settings {
 	uint64_t held_bytes_per_flow;
 	uint32_t pins;
 	uint32_t pins_per_sandbox;
+	uint32_t events_per_sandbox;      /* of flow decisions, a second */
 	uint32_t dns_queries_per_sandbox; /* a second; as many wait for their answers */
 
 	/* timeouts */

@@ -1459,6 +1459,61 @@ static void event_of_a_first_denial_is_never_lost(void **state)
 	inproc_free(gw);
 }
 
+/* "1,000 of flow decisions a second": what is over it is counted, and told once a second. */
+static void events_of_flows_are_bounded_and_told(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	const struct sl_event *event;
+
+	for (uint16_t i = 0; i < 1500; i++)
+		expect(OUT(gw, .proto = 17, .vlan = ALL, .src = INSIDE, .dst = PUBLIC,
+		           .sport = (uint16_t)(1000 + i), .dport = 9, PKT_TEXT("x")),
+		       SL_REASON_ALLOW_ALL);
+	assert_int_equal(inproc_event_count(gw), 1000);
+	/* what others do is not hidden, nor is the first denial here */
+	udp_to(gw, NETS, PUBLIC);
+	assert_int_equal(last_event(gw, false, SL_REASON_ADDRESS_NOT_ALLOWED)->vlan, NETS);
+	OUT(gw, .proto = 1, .vlan = ALL, .src = "9.9.9.9", .dst = PUBLIC, .icmp_type = 8);
+	assert_int_equal(last_event(gw, false, SL_REASON_SOURCE_SPOOFED)->vlan, ALL);
+	inproc_clear(gw);
+	inproc_advance_s(gw, 1.1);
+	assert_int_equal(inproc_event_count(gw), 1);
+	event = inproc_event_last(gw);
+	assert_int_equal(event->kind, SL_EVENT_SUPPRESSED);
+	assert_int_equal(event->count, 500);
+	assert_int_equal(event->vlan, ALL);
+	expect((enum sl_reason)event->reason, SL_REASON_ALLOW_ALL);
+	inproc_advance_s(gw, 5);
+	assert_int_equal(inproc_event_count(gw), 1);
+	inproc_free(gw);
+}
+
+/* A sandbox that asks for endless names writes 1,000 new ones a minute, and the usual hundred. */
+static void events_of_endless_names_are_bounded(void **state)
+{
+	struct inproc *gw = gateway("sandboxes: [{vlan: 101, policy: {allow: [good.example]}}]");
+	const struct sl_event *event;
+	struct hello hello;
+
+	for (int i = 0; i < 2500; i++) {
+		struct conn c = conn_to(gw, 101, PUBLIC);
+		char name[32];
+
+		snprintf(name, sizeof(name), "n%d.example", i);
+		handshake(&c);
+		hello_for(&hello, name);
+		expect(client(&c, 0, hello.bytes, hello.len), SL_REASON_DOMAIN_NOT_ALLOWED);
+	}
+	assert_true(inproc_event_count(gw) >= 1000 && inproc_event_count(gw) <= 2001);
+	inproc_clear(gw);
+	inproc_advance_s(gw, 1.1);
+	event = inproc_event_last(gw);
+	assert_int_equal(event->kind, SL_EVENT_SUPPRESSED);
+	expect((enum sl_reason)event->reason, SL_REASON_DOMAIN_NOT_ALLOWED);
+	assert_true(event->count >= 499);
+	inproc_free(gw);
+}
+
 /* ---- two workers ---- */
 
 /* "whatever belongs to a sandbox has one writer": a frame goes to its owner, wherever it came in.
@@ -1538,6 +1593,8 @@ int main(void)
 	        TEST(event_is_one_for_each_flow),
 	        TEST(event_fields_are_of_the_sandboxs_side),
 	        TEST(event_of_a_first_denial_is_never_lost),
+	        TEST(events_of_flows_are_bounded_and_told),
+	        TEST(events_of_endless_names_are_bounded),
 	        TEST(frame_of_another_workers_sandbox_is_handed_over),
 	};
 

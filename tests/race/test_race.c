@@ -50,7 +50,7 @@
 
 #define CONFIG                                                                                     \
 	"dns: {resolvers: [203.0.113.53], pinning: off}\n"                                         \
-	"limits: {flows: 16384, flows-per-sandbox: 4096}\n"
+	"limits: {flows: 4194304, flows-per-sandbox: 1048576}\n"
 
 /* ---- a pool that every build sees into ---- */
 

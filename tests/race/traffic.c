@@ -121,7 +121,9 @@ static void add_segment(struct race_talk *talk, uint64_t *state, struct packet_s
 	bool from_client = is_from_client(talk);
 
 	if (talk->step == SYN) {
-		talk->iss = race_draw(state, UINT32_MAX);
+		/* As a host would: numbers that a record of an earlier connection refuses are far.
+		 */
+		talk->iss += 1u << 18;
 		talk->irs = race_draw(state, UINT32_MAX);
 		talk->client_at = talk->iss;
 		talk->server_at = talk->irs;
@@ -220,8 +222,14 @@ static bool may_begin(const struct race_talk *talk, enum sl_reason reason)
 /* The flow that was there meets a generation. */
 static void meet(struct race_talk *talk, const struct sl_config *config, uint64_t generation)
 {
-	enum sl_reason reason = judge(talk, config, generation, talk->ground == RACE_BY_NAME);
+	enum sl_reason reason;
 
+	/* Before the server has answered, a policy that opens the address ends what the name was
+	 * good for: other bytes than the hello may have passed since. */
+	if (talk->ground == RACE_BY_NAME && talk->step <= SERVER_HELLO &&
+	    sl_reason_allows(judge(talk, config, generation, false)))
+		talk->ground = RACE_BY_ADDRESS;
+	reason = judge(talk, config, generation, talk->ground == RACE_BY_NAME);
 	if (talk->ground == RACE_ON_HOLD && sl_reason_allows(reason))
 		talk->ground = RACE_BY_ADDRESS;
 	else if (!sl_reason_allows(reason) &&

@@ -38,8 +38,8 @@ def test_gap_of_a_year_costs_nothing(replay):
     assert done.reasons == {"allow-all": 1, "no-flow": 1}
 
 
-def test_established_connection_outlives_an_hour_less_a_minute(replay):
-    packets = [*timed(tcp_open()), at(tcp_data(b"x"), 3500), at(tcp_data(b"y", seq=1002), 3500 + 3700)]
+def test_established_connection_outlives_two_hours(replay):
+    packets = [*timed(tcp_open()), at(tcp_data(b"x"), 7400), at(tcp_data(b"y", seq=1002), 7400 + 7500)]
     done = replay(ALLOW_ALL, packets)
     assert done.reasons["allow-all"] == 4 and done.reasons["no-flow"] == 1
 

@@ -100,6 +100,7 @@ static void expect_defaults(void)
 	assert_int_equal(config.tables.tbl8_4, 4096);
 	assert_int_equal(config.tables.tbl8_6, 16384);
 	assert_int_equal(config.limits.dns_queries_per_sandbox, 1000);
+	assert_int_equal(config.limits.events_per_sandbox, 1000);
 	assert_int_equal(config.timeouts.tcp_established_s, 7440);
 	assert_int_equal(config.timeouts.tcp_opening_s, 30);
 	assert_int_equal(config.timeouts.tcp_closing_s, 10);

@@ -284,9 +284,29 @@ static void slow_reader_never_blocks_and_gets_whole_lines(void **state)
 	unlink(path);
 }
 
+static void suppressed_event_has_its_count(void **state)
+{
+	struct sl_event event = {.kind = SL_EVENT_SUPPRESSED,
+	                         .time_us = 1000000,
+	                         .generation = 7,
+	                         .vlan = 101,
+	                         .reason = SL_REASON_RATE_LIMIT,
+	                         .count = 399,
+	                         .sandbox = "box"};
+	char line[SL_EVENTS_LINE_MAX];
+	size_t len = sl_events_format(&event, line);
+
+	line[len] = '\0';
+	assert_string_equal(line,
+	                    "{\"ts\":\"1970-01-01T00:00:01.000000Z\",\"event\":\"suppressed\","
+	                    "\"generation\":7,\"vlan\":101,\"sandbox\":\"box\","
+	                    "\"reason\":\"rate-limit\",\"count\":399}\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(suppressed_event_has_its_count),
 	        cmocka_unit_test(format_tls_flow_has_every_key_in_order),
 	        cmocka_unit_test(format_nothing_known_is_null),
 	        cmocka_unit_test(format_unset_reason_is_a_denial),
