@@ -121,9 +121,7 @@ static void add_segment(struct race_talk *talk, uint64_t *state, struct packet_s
 	bool from_client = is_from_client(talk);
 
 	if (talk->step == SYN) {
-		/* As a host would: numbers that a record of an earlier connection refuses are far.
-		 */
-		talk->iss += 1u << 18;
+		talk->iss = talk->next_iss;
 		talk->irs = race_draw(state, UINT32_MAX);
 		talk->client_at = talk->iss;
 		talk->server_at = talk->irs;
@@ -175,6 +173,9 @@ void race_talk_next(struct race_talk *talk, uint64_t *state, bool passed)
 {
 	unsigned last = talk->kind == RACE_TCP ? DATA + DATA_STEPS : REPLIES_MAX;
 
+	/* As a host would: what a record of an earlier connection refuses is far away. */
+	if (passed && talk->step == SYN)
+		talk->next_iss += 1u << 18;
 	talk->step++;
 	if (!passed || talk->step > last || race_draw(state, 40) == 0) {
 		talk->step = SYN;

@@ -47,7 +47,7 @@ struct race_talk {
 
 	/* the receiver's, until the packet is given to the gateway */
 	unsigned step; /* of the conversation: the packet that comes next, or is under way */
-	uint32_t iss, irs, client_at, server_at;
+	uint32_t iss, irs, client_at, server_at, next_iss;
 	uint64_t acknowledged; /* the newest generation that was, when the packet came in */
 	_Atomic int result;
 
