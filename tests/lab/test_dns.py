@@ -143,6 +143,22 @@ def test_resolver_sees_an_id_and_a_case_that_the_gateway_drew(gateway, build):
     assert len({message[12:len(asked)] for message in out}) > 1
 
 
+def test_queries_over_the_limit_get_silence(lab):
+    """A limit is no verdict on a name: whoever asks too much hears nothing, and may ask again."""
+    gateway = lab.start(NAMES, limits={"dns-queries-per-sandbox": 20})
+    answers = 0
+    with lab[101].udp(RESOLVER, 53) as sock:
+        for number in range(300):
+            sock.send(query("exfil.example", number))
+        gateway.denied(lab[101], "rate-limit", dst=RESOLVER, sport=sock.getsockname()[1])
+        sock.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while sock.recv(2000):
+                answers += 1
+    assert 20 <= answers < 200
+    assert lab[101].dig("registry.npmjs.org").status == "NOERROR"
+
+
 def test_query_leaves_rebuilt(gateway, build):
     """Options of the client's making stay behind; AD, CD and DO, which validating stubs need, do not."""
     asked = query("registry.npmjs.org", 7)
