@@ -19,7 +19,8 @@
 struct record {
 	struct sl_deadline deadline; /* in worker->quic_ids_ended, once its connection has ended */
 	uint32_t chain;              /* the next one of the bucket; 0: none */
-	uint16_t vlan;
+	uint32_t flow;               /* index of the flow that used it, and its key */
+	struct sl_key key;
 	uint8_t len;
 	uint8_t cid[SL_QUIC_CID_MAX];
 };
@@ -70,23 +71,26 @@ static bool is_taken(const struct sl_worker *worker, const uint8_t *cid, uint8_t
 }
 
 /* 0 at a limit. */
-static uint32_t record_make(struct sl_worker *worker, uint16_t vlan, const uint8_t *cid,
-                            uint8_t len)
+static uint32_t record_make(struct sl_worker *worker, const struct sl_flow *flow,
+                            const uint8_t *cid, uint8_t len)
 {
 	uint32_t *bucket = bucket_of(worker, cid, len), index;
 	struct record *record;
 
 	/* As many again as flows, beside those of TCP. */
-	if (worker->vlans[vlan].quic_ids >= worker->settings->flows_per_sandbox)
+	if (worker->vlans[flow->key.vlan].quic_ids >= worker->settings->flows_per_sandbox)
 		return 0;
 	index = sl_pool_get(&worker->quic_ids);
 	if (index == 0)
 		return 0;
 	record = record_at(worker, index);
-	*record = (struct record){.chain = *bucket, .vlan = vlan, .len = len};
+	*record = (struct record){.chain = *bucket,
+	                          .flow = sl_flow_index(&worker->table, flow),
+	                          .key = flow->key,
+	                          .len = len};
 	memcpy(record->cid, cid, len);
 	*bucket = index;
-	worker->vlans[vlan].quic_ids++;
+	worker->vlans[flow->key.vlan].quic_ids++;
 	return index;
 }
 
@@ -115,13 +119,12 @@ static bool inherit(struct sl_worker *worker, struct sl_quic_hold *hold)
 
 enum sl_reason sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold)
 {
-	uint16_t vlan = sl_quic_hold_flow(worker, hold)->key.vlan;
-
 	if (inherit(worker, hold))
 		return SL_REASON_NONE;
 	if (is_taken(worker, hold->conn.dcid, hold->conn.dcid_len))
 		return SL_REASON_MALFORMED_QUIC;
-	hold->record = record_make(worker, vlan, hold->conn.dcid, hold->conn.dcid_len);
+	hold->record = record_make(worker, sl_quic_hold_flow(worker, hold), hold->conn.dcid,
+	                           hold->conn.dcid_len);
 	return hold->record != 0 ? SL_REASON_NONE : SL_REASON_HOLD_LIMIT;
 }
 
@@ -137,10 +140,19 @@ void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold)
 	/* A server takes Initials to the ID that it chose under the keys of the first one. */
 	if (!conn->answered || is_taken(worker, conn->server_cid, conn->server_cid_len))
 		return;
-	index = record_make(worker, sl_quic_hold_flow(worker, hold)->key.vlan, conn->server_cid,
+	index = record_make(worker, sl_quic_hold_flow(worker, hold), conn->server_cid,
 	                    conn->server_cid_len);
 	if (index != 0)
 		end_record(worker, index);
+}
+
+/* A flow outlives the copies of what it sent, and so does its server's side of it. */
+static bool is_open(const struct sl_worker *worker, const struct record *record)
+{
+	const struct sl_flow *flow = &worker->table.flows[record->flow];
+	size_t bytes = record->key.family == SL_FAMILY_4 ? 16 : sizeof(record->key);
+
+	return flow->state != SL_FLOW_FREE && memcmp(&flow->key, &record->key, bytes) == 0;
 }
 
 void sl_quic_cid_timeouts(struct sl_worker *worker)
@@ -155,11 +167,15 @@ void sl_quic_cid_timeouts(struct sl_worker *worker)
 			return;
 		record = record_at(worker, index);
 		sl_deadline_remove(&worker->quic_ids, &worker->quic_ids_ended, index);
+		if (is_open(worker, record)) {
+			end_record(worker, index);
+			continue;
+		}
 		link = bucket_of(worker, record->cid, record->len);
 		while (*link != index)
 			link = &record_at(worker, *link)->chain;
 		*link = record->chain;
-		worker->vlans[record->vlan].quic_ids--;
+		worker->vlans[record->key.vlan].quic_ids--;
 		sl_pool_put(&worker->quic_ids, index);
 	}
 }

@@ -715,6 +715,29 @@ static void id_of_an_ended_flow_is_refused_for_a_while(void **state)
 	inproc_free(gw);
 }
 
+/* A flow that is kept warm, whose copy has long been given up: its ID is still used up. */
+static void id_of_an_open_flow_is_not_used_again(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	uint8_t cid[8];
+	struct quic q = judged(gw, ALLOWED, cid);
+	struct datagram d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+
+	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	d = short_packet(cid, 8);
+	expect_passes(&q, &d);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	for (int i = 0; i < 4; i++) {
+		inproc_advance_s(gw, 40);
+		expect_passes(&q, &d);
+	}
+	d = initial_whole(&q);
+	inproc_clear(gw);
+	expect(up(&q, &d), SL_REASON_MALFORMED_QUIC);
+	assert_int_equal(left(&q), 0);
+	inproc_free(gw);
+}
+
 /* Version Negotiation that lists the version in use is no server's (RFC 9000 6.2). */
 static void negotiation_with_our_version_is_not_believed(void **state)
 {
@@ -899,6 +922,7 @@ int main(void)
 	        cmocka_unit_test(another_version_is_tried_when_the_server_asks_for_it),
 	        cmocka_unit_test(id_of_another_flow_is_refused),
 	        cmocka_unit_test(id_of_an_ended_flow_is_refused_for_a_while),
+	        cmocka_unit_test(id_of_an_open_flow_is_not_used_again),
 	        cmocka_unit_test(negotiation_with_our_version_is_not_believed),
 	        cmocka_unit_test(connection_on_an_old_flow_needs_a_live_pin),
 	        cmocka_unit_test(a_judged_flow_lives_as_long_as_its_name_is_allowed),
