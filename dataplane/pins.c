@@ -273,6 +273,12 @@ bool sl_pins_open(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 	return false;
 }
 
+/* It lives as long again from now on, and never less than it would have. */
+static void renew(const struct sl_worker *worker, struct sl_pin *pin)
+{
+	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + pin->life_s * 1000000ull);
+}
+
 bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                  const struct sl_addr *addr, const char *name, size_t len)
 {
@@ -288,6 +294,7 @@ bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 	if (index == 0 || worker->now_us >= pin_at(worker, index)->expires_us)
 		return false;
 	use(worker, sandbox->vlan, index);
+	renew(worker, pin_at(worker, index));
 	return true;
 }
 
@@ -361,7 +368,6 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                  const struct sl_addr *addr, const char *name, size_t len, uint32_t ttl_s)
 {
 	uint32_t kept_s = RTE_MIN(ttl_s, (uint32_t)TTL_MAX_S);
-	uint64_t life_s = RTE_MAX(kept_s, worker->settings->pin_grace_s);
 	uint32_t index, known;
 	struct sl_pin *pin;
 
@@ -374,8 +380,9 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 	if (index == 0)
 		return;
 	pin = pin_at(worker, index);
+	pin->life_s = RTE_MAX(kept_s, worker->settings->pin_grace_s);
 	/* A later answer never takes back what an earlier one promised. */
-	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + life_s * 1000000);
+	renew(worker, pin);
 	address_at(worker, pin->address)->closed_epoch = 0;
 }
 

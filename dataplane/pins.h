@@ -33,6 +33,7 @@ struct sl_pin {
 	uint32_t newer;
 	uint32_t epoch; /* of the sandbox, when `allowed` was found; 0: never */
 	bool allowed;
+	uint32_t life_s; /* from its answer, or from the last flow that it opened */
 	uint64_t expires_us;
 };
 

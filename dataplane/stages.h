@@ -178,7 +178,10 @@ bool sl_pins_apply(const struct sl_worker *worker, const struct sl_sandbox *sand
 bool sl_pins_open(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                   const struct sl_addr *addr);
 
-/* True if a live pin ties the address to this name. */
+/*
+ * True if a live pin ties the address to this name, which a connection has shown: it opens a flow,
+ * and lives as long again from now on (a program resolves once and connects for hours).
+ */
 bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                  const struct sl_addr *addr, const char *name, size_t len);
 

@@ -136,6 +136,30 @@ static void pin_refreshed_never_lives_less(void **state)
 	inproc_free(t.gw);
 }
 
+/* A program that resolved once connects for hours; only what opens a flow counts as use. */
+static void pin_in_use_lives_on(void **state)
+{
+	struct table t = table("pins: 1000");
+	struct sl_addr addr = address(1);
+
+	sl_pins_add(t.worker, t.sandbox, &addr, "a.allowed.com", 13, 100);
+	sl_pins_add(t.worker, t.sandbox, &addr, "b.allowed.com", 13, 100);
+	for (int i = 0; i < 20; i++) {
+		inproc_advance_s(t.gw, 90);
+		assert_true(tie(&t, 1, "a.allowed.com"));
+	}
+	/* the name that nobody used is gone, a look at the address renews nothing */
+	assert_false(tie(&t, 1, "b.allowed.com"));
+	for (int i = 0; i < 9; i++) {
+		inproc_advance_s(t.gw, 11);
+		assert_true(open_at(&t, 1));
+	}
+	inproc_advance_s(t.gw, 2);
+	assert_false(open_at(&t, 1));
+	assert_false(tie(&t, 1, "a.allowed.com"));
+	inproc_free(t.gw);
+}
+
 static void pin_least_recently_used_goes_first(void **state)
 {
 	struct table t = table("pins: 1000, pins-per-sandbox: 4");
@@ -321,6 +345,7 @@ int main(void)
 	        cmocka_unit_test(pin_of_a_denied_name_opens_nothing),
 	        cmocka_unit_test(pin_added_twice_is_one),
 	        cmocka_unit_test(pin_refreshed_never_lives_less),
+	        cmocka_unit_test(pin_in_use_lives_on),
 	        cmocka_unit_test(pin_least_recently_used_goes_first),
 	        cmocka_unit_test(pins_of_all_at_the_bound_cost_only_their_own_sandbox),
 	        cmocka_unit_test(pins_of_one_address_are_told_apart),
