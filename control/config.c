@@ -34,6 +34,7 @@ static void set_defaults(struct sl_config *config)
 	        .dns = {.pinning = SL_CONFIG_PINNING_ENFORCE,
 	                .pin_grace_s = 3600,
 	                .refuse = SL_CONFIG_REFUSE_NXDOMAIN,
+	                .mix_case = true,
 	                .strip_ech = true},
 	        .inspect = {.ech = SL_CONFIG_ECH_ALLOW,
 	                    .hello_max_bytes = 16384,

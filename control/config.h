@@ -68,6 +68,7 @@ struct sl_config {
 		enum sl_config_pinning pinning;
 		uint32_t pin_grace_s;
 		enum sl_config_refuse refuse;
+		bool mix_case;
 		bool strip_ech;
 	} dns;
 

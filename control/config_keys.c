@@ -332,6 +332,11 @@ static void read_refuse(struct reader *r, const struct sl_yaml_node *node, const
 		r->config->dns.refuse = (enum sl_config_refuse)word;
 }
 
+static void read_mix_case(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	sl_schema_bool(&r->schema, node, what, &r->config->dns.mix_case);
+}
+
 static void read_strip_ech(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
 	sl_schema_bool(&r->schema, node, what, &r->config->dns.strip_ech);
@@ -381,6 +386,7 @@ static void read_dns(struct reader *r, const struct sl_yaml_node *node, const ch
 	        {.name = "pinning", .read = read_pinning},
 	        NUMBER("pin-grace", dns.pin_grace_s, 0, SECONDS_MAX),
 	        {.name = "refuse", .read = read_refuse},
+	        {.name = "mix-case", .read = read_mix_case},
 	        {.name = "strip-ech", .read = read_strip_ech},
 	};
 

@@ -44,6 +44,8 @@
 #define DRAIN_MAX 4096 /* events at a time, so that a flood leaves room for the rest */
 #define STOP_MS   5000 /* how long a worker may take to stop */
 
+#define OWN_CASE_ANSWERS 3 /* of one resolver, until that is said */
+
 static const char usage[] =
         "usage: sluice run [--no-huge-pages] -c FILE\n"
         "\n"
@@ -63,7 +65,8 @@ struct run {
 	struct sl_workers *workers;
 	int signals;
 	bool eal_up;
-	bool compiling; /* patterns, at the end: that cannot be stopped */
+	bool own_case_said[SL_RESOLVERS_MAX]; /* by place in the config */
+	bool compiling;                       /* patterns, at the end: that cannot be stopped */
 };
 
 /* ---- what is said ---- */
@@ -96,6 +99,28 @@ static void drain_events(void *ctx)
 		return;
 	if (sl_workers_take_events(run->workers, DRAIN_MAX, take_event, run->events) > 0)
 		sl_events_flush(run->events);
+}
+
+/*
+ * A resolver that answers in its own letter case takes all names away from everybody. A single such
+ * answer may be a guess of somebody else's.
+ */
+static void warn_of_own_case(struct run *run)
+{
+	char text[SL_PREFIX_TEXT_MAX];
+
+	for (unsigned i = 0; run->workers != NULL && i < run->settings.resolver_count; i++) {
+		if (run->own_case_said[i] ||
+		    sl_workers_own_case(run->workers, i) < OWN_CASE_ANSWERS)
+			continue;
+		run->own_case_said[i] = true;
+		sl_prefix_format(&run->config.dns.resolvers[i], text);
+		text[strcspn(text, "/")] = '\0';
+		sl_log(SL_LOG_WARNING,
+		       "resolver %s answers in its own letter case, and is not believed; write "
+		       "\"dns: {mix-case: false}\" if it is to be",
+		       text);
+	}
 }
 
 /* The ports that know how to give a worker its own frames are told of the generation in force. */
@@ -151,6 +176,7 @@ static bool look_after_once(struct run *run)
 	sl_run_policy_take(&run->policy, sl_watch_poll(run->policy.watch, sl_clock_wait_ms()));
 	sl_run_policy_poll(&run->policy);
 	drain_events(run);
+	warn_of_own_case(run);
 	return true;
 }
 

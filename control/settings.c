@@ -57,6 +57,7 @@ int sl_settings_from_config(const struct sl_config *config, bool replay, struct 
 	        .pin_grace_s = config->dns.pin_grace_s,
 	        .refuse_nxdomain = config->dns.refuse == SL_CONFIG_REFUSE_NXDOMAIN,
 	        .strip_ech = config->dns.strip_ech,
+	        .dns_mix_case = config->dns.mix_case,
 	        .dns_rewrite = !replay,
 	        .ech_deny = config->inspect.ech == SL_CONFIG_ECH_DENY,
 	        .hello_max_bytes = config->inspect.hello_max_bytes,

@@ -258,6 +258,15 @@ void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *total
 		sl_totals_add(totals, sl_worker_stats(workers->one[i].worker));
 }
 
+uint64_t sl_workers_own_case(const struct sl_workers *workers, unsigned resolver)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < workers->params.count; i++)
+		sum += sl_worker_stats(workers->one[i].worker)->own_case[resolver];
+	return sum;
+}
+
 static void free_handover(struct rte_ring *ring)
 {
 	struct rte_mbuf *mbuf;

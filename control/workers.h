@@ -56,6 +56,9 @@ bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms);
 
 void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *totals);
 
+/* Answers of the resolver at this place in the config that were refused for letter case alone. */
+uint64_t sl_workers_own_case(const struct sl_workers *workers, unsigned resolver);
+
 /* All have stopped. NULL is fine. */
 void sl_workers_free(struct sl_workers *workers);
 

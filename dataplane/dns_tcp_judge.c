@@ -82,6 +82,8 @@ static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *san
 	if (index == 0)
 		return false;
 	sl_dns_pending_at(worker, index)->sent = query->question;
+	/* Nobody guesses what the server says in order: letter case need not tell. */
+	sl_dns_pending_at(worker, index)->sent.any_case = true;
 	sl_dns_pending_sent(worker, index);
 	if (flow->reason == SL_REASON_NONE)
 		sl_verdict_flow(worker, flow, SL_REASON_DNS_ALLOWED, &proof);

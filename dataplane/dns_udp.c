@@ -144,7 +144,8 @@ static enum sl_reason send_new(struct sl_worker *worker, struct sl_pkt *pkt, str
 		return SL_REASON_RATE_LIMIT;
 	if (worker->settings->dns_rewrite &&
 	    (!sl_dns_random(worker, &id, sizeof(id)) ||
-	     !sl_dns_random(worker, &letter_case, sizeof(letter_case)))) {
+	     (worker->settings->dns_mix_case &&
+	      !sl_dns_random(worker, &letter_case, sizeof(letter_case))))) {
 		sl_dns_pending_free(worker, pending_of(worker, flow), index);
 		return SL_REASON_HOLD_LIMIT;
 	}
@@ -153,6 +154,7 @@ static enum sl_reason send_new(struct sl_worker *worker, struct sl_pkt *pkt, str
 		sl_dns_pending_free(worker, pending_of(worker, flow), index);
 		return SL_REASON_TX_FULL;
 	}
+	sl_dns_pending_at(worker, index)->sent.any_case = !worker->settings->dns_mix_case;
 	sl_dns_pending_sent(worker, index);
 	settle_as_sent(pkt);
 	return SL_REASON_NONE;
@@ -383,6 +385,34 @@ static void settle_answer(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t
 	sl_dns_pending_free(worker, pending_of(worker, pkt->flow), index);
 }
 
+/* A resolver that answers in its own letter case breaks every name: control tells who it is. */
+static void count_own_case(struct sl_worker *worker, const struct sl_flow *flow)
+{
+	struct sl_addr resolver;
+
+	sl_key_remote(&flow->key, &resolver);
+	for (unsigned i = 0; i < worker->settings->resolver_count; i++)
+		if (sl_addr_equal(&worker->settings->resolvers[i], &resolver))
+			worker->stats->own_case[i]++;
+}
+
+/* What a resolver says that cannot read the query: it goes to who asked, and pins nothing. */
+static void settle_formerr(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t index)
+{
+	struct sl_query *query = sl_dns_pending_at(worker, index);
+	uint8_t before[2] = {(uint8_t)(query->sent.id >> 8), (uint8_t)query->sent.id};
+	uint8_t after[2] = {(uint8_t)(query->client_id >> 8), (uint8_t)query->client_id};
+
+	if (sl_dns_pending_allowed(worker, pkt->sandbox, query)) {
+		update_checksum(pkt, before, after, sizeof(before));
+		write_payload(pkt, after, sizeof(after));
+		sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
+	} else {
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_POLICY_CHANGED);
+	}
+	sl_dns_pending_free(worker, pending_of(worker, pkt->flow), index);
+}
+
 static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	const uint8_t *msg = sl_dns_payload(worker, pkt);
@@ -404,6 +434,10 @@ static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
 		if (sl_due(worker, query->deadline.due_ms) ||
 		    is_guessed_at(worker, pkt->flow, query))
 			continue;
+		if (sl_dns_is_bare_formerr(msg, pkt->payload_len)) {
+			settle_formerr(worker, pkt, index);
+			return;
+		}
 		allowed = sl_dns_pending_allowed(worker, pkt->sandbox, query);
 		switch (sl_dns_answer_pin(worker, pkt->sandbox, msg, pkt->payload_len, &query->sent,
 		                          query->name, allowed)) {
@@ -415,6 +449,8 @@ static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
 			reason = SL_REASON_MALFORMED_DNS;
 			break;
 		case SL_PARSE_NOT_MINE:
+			if (sl_dns_answer_own_case(msg, pkt->payload_len, &query->sent))
+				count_own_case(worker, pkt->flow);
 			break;
 		}
 	}

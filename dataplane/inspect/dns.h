@@ -48,6 +48,7 @@
 
 enum sl_dns_rcode {
 	SL_DNS_NOERROR = 0,
+	SL_DNS_FORMERR = 1,
 	SL_DNS_NXDOMAIN = 3,
 	SL_DNS_REFUSED = 5,
 };
@@ -74,6 +75,7 @@ struct sl_dns_question {
 	uint16_t type;
 	uint8_t name_bytes; /* of name, the root's zero included; 1 for the root itself */
 	uint8_t name[SL_DNS_NAME_WIRE_MAX]; /* wire form, case as sent, never compressed */
+	bool any_case; /* but for letter case, which an answer may choose (RFC 4343) */
 };
 
 struct sl_dns_query {
@@ -164,14 +166,26 @@ struct sl_dns_answer {
  * message has been checked before the first call; there are no calls unless the result is
  * SL_PARSE_DONE.
  *
- * SL_PARSE_NOT_MINE: id or question (letter case included) differ from `sent`.
- * SL_PARSE_BAD: no answer, or broken anywhere, in any section; bytes behind the end; names that
- * point forward, or so many pointers that following them would be an attack. Never MORE. *out is
- * zeroed unless DONE. Time is linear in len, whatever the message.
+ * SL_PARSE_NOT_MINE: id or question (letter case included, unless sent->any_case) differ from
+ * `sent`. SL_PARSE_BAD: no answer, or broken anywhere, in any section; bytes behind the end; names
+ * that point forward, or so many pointers that following them would be an attack. Never MORE. *out
+ * is zeroed unless DONE. Time is linear in len, whatever the message.
  */
 enum sl_parse sl_dns_answer_parse(const uint8_t *msg, size_t len,
                                   const struct sl_dns_question *sent, sl_dns_address_fn *each,
                                   void *ctx, struct sl_dns_answer *out);
+
+/*
+ * True if the message has `sent`'s id and question but for the letter case of its name: it is from
+ * a resolver that answers in its own, or from somebody who guesses. Nothing else of it is checked.
+ */
+bool sl_dns_answer_own_case(const uint8_t *msg, size_t len, const struct sl_dns_question *sent);
+
+/*
+ * True if the message is a header alone that says FORMERR, as servers answer a query that they
+ * cannot read (RFC 1035 4.1.1, RFC 6891 7). It repeats no question; the caller compares the id.
+ */
+bool sl_dns_is_bare_formerr(const uint8_t *msg, size_t len);
 
 /* The id of a message of at least two bytes (to find the question that it may answer). */
 static inline uint16_t sl_dns_message_id(const uint8_t *msg)

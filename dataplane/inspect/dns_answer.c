@@ -332,12 +332,28 @@ static void answers_tell(const struct sl_dns_reader *r, size_t pos, const struct
 	}
 }
 
+static uint8_t lower(uint8_t byte)
+{
+	return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
+}
+
+/* Wire names: a length byte is no letter. */
+static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len, bool any_case)
+{
+	if (!any_case)
+		return memcmp(a, b, len) == 0;
+	for (size_t i = 0; i < len; i++)
+		if (lower(a[i]) != lower(b[i]))
+			return false;
+	return true;
+}
+
 /*
  * Compares the question with the one that was sent. What differs in what is there is another
  * question; what is equal as far as it goes is broken.
  */
 static enum sl_parse question_check(const uint8_t *msg, size_t len,
-                                    const struct sl_dns_question *sent)
+                                    const struct sl_dns_question *sent, bool any_case)
 {
 	uint8_t fixed[SL_DNS_WIRE_QUESTION_FIXED];
 	const uint8_t *question = msg + SL_DNS_HEADER_BYTES;
@@ -346,7 +362,7 @@ static enum sl_parse question_check(const uint8_t *msg, size_t len,
 
 	if (sl_dns_wire_get16(msg + 4) != 1)
 		return SL_PARSE_NOT_MINE;
-	if (memcmp(question, sent->name, here < name ? here : name) != 0)
+	if (!same_bytes(question, sent->name, here < name ? here : name, any_case))
 		return SL_PARSE_NOT_MINE;
 	if (here < name)
 		return SL_PARSE_BAD;
@@ -387,7 +403,7 @@ enum sl_parse sl_dns_answer_parse(const uint8_t *msg, size_t len,
 		return SL_PARSE_BAD;
 	if (sl_dns_message_id(msg) != sent->id)
 		return SL_PARSE_NOT_MINE;
-	mine = question_check(msg, len, sent);
+	mine = question_check(msg, len, sent, sent->any_case);
 	if (mine != SL_PARSE_DONE)
 		return mine;
 	pos = SL_DNS_HEADER_BYTES + sent->name_bytes + SL_DNS_WIRE_QUESTION_FIXED;
@@ -403,4 +419,23 @@ enum sl_parse sl_dns_answer_parse(const uint8_t *msg, size_t len,
 		answers_tell(&r, pos, &chain, &caller);
 	}
 	return SL_PARSE_DONE;
+}
+
+bool sl_dns_answer_own_case(const uint8_t *msg, size_t len, const struct sl_dns_question *sent)
+{
+	return len >= SL_DNS_HEADER_BYTES && sl_dns_message_id(msg) == sent->id &&
+	       question_check(msg, len, sent, false) == SL_PARSE_NOT_MINE &&
+	       question_check(msg, len, sent, true) == SL_PARSE_DONE;
+}
+
+bool sl_dns_is_bare_formerr(const uint8_t *msg, size_t len)
+{
+	static const uint8_t no_records[8];
+	uint16_t flags;
+
+	if (len != SL_DNS_HEADER_BYTES || memcmp(msg + 4, no_records, sizeof(no_records)) != 0)
+		return false;
+	flags = sl_dns_wire_get16(msg + 2);
+	return (flags & SL_DNS_WIRE_QR) != 0 && (flags & SL_DNS_WIRE_OPCODE_MASK) == 0 &&
+	       (flags & SL_DNS_WIRE_RCODE_MASK) == SL_DNS_FORMERR;
 }

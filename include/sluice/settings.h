@@ -25,7 +25,8 @@ struct sl_settings {
 	uint32_t pin_grace_s;
 	bool refuse_nxdomain; /* `refuse: nxdomain` instead of REFUSED */
 	bool strip_ech;
-	bool dns_rewrite; /* draw id and case; off in replay, where the answers are captured */
+	bool dns_mix_case; /* `mix-case`: letter case is drawn, and answers must repeat it */
+	bool dns_rewrite;  /* draw id and case; off in replay, where the answers are captured */
 
 	/* inspect */
 	bool ech_deny;

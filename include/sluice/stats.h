@@ -12,6 +12,7 @@
 
 #include "sluice/addr.h"
 #include "sluice/reason.h"
+#include "sluice/settings.h"
 
 enum sl_port_id {
 	SL_PORT_SANDBOX = 0,
@@ -67,6 +68,8 @@ struct sl_stats {
 	uint64_t flows_cut;  /* by a policy change */
 	uint64_t pins;       /* live now */
 	uint64_t hold_bytes; /* memory of holds in use now */
+	/* Answers refused for their letter case alone, by the configured resolver's place. */
+	uint64_t own_case[SL_RESOLVERS_MAX];
 	struct sl_stages stages;
 	struct sl_sandbox_stats sandbox[SL_VLAN_COUNT]; /* by VLAN; 0: frames of no sandbox */
 };

@@ -3,11 +3,13 @@
 import contextlib
 import pathlib
 import struct
+import threading
 
 import pytest
 
+from evasion import SERVER
 from internet import OTHER_RESOLVER, RESOLVER, RESOLVER6, SCRIPTED_RESOLVER
-from peer_dns import ScriptedResolver, address, asking, reply
+from peer_dns import ScriptedResolver, address, asking, question_end, reply
 from rawhost import IP, UDP
 from topology import HERE, must
 
@@ -365,3 +367,37 @@ def test_search_domains_are_refused_so_that_the_library_goes_on(lab, musl, refus
     assert all(found[library] == {"198.51.100.10", "2001:db8:10::10"} for library in finding)
     gateway.denied(lab[101], "dns-name-not-allowed", name="registry.npmjs.org.cluster.example")
     assert not lab[101].sent_out("cluster.example")
+
+
+@contextlib.contextmanager
+def resolver_in_its_own_case(lab):
+    """Answers everything with one address, the name in capitals."""
+    with contextlib.closing(ScriptedResolver(lab.internet, SCRIPTED_RESOLVER)) as peer:
+        def answer():
+            with contextlib.suppress(OSError):
+                while True:
+                    query = peer.query()
+                    end = question_end(query)
+                    peer.say(reply(query[:12] + query[12:end].upper(), address("BUILD.SCRIPTED.EXAMPLE", SERVER)))
+        threading.Thread(target=answer, daemon=True).start()
+        yield peer
+
+
+SCRIPTED = "sandboxes: [{vlan: 101, name: build, policy: {allow: ['*.scripted.example']}}]"
+
+
+def test_resolver_in_its_own_letter_case_is_named_once(lab):
+    gateway = lab.start(SCRIPTED, dns={"resolvers": [SCRIPTED_RESOLVER]})
+    with resolver_in_its_own_case(lab):
+        for _ in range(2):
+            answer = lab[101].dig("build.scripted.example", "A", SCRIPTED_RESOLVER, "+tries=3", "+timeout=1")
+            assert answer.status != "NOERROR"
+    gateway.await_line(rf"resolver {SCRIPTED_RESOLVER} answers in its own letter case.*mix-case: false")
+    assert gateway.output().count("letter case") == 1
+
+
+def test_resolver_in_its_own_letter_case_is_believed_without_mix_case(lab):
+    gateway = lab.start(SCRIPTED, dns={"resolvers": [SCRIPTED_RESOLVER], "mix-case": False})
+    with resolver_in_its_own_case(lab):
+        assert lab[101].dig("Build.scripted.example", "A", SCRIPTED_RESOLVER).data == [SERVER]
+    assert "letter case" not in gateway.output()

@@ -732,6 +732,74 @@ static void answer_truncated_passes(void **state)
 	inproc_free(gw);
 }
 
+/* `mix-case: false`, for a resolver that answers in its own letter case. */
+static void letter_case_is_left_alone_without_mix_case(void **state)
+{
+	struct inproc *gw =
+	        lab_create(LAB_POLICY, "dns: {resolvers: [203.0.113.53], mix-case: false}\n");
+	const struct packet_view *view;
+
+	for (int i = 0; i < 20; i++) {
+		inproc_clear(gw);
+		assert_int_equal(lab_ask(gw, "wWw.eXample.com", DNS_A), SL_REASON_DNS_ALLOWED);
+		view = lab_last(gw, SL_PORT_UPLINK);
+		assert_memory_equal(view->payload + 12, "\3wWw\7eXample\3com", 17);
+		lab_answer(gw, 0);
+		memcpy(lab_msg.bytes + 12, "\3WWW\7EXAMPLE\3com", 17);
+		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
+		assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+		view = lab_last(gw, SL_PORT_SANDBOX);
+		assert_int_equal(lab_get16(view->payload), LAB_ID);
+		assert_memory_equal(view->payload + 12, "\3wWw\7eXample\3com", 17);
+	}
+	assert_int_equal(inproc_stats(gw, 0)->pins, 1);
+	/* another name is none the less */
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, 0);
+	lab_msg.bytes[13] ^= 1;
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_stats(gw, 0)->own_case[0], 0);
+	inproc_free(gw);
+}
+
+static void answer_in_its_own_case_is_refused_and_counted(void **state)
+{
+	struct inproc *gw = gateway();
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_answer(gw, 0);
+	for (size_t at = 12; at < 29; at++)
+		if (lab_msg.bytes[at] > 63)
+			lab_msg.bytes[at] ^= 0x20;
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_stats(gw, 0)->own_case[0], 1);
+	/* what is another question altogether is not counted */
+	lab_msg.bytes[13] ^= 1;
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	assert_int_equal(inproc_stats(gw, 0)->own_case[0], 1);
+	inproc_free(gw);
+}
+
+/* What servers say to a query that they cannot read repeats no question. */
+static void formerr_of_a_bare_header_reaches_who_asked(void **state)
+{
+	struct inproc *gw = gateway();
+	uint16_t sent;
+
+	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	sent = lab_get16(lab_last(gw, SL_PORT_UPLINK)->payload);
+	dns_begin(&lab_msg, sent ^ 1, DNS_QR | DNS_RD | 1);
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	dns_begin(&lab_msg, sent, DNS_QR | DNS_RD | 2); /* SERVFAIL has a question */
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	dns_begin(&lab_msg, sent, DNS_QR | DNS_RD | 1);
+	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_last(gw, SL_PORT_SANDBOX)->payload_len, 12);
+	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), LAB_ID);
+	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW); /* once */
+	inproc_free(gw);
+}
+
 static void answer_that_fails_passes(void **state)
 {
 	struct inproc *gw = gateway();
@@ -903,6 +971,9 @@ int main(void)
 	        cmocka_unit_test(answer_after_seven_mismatches_is_believed_after_eight_not),
 	        cmocka_unit_test(answer_that_is_late_is_dropped),
 	        cmocka_unit_test(answer_truncated_passes),
+	        cmocka_unit_test(letter_case_is_left_alone_without_mix_case),
+	        cmocka_unit_test(answer_in_its_own_case_is_refused_and_counted),
+	        cmocka_unit_test(formerr_of_a_bare_header_reaches_who_asked),
 	        cmocka_unit_test(answer_that_fails_passes),
 	        cmocka_unit_test(answer_in_a_chain_of_mbufs_is_put_back_too),
 	        cmocka_unit_test(answer_without_checksum_stays_without),

@@ -85,6 +85,7 @@ static void expect_defaults(void)
 	assert_int_equal(config.dns.pin_grace_s, 3600);
 	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_NXDOMAIN);
 	assert_true(config.dns.strip_ech);
+	assert_true(config.dns.mix_case);
 	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_ALLOW);
 	assert_int_equal(config.inspect.hello_max_bytes, 16384);
 	assert_int_equal(config.inspect.hello_timeout_s, 10);
@@ -220,17 +221,19 @@ static void dns_keys_take_their_words(void **state)
 	const char *const resolvers[] = {"203.0.113.53/32", "2001:db8:53::53/128"};
 
 	accept("dns: {resolvers: ['2001:db8:53::53', 203.0.113.53, 203.0.113.53], pinning: log, "
-	       "pin-grace: 0, refuse: nxdomain, strip-ech: false}");
+	       "pin-grace: 0, refuse: nxdomain, strip-ech: false, mix-case: false}");
 	expect_prefixes(config.dns.resolvers, config.dns.n_resolvers, resolvers, 2);
 	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_LOG);
 	assert_int_equal(config.dns.pin_grace_s, 0);
 	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_NXDOMAIN);
 	assert_false(config.dns.strip_ech);
+	assert_false(config.dns.mix_case);
 	accept("dns: {pinning: off}"); /* no boolean */
 	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_OFF);
 	refuse("dns: {pinning: on}", "1:16: none of: enforce, log, off");
 	refuse("dns: {refuse: drop}", "1:15: none of: refused, nxdomain");
 	refuse("dns: {strip-ech: yes}", "1:18: neither true nor false");
+	refuse("dns: {mix-case: 1}", "1:17: neither true nor false");
 	refuse("dns: {strip-ech: 'true'}", "1:18: without quotes");
 	refuse("dns: {pin-grace: -1}", "1:18: no plain decimal");
 	refuse("dns: {pin-grace: 1h}", "1:18: no plain decimal");

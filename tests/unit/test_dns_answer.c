@@ -326,6 +326,54 @@ static void answer_any_other_byte_in_question_is_not_mine(void **state)
 	expect_answer(SL_PARSE_DONE);
 }
 
+/* A resolver that answers in its own letter case (RFC 4343 lets it). */
+static void answer_in_another_case_is_told_from_another_question(void **state)
+{
+	begin_answer();
+	dns_address(&msg, DNS_ANSWER, "@12", "192.0.2.1", 60);
+	assert_false(sl_dns_answer_own_case(msg.bytes, msg.len, &www));
+	msg.bytes[13] ^= 0x20;
+	expect_answer(SL_PARSE_NOT_MINE);
+	assert_true(sl_dns_answer_own_case(msg.bytes, msg.len, &www));
+	www.any_case = true;
+	assert_int_equal(parse_done().told.count, 1);
+	msg.bytes[1] ^= 1;
+	assert_false(sl_dns_answer_own_case(msg.bytes, msg.len, &www));
+	expect_answer(SL_PARSE_NOT_MINE);
+	msg.bytes[1] ^= 1;
+	/* no other bit than a letter's case may differ */
+	for (size_t at = 12; at < 12 + 17 + 4; at++) {
+		bool letter = at < 12 + 17 && msg.bytes[at] > 63;
+
+		for (unsigned bit = 1; bit < 0x100; bit <<= 1) {
+			if (letter && bit == 0x20)
+				continue;
+			msg.bytes[at] ^= (uint8_t)bit;
+			expect_answer(SL_PARSE_NOT_MINE);
+			assert_false(sl_dns_answer_own_case(msg.bytes, msg.len, &www));
+			msg.bytes[at] ^= (uint8_t)bit;
+		}
+	}
+	assert_false(sl_dns_answer_own_case(msg.bytes, 20, &www));
+}
+
+static void answer_of_a_header_alone_is_told(void **state)
+{
+	dns_begin(&msg, ID, DNS_QR | DNS_RD | DNS_RA | 1);
+	assert_true(sl_dns_is_bare_formerr(msg.bytes, msg.len));
+	assert_false(sl_dns_is_bare_formerr(msg.bytes, msg.len - 1));
+	for (size_t at = 2; at < 12; at++)
+		for (unsigned bit = 1; bit < 0x100; bit <<= 1) {
+			bool free_bit = (at == 2 && (bit & 0x07)) || (at == 3 && (bit & 0xf0));
+
+			msg.bytes[at] ^= (uint8_t)bit; /* AA, TC, RD, RA, Z, AD, CD are free */
+			assert_int_equal(sl_dns_is_bare_formerr(msg.bytes, msg.len), free_bit);
+			msg.bytes[at] ^= (uint8_t)bit;
+		}
+	dns_question(&msg, "www.example.com", DNS_A);
+	assert_false(sl_dns_is_bare_formerr(msg.bytes, msg.len));
+}
+
 static void answer_without_or_with_two_questions_is_not_mine(void **state)
 {
 	begin_answer();
@@ -610,6 +658,8 @@ int main(void)
 	        cmocka_unit_test(answer_broken_service_is_bad),
 	        cmocka_unit_test(answer_other_id_is_not_mine),
 	        cmocka_unit_test(answer_any_other_byte_in_question_is_not_mine),
+	        cmocka_unit_test(answer_in_another_case_is_told_from_another_question),
+	        cmocka_unit_test(answer_of_a_header_alone_is_told),
 	        cmocka_unit_test(answer_without_or_with_two_questions_is_not_mine),
 	        cmocka_unit_test(answer_that_is_a_query_or_other_opcode_is_bad),
 	        cmocka_unit_test(answer_bytes_behind_the_end_are_bad),
