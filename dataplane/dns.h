@@ -8,7 +8,7 @@
 #include "deadline.h"
 #include "inspect/dns.h"
 #include "stages.h"
-#include "segment.h"
+#include "strict.h"
 
 /* A query that left and was not answered yet. Counted against the sandbox's `held-bytes`. */
 struct sl_query {
@@ -111,39 +111,34 @@ static inline bool sl_dns_may_ask(struct sl_worker *worker, uint16_t vlan)
 	                    worker->settings->dns_queries_per_sandbox);
 }
 
+/* True if sl_dns_may_ask would say so now. */
+static inline bool sl_dns_could_ask(const struct sl_worker *worker, uint16_t vlan)
+{
+	struct sl_bucket_rate look = worker->vlans[vlan].asks;
+
+	return sl_rate_take(&look, worker->now_us, worker->settings->dns_queries_per_sandbox);
+}
+
 /* dns_udp.c */
 void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_dns_udp_walk(struct sl_worker *worker, struct sl_pkt *pkt);
 void sl_dns_udp_end(struct sl_worker *worker, struct sl_flow *flow);
 
-/* dns_tcp.c: the connection. */
-enum sl_dns_tcp_phase {
-	SL_DNS_TCP_OPENING = 0, /* SYN let out, no SYN/ACK yet */
-	SL_DNS_TCP_OPEN,
-};
-
 /*
- * A gated TCP connection. Stream offsets count from base_seq, which moves on as the server
- * acknowledges: acked <= released <= stream.contiguous <= stream.end.
+ * dns_tcp.c: the connection. Its offsets count from tcp.base, which moves on as the server
+ * acknowledges: acked <= tcp.released <= tcp.stream.contiguous <= tcp.stream.end.
  */
 struct sl_dns_stream {
 	struct sl_deadline deadline; /* in worker->dns_streams_timed, if timed */
-	uint32_t flow;               /* index */
-	uint32_t pending;            /* queries that wait for answers */
-	uint8_t phase;               /* enum sl_dns_tcp_phase */
-	bool timed;                  /* bytes are on hold */
-	uint16_t client_mss;
-	uint16_t server_mss; /* 0: it named none */
-	uint32_t iss;        /* the client's initial sequence number */
-	uint32_t irs;        /* the server's */
-	uint32_t base_seq;
+	struct sl_strict tcp;
+	struct sl_stream out; /* what leaves in the place of tcp.stream, up to tcp.released */
+	uint32_t pending;     /* queries that wait for answers */
+	bool timed;           /* bytes are on hold */
+	bool open;           /* its address needs no name any more: only `out` is left to deliver */
+	bool limited;        /* the sandbox asks too much: the next message waits */
+	bool counted;        /* a message was, */
+	uint32_t counted_at; /* whose first byte has this number */
 	uint32_t acked;
-	uint32_t released; /* behind the last message that was let out */
-	uint32_t held_packets;
-	uint32_t counted_at; /* number of the first byte of the message that was counted last */
-	bool counted;        /* there was one */
-	struct sl_segment_client client; /* for segments made from the copy */
-	struct sl_stream stream;         /* what the client sent */
 	/* the other direction */
 	uint32_t server_next; /* the next byte of the server's that the sandbox gets */
 	uint16_t answer_bytes;
@@ -181,7 +176,7 @@ void sl_dns_tcp_answers(struct sl_worker *worker, struct sl_flow *flow, const ui
 
 /* dns_tcp_send.c: segments made from the copy. */
 
-/* Sends [from, upto) of the copy to the server; weight as in sl_tx_put. False: not all of it. */
+/* Sends [from, upto) of `out` to the server; weight as in sl_tx_put. False: not all of it. */
 bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
                      uint32_t upto, unsigned weight);
 

@@ -1,12 +1,11 @@
 /*
  * dns_tcp.c: DNS over TCP (spec section 4): which segments are believed, and which pass. The
  * client's bytes are collected in a copy; only whole, judged messages leave, and what leaves is the
- * copy, so that no byte that was not judged ever does, however it is split, repeated or
- * re-ordered. The server's stream passes in order only, and is read before it does: a pin stands
- * before the answer reaches the sandbox.
+ * gateway's own writing of them (`out`, dns_tcp_judge.c), so that no byte that was not judged ever
+ * does, however it is split, repeated or re-ordered. The server's stream passes in order only, and
+ * is read before it does: a pin stands before the answer reaches the sandbox.
  *
- * The messages leave as the client wrote them, id, letter case and EDNS options included: a channel
- * to the configured resolver, kept narrow (dns_tcp_judge.c), and to nobody else.
+ * A message leaves in its own length, and carries its id, its letter case and the question.
  *
  * Settles with: dns-allowed, hold-limit, stream-conflict, duplicate, no-flow, malformed-packet,
  * hello-timeout, and what dns_tcp_judge.c says.
@@ -15,7 +14,6 @@
 
 #include "parse.h"
 #include "record.h"
-#include "tcp_clean.h"
 
 #define WINDOW_BYTES    32768 /* how far ahead of the acknowledged bytes a client may be */
 #define TIMEOUTS_BUDGET 256   /* connections ended in one turn */
@@ -39,7 +37,7 @@ static void set_deadline(struct sl_worker *worker, struct sl_flow *flow)
 {
 	uint32_t index = sl_flow_cold(&worker->table, flow)->hold;
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	bool waits = dns->stream.end > dns->released;
+	bool waits = !dns->open && dns->tcp.stream.end > dns->tcp.released;
 
 	if (waits && !dns->timed)
 		sl_deadline_append(&worker->dns_streams, &worker->dns_streams_timed, index,
@@ -67,7 +65,7 @@ static void refuse_flow(struct sl_worker *worker, struct sl_flow *flow, enum sl_
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = {.via = SL_VIA_DNS};
 
-	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->stream.contiguous, SL_REASON_NONE, 0);
+	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->tcp.stream.contiguous, SL_REASON_NONE, 0);
 	sl_flow_refuse(worker, flow, reason, &proof);
 }
 
@@ -80,28 +78,36 @@ void sl_dns_tcp_timeouts(struct sl_worker *worker)
 
 		if (index == 0)
 			return;
-		refuse_flow(worker, &worker->table.flows[dns->flow], SL_REASON_HELLO_TIMEOUT);
+		refuse_flow(worker, &worker->table.flows[dns->tcp.flow],
+		            dns->limited ? SL_REASON_RATE_LIMIT : SL_REASON_HELLO_TIMEOUT);
 	}
 }
 
 /* ---- opening and ending ---- */
 
+static void send_again(struct sl_worker *worker, struct sl_flow *flow, uint32_t from, uint32_t n)
+{
+	sl_dns_tcp_send(worker, flow, from, from + n, 0);
+}
+
+/* A message that waits for room, or because the sandbox asks too much, may go now. */
+static void look_again(struct sl_worker *worker, struct sl_flow *flow)
+{
+	if (!sl_dns_stream_of(worker, flow)->open && sl_dns_tcp_judge(worker, flow))
+		set_deadline(worker, flow);
+}
+
+static const struct sl_strict_user user = {.again = send_again, .look = look_again};
+
 void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	struct sl_tcp_options options;
 	struct sl_dns_stream *dns;
+	struct sl_strict tcp;
 	struct sl_flow *flow;
 	uint32_t index;
 
-	if (sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
-	    !sl_tcp_clean(pkt)) {
-		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
+	if (!sl_strict_begin(worker, pkt, &user, &tcp))
 		return;
-	}
-	if (sl_record_conflicts(worker, &pkt->key, sl_segment_seq(pkt))) {
-		sl_verdict_refuse(worker, pkt, SL_REASON_STREAM_CONFLICT, NULL);
-		return;
-	}
 	if (!sl_held_take(worker, pkt->vlan, sizeof(*dns))) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
 		return;
@@ -116,10 +122,9 @@ void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	}
 	dns = sl_pool_at(&worker->dns_streams, index);
 	memset(dns, 0, sizeof(*dns));
-	dns->flow = sl_flow_index(&worker->table, flow);
-	dns->iss = sl_segment_seq(pkt);
-	dns->base_seq = dns->iss + 1;
-	dns->client_mss = options.mss;
+	dns->tcp = tcp;
+	dns->tcp.flow = sl_flow_index(&worker->table, flow);
+	dns->tcp.room = WINDOW_BYTES;
 	sl_flow_cold(&worker->table, flow)->hold = index;
 	flow->flags |= SL_FLOW_DNS_TCP;
 	touch(worker, flow);
@@ -131,10 +136,9 @@ void sl_dns_tcp_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 
-	sl_count(worker, flow->key.vlan, reason, dns->held_packets);
-	worker->stats->held -= dns->held_packets;
+	sl_strict_end(worker, flow, &dns->tcp, reason);
 	sl_dns_pending_free_all(worker, &dns->pending);
-	sl_stream_free(worker, flow->key.vlan, &dns->stream);
+	sl_stream_free(worker, flow->key.vlan, &dns->out);
 	sl_stream_free(worker, flow->key.vlan, &dns->answer);
 	if (dns->timed)
 		sl_deadline_remove(&worker->dns_streams, &worker->dns_streams_timed, cold->hold);
@@ -150,25 +154,6 @@ static void refuse(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason 
 	sl_pkt_drop_quietly(pkt, reason);
 }
 
-/* A segment goes on with its header cleaned and without payload. */
-static bool pass_clean(struct sl_pkt *pkt)
-{
-	if (sl_tcp_clean(pkt)) {
-		sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
-		return true;
-	}
-	sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
-	return false;
-}
-
-static void pass_reset(struct sl_worker *worker, struct sl_pkt *pkt)
-{
-	if (!pass_clean(pkt))
-		return;
-	sl_flow_close(worker, pkt->flow, SL_REASON_NO_FLOW);
-	pkt->flow = NULL;
-}
-
 static void set_fin(struct sl_flow *flow, uint8_t side)
 {
 	const uint8_t both = SL_FLOW_FIN_INSIDE | SL_FLOW_FIN_REMOTE;
@@ -179,69 +164,66 @@ static void set_fin(struct sl_flow *flow, uint8_t side)
 
 /* ---- from the sandbox ---- */
 
-/* The same SYN again (flow.c saw to its number); it may not offer something else. */
-static void client_syn_again(struct sl_pkt *pkt, const struct sl_dns_stream *dns)
-{
-	struct sl_tcp_options options;
-
-	if (sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
-	    options.mss != dns->client_mss)
-		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
-	else
-		pass_clean(pkt);
-}
-
-/* Everything of the segment has left before: it is sent again, from the copy. */
+/*
+ * All of the segment came before. What left is sent again from `out`; what waits may go on by now,
+ * or the client goes on no other way than by an acknowledgement.
+ */
 static void client_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t from, uint32_t upto)
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, pkt->flow);
 
-	if (from >= dns->released) {
+	sl_segment_remember(&dns->tcp.client, pkt);
+	if (from >= dns->tcp.released) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
+		if (!sl_dns_tcp_judge(worker, pkt->flow)) {
+			pkt->flow = NULL;
+			return;
+		}
+		set_deadline(worker, pkt->flow);
+		sl_strict_own(worker, pkt->flow, &dns->tcp, true);
 		return;
 	}
-	sl_segment_remember(&dns->client, pkt);
 	pkt->reason = SL_REASON_DNS_ALLOWED;
 	pkt->fate = SL_FATE_HELD; /* counted with the frame */
-	if (!sl_dns_tcp_send(worker, pkt->flow, from, RTE_MIN(upto, dns->released), 1))
+	if (!sl_dns_tcp_send(worker, pkt->flow, from, RTE_MIN(upto, dns->tcp.released), 1))
 		sl_pkt_drop_quietly(pkt, SL_REASON_TX_FULL);
 }
 
-/* The payload from `skip` bytes on goes into the copy. */
-static enum sl_stream_result copy_payload(struct sl_worker *worker, const struct sl_pkt *pkt,
-                                          struct sl_dns_stream *dns, uint32_t offset, uint32_t skip)
+/* False: the segment is settled, its bytes are not believed. */
+static bool may_bring(const struct sl_worker *worker, struct sl_pkt *pkt,
+                      const struct sl_dns_stream *dns, uint32_t offset, uint32_t len)
 {
-	uint32_t len = pkt->payload_len - skip;
-	const uint8_t *bytes =
-	        rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + skip, len, worker->scratch);
+	enum sl_reason reason = SL_REASON_NONE;
 
-	return sl_stream_write(worker, pkt->vlan, &dns->stream, offset, bytes, len);
+	if ((pkt->flow->flags & SL_FLOW_FIN_INSIDE) && offset + len > dns->tcp.released)
+		reason = SL_REASON_STREAM_CONFLICT; /* behind its own FIN */
+	else if (offset > WINDOW_BYTES || len > WINDOW_BYTES - offset ||
+	         dns->tcp.held_packets == UINT16_MAX)
+		reason = SL_REASON_HOLD_LIMIT;
+	else if (offset + len > dns->tcp.stream.end && !sl_dns_could_ask(worker, pkt->vlan))
+		reason = SL_REASON_RATE_LIMIT; /* it comes again, when there may be room */
+	if (reason != SL_REASON_NONE)
+		sl_pkt_drop_quietly(pkt, reason);
+	return reason == SL_REASON_NONE;
 }
 
 static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t offset = sl_segment_seq(pkt) - dns->base_seq, skip = 0;
+	uint32_t offset = sl_strict_offset(&dns->tcp, pkt), skip = 0;
 
 	if (offset > 1u << 31) {
 		/* Before the copy's begin: acknowledged long ago, the server ignores it. */
 		skip = 0 - offset;
 		if (skip >= pkt->payload_len) {
-			pass_clean(pkt);
+			sl_strict_pass_clean(pkt, SL_REASON_DNS_ALLOWED);
 			return;
 		}
 		offset = 0;
 	}
-	if (flow->flags & SL_FLOW_FIN_INSIDE && offset + pkt->payload_len - skip > dns->released) {
-		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT); /* behind its own FIN */
+	if (!may_bring(worker, pkt, dns, offset, pkt->payload_len - skip))
 		return;
-	}
-	if (dns->held_packets == UINT16_MAX || offset > WINDOW_BYTES ||
-	    pkt->payload_len - skip > WINDOW_BYTES - offset) {
-		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT);
-		return;
-	}
-	switch (copy_payload(worker, pkt, dns, offset, skip)) {
+	switch (sl_strict_copy(worker, pkt, &dns->tcp, offset, skip)) {
 	case SL_STREAM_CONFLICT:
 		refuse(worker, pkt, SL_REASON_STREAM_CONFLICT);
 		return;
@@ -254,14 +236,13 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	case SL_STREAM_NEW:
 		break;
 	}
-	sl_segment_remember(&dns->client, pkt);
-	dns->held_packets++;
-	worker->stats->held++;
-	pkt->fate = SL_FATE_HELD;
-	if (sl_dns_tcp_judge(worker, flow))
+	sl_strict_hold(worker, pkt, &dns->tcp);
+	if (sl_dns_tcp_judge(worker, flow)) {
 		set_deadline(worker, flow);
-	else
+		sl_strict_own(worker, flow, &dns->tcp, false);
+	} else {
 		pkt->flow = NULL;
+	}
 }
 
 /*
@@ -275,7 +256,8 @@ static void client_fin_behind(struct sl_worker *worker, struct sl_pkt *pkt, uint
 	if (flow == NULL || flow->state == SL_FLOW_REFUSED)
 		return;
 	dns = sl_dns_stream_of(worker, flow);
-	if (dns->stream.end != dns->released || fin_seq != dns->base_seq + dns->released)
+	if (dns->tcp.stream.end != dns->tcp.released ||
+	    fin_seq != dns->tcp.base + dns->tcp.released)
 		return;
 	sl_dns_tcp_send_fin(worker, flow);
 	set_fin(flow, SL_FLOW_FIN_INSIDE);
@@ -288,14 +270,14 @@ static void client_bare(struct sl_worker *worker, struct sl_pkt *pkt,
 {
 	struct rte_tcp_hdr *tcp = sl_pkt_at(pkt, struct rte_tcp_hdr, pkt->l4_off);
 	struct sl_flow *flow = pkt->flow;
-	uint32_t next = dns->base_seq + dns->released;
+	uint32_t next = dns->tcp.base + dns->tcp.released;
 
 	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) {
-		if (sl_segment_seq(pkt) != next || dns->stream.end != dns->released) {
+		if (sl_segment_seq(pkt) != next || dns->tcp.stream.end != dns->tcp.released) {
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 			return;
 		}
-		if (pass_clean(pkt)) {
+		if (sl_strict_pass_clean(pkt, SL_REASON_DNS_ALLOWED)) {
 			set_fin(flow, SL_FLOW_FIN_INSIDE);
 			sl_record_fin(worker, flow, next + 1);
 		}
@@ -305,7 +287,7 @@ static void client_bare(struct sl_worker *worker, struct sl_pkt *pkt,
 			next++;
 		if ((int32_t)(sl_segment_seq(pkt) - next) > 0)
 			tcp->sent_seq = rte_cpu_to_be_32(next);
-		pass_clean(pkt);
+		sl_strict_pass_clean(pkt, SL_REASON_DNS_ALLOWED);
 	}
 }
 
@@ -315,7 +297,7 @@ static void client_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	uint32_t fin_seq = sl_segment_seq(pkt) + pkt->payload_len;
 	bool fin = sl_segment_has(pkt, RTE_TCP_FIN_FLAG);
 
-	if (dns->phase == SL_DNS_TCP_OPENING || (int32_t)(sl_segment_ack(pkt) - server_seen) > 0) {
+	if (dns->tcp.opening || (int32_t)(sl_segment_ack(pkt) - server_seen) > 0) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -334,27 +316,17 @@ static void client_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		touch(worker, pkt->flow);
 }
 
-/* As in hold.c: only a reset at exactly the number that the server expects next ends anything. */
-static bool server_must_take_reset(const struct sl_pkt *pkt, const struct sl_dns_stream *dns)
-{
-	const struct sl_flow *flow = pkt->flow;
-	uint32_t next = dns->base_seq + dns->released + !!(flow->flags & SL_FLOW_FIN_INSIDE);
-
-	if (dns->phase == SL_DNS_TCP_OPENING)
-		return sl_segment_seq(pkt) == dns->iss + 1;
-	return sl_segment_seq(pkt) == next && flow->ack[1] == next;
-}
-
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
 	if (sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
 		if (sl_segment_has(pkt, RTE_TCP_ACK_FLAG))
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* split handshake */
 		else
-			client_syn_again(pkt, dns);
+			sl_strict_syn_again(pkt, &dns->tcp, SL_REASON_DNS_ALLOWED);
 	} else if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
-		if (server_must_take_reset(pkt, dns))
-			pass_reset(worker, pkt);
+		if (sl_strict_server_takes_reset(pkt, &dns->tcp,
+		                                 pkt->flow->flags & SL_FLOW_FIN_INSIDE))
+			sl_strict_pass_reset(worker, pkt, SL_REASON_DNS_ALLOWED, SL_REASON_NO_FLOW);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 	} else if (!sl_segment_has(pkt, RTE_TCP_ACK_FLAG) ||
@@ -369,57 +341,58 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 
 static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
-	struct sl_flow *flow = pkt->flow;
-	struct sl_tcp_options options;
-
-	if (sl_segment_ack(pkt) != dns->iss + 1 || pkt->payload_len > 0 ||
-	    sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options)) {
+	switch (sl_strict_syn_ack(pkt, &dns->tcp, SL_REASON_DNS_ALLOWED)) {
+	case SL_STRICT_SETTLED:
+		break;
+	case SL_STRICT_OPENED:
+		dns->server_next = dns->tcp.irs + 1;
+		touch(worker, pkt->flow);
+		sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
+		break;
+	case SL_STRICT_EARLY:
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
-		return;
+		break;
+	case SL_STRICT_CONFLICT:
+		refuse(worker, pkt, SL_REASON_STREAM_CONFLICT);
+		break;
 	}
-	if (dns->phase != SL_DNS_TCP_OPENING) {
-		if (sl_segment_seq(pkt) == dns->irs)
-			sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
-		else
-			refuse(worker, pkt, SL_REASON_STREAM_CONFLICT);
+}
+
+/* Drops the first `chunks` chunks of a copy. */
+static void slide_stream(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream,
+                         uint32_t chunks)
+{
+	uint32_t bytes = chunks * SL_STREAM_CHUNK;
+
+	if (stream->end == 0)
 		return;
-	}
-	dns->irs = sl_segment_seq(pkt);
-	dns->server_next = dns->irs + 1;
-	dns->server_mss = options.mss;
-	dns->phase = SL_DNS_TCP_OPEN;
-	flow->state = SL_FLOW_SYN_RCVD;
-	flow->ack[0] = dns->irs + 1;
-	flow->ack[1] = dns->iss + 1;
-	touch(worker, flow);
-	sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
+	sl_stream_forget(worker, vlan, stream, bytes);
+	memmove(stream->chunk, stream->chunk + chunks,
+	        (SL_STREAM_CHUNKS - chunks) * sizeof(stream->chunk[0]));
+	memset(stream->chunk + SL_STREAM_CHUNKS - chunks, 0, chunks * sizeof(stream->chunk[0]));
+	stream->contiguous -= RTE_MIN(bytes, stream->contiguous);
+	stream->end -= RTE_MIN(bytes, stream->end);
 }
 
 /* Gives back the memory of what the server has: whole chunks, or all once nothing is left. */
 static void slide(struct sl_worker *worker, uint16_t vlan, struct sl_dns_stream *dns)
 {
-	struct sl_stream *stream = &dns->stream;
 	uint32_t chunks = dns->acked / SL_STREAM_CHUNK, bytes = chunks * SL_STREAM_CHUNK;
 
-	if (stream->end == 0)
+	if (dns->tcp.stream.end == 0)
 		return;
-	if (dns->acked == stream->end) {
-		bytes = stream->end;
-		sl_stream_free(worker, vlan, stream);
+	if (dns->acked == dns->tcp.stream.end) {
+		bytes = dns->tcp.stream.end;
+		sl_stream_free(worker, vlan, &dns->tcp.stream);
+		sl_stream_free(worker, vlan, &dns->out);
 	} else if (chunks > 0) {
-		for (uint32_t i = 0; i < chunks; i++) {
-			sl_pool_put(&worker->chunks, stream->chunk[i]);
-			sl_held_give(worker, vlan, sizeof(struct sl_stream_chunk));
-		}
-		memmove(stream->chunk, stream->chunk + chunks,
-		        (SL_STREAM_CHUNKS - chunks) * sizeof(stream->chunk[0]));
-		memset(stream->chunk + SL_STREAM_CHUNKS - chunks, 0,
-		       chunks * sizeof(stream->chunk[0]));
-		stream->contiguous -= bytes;
-		stream->end -= bytes;
+		slide_stream(worker, vlan, &dns->tcp.stream, chunks);
+		slide_stream(worker, vlan, &dns->out, chunks);
 	}
-	dns->base_seq += bytes;
-	dns->released -= bytes;
+	dns->tcp.base += bytes;
+	dns->tcp.released -= bytes;
+	dns->tcp.owned -= RTE_MIN(bytes, dns->tcp.owned);
+	dns->tcp.window_end -= RTE_MIN(bytes, dns->tcp.window_end);
 	dns->acked -= bytes;
 }
 
@@ -429,17 +402,18 @@ static bool server_acknowledges(struct sl_worker *worker, struct sl_pkt *pkt,
 {
 	struct sl_flow *flow = pkt->flow;
 	uint32_t fin = !!(flow->flags & SL_FLOW_FIN_INSIDE);
-	uint32_t acked = sl_segment_ack(pkt) - dns->base_seq;
+	uint32_t acked = sl_segment_ack(pkt) - dns->tcp.base;
 
 	if (acked > 1u << 31)
 		return true; /* an old one */
-	if (acked > dns->released + fin)
+	if (acked > dns->tcp.released + fin)
 		return false;
 	if ((int32_t)(sl_segment_ack(pkt) - flow->ack[1]) > 0)
 		flow->ack[1] = sl_segment_ack(pkt);
-	if (acked == dns->released + fin)
+	if (acked == dns->tcp.released + fin)
 		sl_record_acknowledged(worker, flow, sl_segment_ack(pkt));
-	acked = RTE_MIN(acked, dns->released); /* the FIN is no byte of the stream */
+	sl_strict_window(&dns->tcp, pkt);
+	acked = RTE_MIN(acked, dns->tcp.released); /* the FIN is no byte of the stream */
 	dns->acked = RTE_MAX(dns->acked, acked);
 	slide(worker, pkt->vlan, dns);
 	return true;
@@ -464,12 +438,8 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	struct sl_flow *flow = pkt->flow;
 	uint32_t next = dns->server_next + !!(flow->flags & SL_FLOW_FIN_REMOTE);
 
-	if (dns->phase == SL_DNS_TCP_OPENING) {
-		/* A challenge ACK of an older connection on these ports (RFC 5961 4.2). */
-		if (pkt->payload_len == 0 && !sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
-			pass_clean(pkt);
-		else
-			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+	if (dns->tcp.opening) {
+		sl_strict_challenge(pkt, SL_REASON_DNS_ALLOWED);
 		return;
 	}
 	/* What comes before its turn is dropped, and sent again by the server. */
@@ -485,20 +455,15 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	touch(worker, flow);
 	sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
 	/* An answer makes room for one more query to wait for one. */
-	if (dns->stream.end > dns->released && sl_dns_tcp_judge(worker, flow))
+	if (dns->tcp.stream.end > dns->tcp.released && sl_dns_tcp_judge(worker, flow))
 		set_deadline(worker, flow);
 }
 
 static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
 	if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
-		bool ours = dns->phase == SL_DNS_TCP_OPENING
-		                    ? sl_segment_has(pkt, RTE_TCP_ACK_FLAG) &&
-		                              sl_segment_ack(pkt) == dns->iss + 1
-		                    : sl_segment_seq(pkt) - (dns->irs + 1) < 1u << 31;
-
-		if (ours)
-			pass_reset(worker, pkt);
+		if (sl_strict_is_servers_reset(pkt, &dns->tcp))
+			sl_strict_pass_reset(worker, pkt, SL_REASON_DNS_ALLOWED, SL_REASON_NO_FLOW);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 	} else if (sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
@@ -511,39 +476,109 @@ static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 	}
 }
 
-/* ---- the walk ---- */
+/* ---- a policy that needs no name any more ---- */
 
-/* A later policy allows the address whatever is said: what is on hold leaves, a plain flow stays.
+/* What waits in order may leave as it is. False: there is no memory for it. */
+static bool write_waiting(struct sl_worker *worker, uint16_t vlan, struct sl_dns_stream *dns)
+{
+	uint32_t at = dns->tcp.released, upto = dns->tcp.stream.contiguous;
+
+	while (at < upto) {
+		const uint8_t *bytes = NULL;
+		uint32_t n = sl_stream_piece(worker, &dns->tcp.stream, at, upto - at, &bytes);
+		enum sl_stream_result result =
+		        sl_stream_write(worker, vlan, &dns->out, at, bytes, n);
+
+		if (result == SL_STREAM_NO_ROOM || result == SL_STREAM_CONFLICT)
+			return false;
+		at += n;
+	}
+	return true;
+}
+
+/* The server has all that was written in the client's place: the flow is as any other. */
+static void end_open(struct sl_worker *worker, struct sl_flow *flow)
+{
+	sl_dns_tcp_end(worker, flow, SL_REASON_NO_FLOW);
+	sl_verdict_set_fast(worker, flow);
+}
+
+/*
+ * A later policy allows the address whatever is said: what is on hold leaves. What left before is
+ * the gateway's writing, and what the client wrote must not take its place half way: it stays until
+ * the server has it. False: the flow is gone.
  */
-static void open_up(struct sl_worker *worker, struct sl_flow *flow)
+static bool open_up(struct sl_worker *worker, struct sl_flow *flow)
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	enum sl_reason reason = (enum sl_reason)flow->reason;
+	uint32_t from = dns->tcp.released;
 
 	/* What passes from now on was not asked for a name: none stands for it later. */
 	sl_verdict_forget_name(worker, flow);
-	if (dns->stream.contiguous > dns->released &&
-	    sl_dns_tcp_send(worker, flow, dns->released, dns->stream.contiguous,
-	                    dns->held_packets)) {
-		worker->stats->held -= dns->held_packets;
-		dns->held_packets = 0;
-	} else {
-		reason = SL_REASON_NO_FLOW; /* out of order: the client sends them again */
+	dns->open = true;
+	set_deadline(worker, flow);
+	if (!write_waiting(worker, flow->key.vlan, dns)) {
+		refuse_flow(worker, flow, SL_REASON_HOLD_LIMIT);
+		return false;
 	}
-	sl_dns_tcp_end(worker, flow, reason);
-	sl_verdict_set_fast(worker, flow);
+	dns->tcp.released = dns->tcp.stream.contiguous;
+	if (dns->tcp.released > from &&
+	    sl_dns_tcp_send(worker, flow, from, dns->tcp.released, dns->tcp.held_packets)) {
+		worker->stats->held -= dns->tcp.held_packets;
+		dns->tcp.held_packets = 0;
+	}
+	return true;
 }
+
+bool sl_dns_tcp_is_open(const struct sl_worker *worker, const struct sl_flow *flow)
+{
+	return sl_dns_stream_of(worker, flow)->open;
+}
+
+static bool is_delivered(const struct sl_flow *flow, const struct sl_dns_stream *dns)
+{
+	return (int32_t)(flow->ack[1] - (dns->tcp.base + dns->tcp.released)) >= 0;
+}
+
+static void walk_open(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_dns_stream *dns = sl_dns_stream_of(worker, pkt->flow);
+	uint32_t offset = sl_strict_offset(&dns->tcp, pkt);
+
+	/* Of a segment that brings more than that, the rest comes again by itself. */
+	if (pkt->in_port == SL_PORT_SANDBOX && pkt->payload_len > 0 && offset < dns->tcp.released &&
+	    !sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
+		sl_segment_remember(&dns->tcp.client, pkt);
+		pkt->reason = SL_REASON_DNS_ALLOWED;
+		pkt->fate = SL_FATE_HELD; /* counted with the frame */
+		if (!sl_dns_tcp_send(worker, pkt->flow, offset,
+		                     RTE_MIN(offset + pkt->payload_len, dns->tcp.released), 1))
+			sl_pkt_drop_quietly(pkt, SL_REASON_TX_FULL);
+		return;
+	}
+	sl_flow_tcp(worker, pkt);
+	if (pkt->in_port == SL_PORT_UPLINK && is_delivered(pkt->flow, dns))
+		end_open(worker, pkt->flow);
+}
+
+/* ---- the walk ---- */
 
 void sl_dns_tcp_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
+	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
+	bool opens = flow->reason != SL_REASON_NONE && flow->reason != SL_REASON_DNS_ALLOWED;
 
-	if (flow->reason != SL_REASON_NONE && flow->reason != SL_REASON_DNS_ALLOWED) {
-		open_up(worker, flow);
+	if (opens && !dns->open && !open_up(worker, flow)) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT);
+	} else if (opens && is_delivered(flow, dns)) {
+		end_open(worker, flow);
 		sl_flow_tcp(worker, pkt);
+	} else if (opens) {
+		walk_open(worker, pkt);
 	} else if (pkt->in_port == SL_PORT_SANDBOX) {
-		from_client(worker, pkt, sl_dns_stream_of(worker, flow));
+		from_client(worker, pkt, dns);
 	} else {
-		from_server(worker, pkt, sl_dns_stream_of(worker, flow));
+		from_server(worker, pkt, dns);
 	}
 }

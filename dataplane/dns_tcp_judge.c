@@ -38,45 +38,71 @@ static void read_stream(const struct sl_worker *worker, const struct sl_stream *
 static enum sl_parse next_message(const struct sl_worker *worker, const struct sl_dns_stream *dns,
                                   uint32_t *len)
 {
-	uint32_t have = dns->stream.contiguous - dns->released;
+	uint32_t have = dns->tcp.stream.contiguous - dns->tcp.released;
 	uint8_t prefix[PREFIX_BYTES];
 
 	if (have < PREFIX_BYTES)
 		return SL_PARSE_MORE;
-	read_stream(worker, &dns->stream, dns->released, PREFIX_BYTES, prefix);
+	read_stream(worker, &dns->tcp.stream, dns->tcp.released, PREFIX_BYTES, prefix);
 	*len = (uint32_t)(prefix[0] << 8 | prefix[1]);
 	if (*len < SL_DNS_HEADER_BYTES || *len > QUERY_MAX_BYTES)
 		return SL_PARSE_BAD;
 	return have < PREFIX_BYTES + *len ? SL_PARSE_MORE : SL_PARSE_DONE;
 }
 
-/* The message is as good as released; the packets on hold have left if it was the last. */
+/* The message, as it leaves, has its place; the packets on hold have left if it was the last. */
 static void let_out(struct sl_worker *worker, struct sl_flow *flow, uint32_t upto)
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	uint32_t from = dns->released;
-	bool all = upto == dns->stream.end;
-	uint32_t weight = all ? dns->held_packets : 0;
+	uint32_t from = dns->tcp.released;
+	bool all = upto == dns->tcp.stream.end;
+	uint32_t weight = all ? dns->tcp.held_packets : 0;
 
-	dns->released = upto;
+	dns->tcp.released = upto;
 	/* What could not be sent is sent when the client repeats it. */
 	if (!sl_dns_tcp_send(worker, flow, from, upto, weight))
 		sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);
 	if (all) {
-		worker->stats->held -= dns->held_packets;
-		dns->held_packets = 0;
+		worker->stats->held -= dns->tcp.held_packets;
+		dns->tcp.held_packets = 0;
 	}
+}
+
+/*
+ * What leaves in the message's place: as long, with nothing in it but the question. False: there is
+ * no memory for it.
+ */
+static bool write_out(struct sl_worker *worker, const struct sl_flow *flow,
+                      const struct sl_dns_query *query, uint32_t len)
+{
+	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
+	uint8_t message[PREFIX_BYTES + QUERY_MAX_BYTES];
+
+	message[0] = (uint8_t)(len >> 8);
+	message[1] = (uint8_t)len;
+	if (sl_dns_query_build_padded(query, message + PREFIX_BYTES, QUERY_MAX_BYTES) != len)
+		return false;
+	switch (sl_stream_write(worker, flow->key.vlan, &dns->out, dns->tcp.released, message,
+	                        PREFIX_BYTES + len)) {
+	case SL_STREAM_NEW:
+	case SL_STREAM_DUPLICATE:
+		return true;
+	case SL_STREAM_NO_ROOM:
+	case SL_STREAM_CONFLICT:
+		break;
+	}
+	return false;
 }
 
 /* Leaves now if it may. False: it has to wait for memory or for answers to others. */
 static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                          struct sl_flow *flow, const struct sl_dns_query *query, uint32_t upto)
+                          struct sl_flow *flow, const struct sl_dns_query *query, uint32_t len)
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = sl_dns_proof(query);
 	uint32_t index;
 
-	if (!sl_record_begin(worker, flow))
+	if (!sl_record_begin(worker, flow) || !write_out(worker, flow, query, len))
 		return false;
 	index = sl_dns_pending_make(worker, sandbox, flow, &dns->pending, query);
 	if (index == 0)
@@ -89,7 +115,7 @@ static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *san
 		sl_verdict_flow(worker, flow, SL_REASON_DNS_ALLOWED, &proof);
 	else
 		sl_verdict_report_flow(worker, flow, true, SL_REASON_DNS_ALLOWED, &proof);
-	let_out(worker, flow, upto);
+	let_out(worker, flow, dns->tcp.released + PREFIX_BYTES + len);
 	return true;
 }
 
@@ -98,7 +124,7 @@ static void end_unanswered(struct sl_worker *worker, struct sl_flow *flow, enum 
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = {.via = SL_VIA_DNS};
 
-	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->stream.contiguous, SL_REASON_NONE, 0);
+	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->tcp.stream.contiguous, SL_REASON_NONE, 0);
 	sl_flow_refuse(worker, flow, reason, &proof);
 }
 
@@ -127,14 +153,14 @@ static void end_stripped(struct sl_worker *worker, struct sl_flow *flow,
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = sl_dns_proof(query);
-	uint32_t weight = upto == dns->stream.end ? dns->held_packets : 1;
+	uint32_t weight = upto == dns->tcp.stream.end ? dns->tcp.held_packets : 1;
 	uint8_t reply[SL_DNS_REPLY_MAX_BYTES];
 	size_t len = sl_dns_reply_build(query, SL_DNS_NOERROR, SL_DNS_EDE_NONE, NULL, reply,
 	                                sizeof(reply));
 
 	sl_verdict_report_flow(worker, flow, true, SL_REASON_DNS_ALLOWED, &proof);
 	worker->stats->held -= weight;
-	dns->held_packets -= weight;
+	dns->tcp.held_packets -= weight;
 	sl_dns_tcp_close_both(worker, flow, reply, (uint16_t)len, upto, SL_REASON_DNS_ALLOWED,
 	                      weight);
 	sl_flow_close(worker, flow, SL_REASON_NO_FLOW);
@@ -145,20 +171,21 @@ static bool judge_message(struct sl_worker *worker, const struct sl_sandbox *san
                           struct sl_flow *flow, uint32_t len, bool *waits)
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	uint32_t upto = dns->released + PREFIX_BYTES + len;
+	uint32_t upto = dns->tcp.released + PREFIX_BYTES + len;
 	uint8_t msg[QUERY_MAX_BYTES];
 	struct sl_dns_query query;
 
 	/* A message that waits for room is looked at again, and counts once. */
-	if (!dns->counted || dns->counted_at != dns->base_seq + dns->released) {
-		if (!sl_dns_may_ask(worker, flow->key.vlan)) {
-			end_unanswered(worker, flow, SL_REASON_RATE_LIMIT);
-			return false;
+	if (!dns->counted || dns->counted_at != dns->tcp.base + dns->tcp.released) {
+		dns->limited = !sl_dns_may_ask(worker, flow->key.vlan);
+		if (dns->limited) {
+			*waits = true;
+			return true;
 		}
 		dns->counted = true;
-		dns->counted_at = dns->base_seq + dns->released;
+		dns->counted_at = dns->tcp.base + dns->tcp.released;
 	}
-	read_stream(worker, &dns->stream, dns->released + PREFIX_BYTES, len, msg);
+	read_stream(worker, &dns->tcp.stream, dns->tcp.released + PREFIX_BYTES, len, msg);
 	switch (sl_dns_judge(worker, sandbox, msg, len, &query)) {
 	case SL_QUERY_MALFORMED:
 		end_unanswered(worker, flow, SL_REASON_MALFORMED_DNS);
@@ -176,7 +203,7 @@ static bool judge_message(struct sl_worker *worker, const struct sl_sandbox *san
 		end_unanswered(worker, flow, SL_REASON_MALFORMED_DNS);
 		return false;
 	}
-	*waits = !let_query_out(worker, sandbox, flow, &query, upto);
+	*waits = !let_query_out(worker, sandbox, flow, &query, len);
 	return true;
 }
 

@@ -5,23 +5,18 @@
  */
 #include "dns.h"
 
-#define MSS_DEFAULT 536 /* RFC 9293 3.7.1 */
-
 bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
                      uint32_t upto, unsigned weight)
 {
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	uint32_t most = dns->server_mss != 0 ? dns->server_mss : MSS_DEFAULT;
+	uint32_t most = sl_strict_segment_bytes(flow, &dns->tcp);
 
-	most = RTE_MAX(most, SL_SEGMENT_MIN);
-	most = RTE_MIN(most, (uint32_t)SL_SEGMENT_MAX);
-	most -= dns->client.has_timestamps ? SL_SEGMENT_TIMESTAMPS : 0;
 	while (from < upto) {
 		uint32_t n = RTE_MIN(most, upto - from);
 
 		/* The packets count once all of their bytes are on the way. */
-		if (!sl_segment_send(worker, flow, &dns->client, RTE_TCP_PSH_FLAG,
-		                     dns->base_seq + from, &dns->stream, from, n,
+		if (!sl_segment_send(worker, flow, &dns->tcp.client, RTE_TCP_PSH_FLAG,
+		                     dns->tcp.base + from, &dns->out, from, n,
 		                     SL_REASON_DNS_ALLOWED, from + n == upto ? weight : 0))
 			return false;
 		from += n;
@@ -33,8 +28,8 @@ void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow)
 {
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 
-	sl_segment_send(worker, flow, &dns->client, RTE_TCP_FIN_FLAG, dns->base_seq + dns->released,
-	                &dns->stream, 0, 0, SL_REASON_NONE, 0);
+	sl_segment_send(worker, flow, &dns->tcp.client, RTE_TCP_FIN_FLAG,
+	                dns->tcp.base + dns->tcp.released, &dns->out, 0, 0, SL_REASON_NONE, 0);
 }
 
 /*
@@ -49,7 +44,7 @@ static bool tell_sandbox(struct sl_worker *worker, const struct sl_flow *flow, c
 	        .sport_be = flow->key.remote_port,
 	        .dport_be = flow->key.inside_port,
 	        .seq = dns->server_next,
-	        .ack = dns->base_seq + upto,
+	        .ack = dns->tcp.base + upto,
 	        .flags = RTE_TCP_ACK_FLAG | RTE_TCP_RST_FLAG,
 	};
 	uint8_t *payload = NULL;
@@ -84,6 +79,6 @@ void sl_dns_tcp_close_both(struct sl_worker *worker, struct sl_flow *flow, const
 	if (!may || !tell_sandbox(worker, flow, msg, len, upto, reason, weight))
 		sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);
 	/* The server has, or will have, all that was let out. */
-	flow->ack[1] = dns->base_seq + dns->released;
+	flow->ack[1] = dns->tcp.base + dns->tcp.released;
 	sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 }

@@ -80,7 +80,8 @@ static enum sl_reason judge(struct sl_worker *worker, const struct sl_sandbox *s
 	if (!sl_sandbox_owns(worker, sandbox, &inside))
 		return SL_REASON_SOURCE_SPOOFED;
 	sl_subnet_look(worker, sandbox, &remote, sl_subnet_class(worker, &remote), &address);
-	if (flow->flags & (SL_FLOW_DNS | SL_FLOW_DNS_TCP)) {
+	if ((flow->flags & SL_FLOW_DNS) ||
+	    ((flow->flags & SL_FLOW_DNS_TCP) && !sl_dns_tcp_is_open(worker, flow))) {
 		if (sl_dns_gate(worker, sandbox, &remote, &address, &reason) == SL_DNS_GATED)
 			return SL_REASON_DNS_ALLOWED;
 	}

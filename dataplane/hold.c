@@ -18,21 +18,13 @@ bool sl_hold_create(struct sl_worker *worker)
 {
 	uint32_t holds = (uint32_t)(worker->held_limit / sizeof(struct sl_hold) + 1);
 
-	return sl_pool_create(&worker->holds, sizeof(struct sl_hold), holds) &&
-	       sl_hold_own_create(worker, holds);
+	return sl_pool_create(&worker->holds, sizeof(struct sl_hold), holds);
 }
 
 void sl_hold_destroy(struct sl_worker *worker)
 {
 	if (worker->holds.base != NULL)
 		sl_pool_destroy(&worker->holds);
-	sl_hold_own_destroy(worker);
-}
-
-/* Where a segment of the client stands in its stream. */
-static uint32_t offset_of(const struct sl_hold *hold, const struct sl_pkt *pkt)
-{
-	return sl_segment_seq(pkt) - (hold->iss + 1);
 }
 
 static void set_deadline(struct sl_worker *worker, struct sl_hold *hold, uint32_t index)
@@ -71,31 +63,23 @@ static void touch(struct sl_worker *worker, struct sl_flow *flow)
 		                                            settings->hello_timeout_ms + 1000);
 }
 
-/* Forwards a bare segment with nothing in it that was not looked at. */
-static void pass_clean(struct sl_pkt *pkt)
+static void send_again(struct sl_worker *worker, struct sl_flow *flow, uint32_t from, uint32_t n)
 {
-	if (sl_tcp_clean(pkt))
-		sl_pkt_forward(pkt, SL_REASON_NONE);
-	else
-		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
+	sl_hold_resend(worker, flow, from, n);
 }
+
+static const struct sl_strict_user user = {.again = send_again};
 
 void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	struct sl_tcp_options options;
+	const struct sl_settings *settings = worker->settings;
+	struct sl_strict tcp;
 	struct sl_flow *flow;
 	struct sl_hold *hold;
 	uint32_t index;
 
-	if (sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
-	    !sl_tcp_clean(pkt)) {
-		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_MALFORMED_PACKET);
+	if (!sl_strict_begin(worker, pkt, &user, &tcp))
 		return;
-	}
-	if (sl_record_conflicts(worker, &pkt->key, sl_segment_seq(pkt))) {
-		sl_verdict_refuse(worker, pkt, SL_REASON_STREAM_CONFLICT, NULL);
-		return;
-	}
 	if (!sl_held_take(worker, pkt->vlan, sizeof(*hold))) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
 		return;
@@ -112,11 +96,10 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	}
 	hold = sl_pool_at(&worker->holds, index);
 	memset(hold, 0, sizeof(*hold));
-	hold->flow = sl_flow_index(&worker->table, flow);
-	hold->iss = sl_segment_seq(pkt);
-	hold->client_mss = options.mss;
-	hold->client_offers_scale = options.has_wscale;
-	sl_tls_records_init(&hold->records, worker->settings->hello_max_bytes);
+	hold->tcp = tcp;
+	hold->tcp.flow = sl_flow_index(&worker->table, flow);
+	hold->tcp.room = RTE_MIN((uint32_t)settings->held_bytes_per_flow, (uint32_t)SL_STREAM_MAX);
+	sl_tls_records_init(&hold->records, settings->hello_max_bytes);
 	flow->flags |= SL_FLOW_HOLD;
 	sl_flow_cold(&worker->table, flow)->hold = index;
 	touch(worker, flow);
@@ -128,12 +111,9 @@ void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason 
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 
-	sl_count(worker, flow->key.vlan, reason, hold->held_packets);
-	worker->stats->held -= hold->held_packets;
-	sl_stream_free(worker, flow->key.vlan, &hold->stream);
+	sl_strict_end(worker, flow, &hold->tcp, reason);
 	sl_hold_forget_answer(worker, flow->key.vlan, hold);
 	clear_deadline(worker, hold, cold->hold);
-	sl_hold_own_end(worker, hold);
 	sl_pool_put(&worker->holds, cold->hold);
 	sl_held_give(worker, flow->key.vlan, sizeof(*hold));
 	cold->hold = 0;
@@ -161,12 +141,12 @@ void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow)
 void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	struct sl_hold *hold = sl_hold_of(worker, flow);
-	bool opening = hold->phase == SL_HOLD_OPENING;
+	bool opening = hold->tcp.opening;
 
 	/* What passes from now on was not asked for a name: none stands for it later. */
 	sl_verdict_forget_name(worker, flow);
 	sl_verdict_flow(worker, flow, reason, NULL);
-	sl_hold_release(worker, flow, hold->stream.end, reason);
+	sl_hold_release(worker, flow, hold->tcp.stream.end, reason);
 	sl_hold_finish(worker, flow);
 	if (opening)
 		flow->state = SL_FLOW_SYN_SENT;
@@ -177,17 +157,16 @@ void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_rea
 static bool is_over(const struct sl_hold *hold)
 {
 	return hold->phase == SL_HOLD_HELLO && hold->client_fin && hold->server_fin &&
-	       hold->held_packets == 0;
+	       hold->tcp.held_packets == 0;
 }
 
 void sl_hold_timeouts(struct sl_worker *worker)
 {
 	uint32_t index;
 
-	sl_hold_own_timeouts(worker);
 	while ((index = sl_deadline_due(worker, &worker->holds, &worker->holds_hello)) != 0) {
 		struct sl_hold *hold = sl_pool_at(&worker->holds, index);
-		struct sl_flow *flow = &worker->table.flows[hold->flow];
+		struct sl_flow *flow = &worker->table.flows[hold->tcp.flow];
 
 		if (is_over(hold))
 			sl_flow_close(worker, flow, SL_REASON_NO_FLOW);
@@ -199,73 +178,41 @@ void sl_hold_timeouts(struct sl_worker *worker)
 /* The end of a connection that was never judged, or of one that was: nothing more of it passes. */
 static void pass_reset(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	struct sl_flow *flow = pkt->flow;
-	enum sl_reason reason = (enum sl_reason)flow->reason;
+	enum sl_reason reason = (enum sl_reason)pkt->flow->reason;
 
-	if (!sl_tcp_clean(pkt)) {
-		sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
-		return;
-	}
-	sl_pkt_forward(pkt, reason);
-	sl_flow_close(worker, flow, reason != SL_REASON_NONE ? reason : SL_REASON_NO_FLOW);
-	pkt->flow = NULL;
+	sl_strict_pass_reset(worker, pkt, reason,
+	                     reason != SL_REASON_NONE ? reason : SL_REASON_NO_FLOW);
 }
 
 /* --- from the server --- */
 
-static void open_window(struct sl_hold *hold, const struct sl_pkt *pkt)
-{
-	uint32_t window = rte_be_to_cpu_16(sl_segment_tcp(pkt)->rx_win);
-
-	if (hold->scaled && !sl_segment_has(pkt, RTE_TCP_SYN_FLAG))
-		window <<= hold->server_wscale;
-	window += sl_segment_ack(pkt) - (hold->iss + 1);
-	if ((int32_t)(window - hold->window_end) > 0)
-		hold->window_end = window;
-}
-
 static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	struct sl_tcp_options options;
+	enum sl_reason refused = SL_REASON_STREAM_CONFLICT;
 
-	if (sl_segment_ack(pkt) != hold->iss + 1 || sl_segment_has(pkt, RTE_TCP_URG_FLAG) ||
-	    !sl_tcp_options_read(pkt, &options)) {
-		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+	switch (sl_strict_syn_ack(pkt, &hold->tcp, (enum sl_reason)flow->reason)) {
+	case SL_STRICT_SETTLED:
 		return;
-	}
-	if (pkt->payload_len > 0) {
-		sl_hold_refuse(worker, flow, SL_REASON_NOT_TLS, NULL);
-		sl_pkt_drop_quietly(pkt, SL_REASON_NOT_TLS);
+	case SL_STRICT_OPENED:
+		set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
+		touch(worker, flow);
+		sl_pkt_forward(pkt, SL_REASON_NONE);
 		return;
+	case SL_STRICT_EARLY:
+		refused = SL_REASON_NOT_TLS;
+		break;
+	case SL_STRICT_CONFLICT:
+		break;
 	}
-	if (hold->phase != SL_HOLD_OPENING) {
-		if (sl_segment_seq(pkt) == hold->irs) {
-			sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
-			return;
-		}
-		sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
-		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
-		return;
-	}
-	hold->irs = sl_segment_seq(pkt);
-	hold->server_mss = options.mss;
-	hold->server_wscale = options.wscale;
-	hold->scaled = options.has_wscale && hold->client_offers_scale;
-	hold->phase = SL_HOLD_HELLO;
-	open_window(hold, pkt);
-	flow->state = SL_FLOW_SYN_RCVD;
-	flow->ack[0] = hold->irs + 1;
-	flow->ack[1] = hold->iss + 1;
-	set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
-	touch(worker, flow);
-	sl_pkt_forward(pkt, SL_REASON_NONE);
+	sl_hold_refuse(worker, flow, refused, NULL);
+	sl_pkt_drop_quietly(pkt, refused);
 }
 
 /* What the server says before the verdict: one `S` after a PostgreSQL SSLRequest, else nothing. */
 static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	uint32_t offset = sl_segment_seq(pkt) - (hold->irs + 1);
+	uint32_t offset = sl_segment_seq(pkt) - (hold->tcp.irs + 1);
 	uint8_t byte = 0;
 
 	if (offset > 1u << 30) {
@@ -279,7 +226,7 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 
 		hold->server_early = 1;
 		hold->server_end = 1;
-		open_window(hold, pkt);
+		sl_strict_window(&hold->tcp, pkt);
 		pkt->flow->ack[1] = sl_segment_ack(pkt);
 		hold->phase = SL_HOLD_HELLO;
 		sl_pkt_forward(pkt, SL_REASON_NONE);
@@ -296,7 +243,7 @@ static void begin_watch(struct sl_worker *worker, struct sl_flow *flow, struct s
 	clear_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
 	hold->phase = SL_HOLD_WATCH;
 	/* The server has it: nothing is left to compare or to send again. */
-	sl_stream_forget(worker, flow->key.vlan, &hold->stream, hold->judged);
+	sl_stream_forget(worker, flow->key.vlan, &hold->tcp.stream, hold->judged);
 	touch(worker, flow);
 }
 
@@ -316,13 +263,13 @@ static void go_on(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold
 {
 	hold->open = true;
 	sl_hold_forget_answer(worker, flow->key.vlan, hold);
-	if (hold->held_packets > 0)
-		sl_hold_release(worker, flow, hold->stream.end, (enum sl_reason)flow->reason);
+	if (hold->tcp.held_packets > 0)
+		sl_hold_release(worker, flow, hold->tcp.stream.end, (enum sl_reason)flow->reason);
 	if (hold->phase != SL_HOLD_WATCH)
 		return;
-	if (flow->ack[1] - (hold->iss + 1) < hold->owned) {
+	if (flow->ack[1] - hold->tcp.base < hold->tcp.owned) {
 		/* Part of it is the gateway's to deliver. */
-		hold->judged = hold->owned;
+		hold->judged = hold->tcp.owned;
 		hold->phase = SL_HOLD_JUDGED;
 		set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
 	} else {
@@ -370,7 +317,7 @@ static void server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
                                 struct sl_hold *hold, uint32_t acked)
 {
-	flow->ack[1] = hold->iss + 1 + acked;
+	flow->ack[1] = hold->tcp.base + acked;
 	if (hold->phase != SL_HOLD_JUDGED || acked < hold->judged)
 		return;
 	if (hold->open)
@@ -382,18 +329,14 @@ static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
 static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t acked = sl_segment_ack(pkt) - (hold->iss + 1);
-	uint32_t offset = sl_segment_seq(pkt) - (hold->irs + 1);
+	uint32_t acked = sl_segment_ack(pkt) - hold->tcp.base;
+	uint32_t offset = sl_segment_seq(pkt) - (hold->tcp.irs + 1);
 	bool judged = hold->phase >= SL_HOLD_JUDGED;
 	/* What passes behind the judged range is not counted. */
-	uint32_t sent = hold->open ? hold->window_end : hold->released;
+	uint32_t sent = hold->open ? hold->tcp.window_end : hold->tcp.released;
 
-	if (hold->phase == SL_HOLD_OPENING) {
-		/* A challenge ACK of an older connection on these ports (RFC 5961 4.2). */
-		if (pkt->payload_len == 0 && !sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
-			pass_clean(pkt);
-		else
-			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
+	if (hold->tcp.opening) {
+		sl_strict_challenge(pkt, SL_REASON_NONE);
 		return;
 	}
 	/* A FIN counts for one; numbers far from the server's own are somebody else's. */
@@ -409,12 +352,12 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		hold->server_end = RTE_MAX(hold->server_end, offset + pkt->payload_len);
 	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 		hold->server_fin = true;
-	open_window(hold, pkt);
+	sl_strict_window(&hold->tcp, pkt);
 	touch(worker, flow);
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 	/* What its window had no room for before. */
-	if (hold->resend != 0 && judged && hold->released < hold->judged)
-		sl_hold_release(worker, flow, hold->open ? hold->stream.end : hold->judged,
+	if (hold->tcp.resend != 0 && judged && hold->tcp.released < hold->judged)
+		sl_hold_release(worker, flow, hold->open ? hold->tcp.stream.end : hold->judged,
 		                (enum sl_reason)flow->reason);
 	server_acknowledges(worker, flow, hold, acked);
 	if ((flow->flags & SL_FLOW_HOLD) && judged && !hold->open && !hold->second &&
@@ -426,12 +369,7 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
-		bool ours = hold->phase == SL_HOLD_OPENING
-		                    ? sl_segment_has(pkt, RTE_TCP_ACK_FLAG) &&
-		                              sl_segment_ack(pkt) == hold->iss + 1
-		                    : sl_segment_seq(pkt) - (hold->irs + 1) < 1u << 30;
-
-		if (ours)
+		if (sl_strict_is_servers_reset(pkt, &hold->tcp))
 			pass_reset(worker, pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
@@ -449,45 +387,26 @@ static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 /* --- from the client --- */
 
 /* The same SYN again, cleaned as the first was; it may not offer something else. */
-static void client_syn_again(struct sl_pkt *pkt, struct sl_hold *hold)
+static void client_syn_again(struct sl_pkt *pkt, const struct sl_hold *hold)
 {
-	struct sl_tcp_options options;
-
-	if (hold->phase > SL_HOLD_HELLO || hold->held_packets > 0 ||
-	    sl_segment_has(pkt, RTE_TCP_URG_FLAG) || !sl_tcp_options_read(pkt, &options) ||
-	    options.mss != hold->client_mss || options.has_wscale != hold->client_offers_scale)
+	if (hold->phase > SL_HOLD_HELLO || hold->tcp.held_packets > 0)
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT);
 	else
-		pass_clean(pkt);
+		sl_strict_syn_again(pkt, &hold->tcp, SL_REASON_NONE);
 }
 
-static enum sl_stream_result copy_payload(struct sl_worker *worker, const struct sl_pkt *pkt,
-                                          struct sl_hold *hold, uint32_t offset)
+/* The gateway answers for what it collects, where the client goes on no other way. */
+static void own(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold, bool begin)
 {
-	enum sl_stream_result all = SL_STREAM_DUPLICATE;
-	uint32_t done = 0;
-
-	while (done < pkt->payload_len) {
-		uint32_t n = RTE_MIN(pkt->payload_len - done, (uint32_t)SL_SCRATCH_BYTES);
-		const uint8_t *bytes =
-		        rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + done, n, worker->scratch);
-		enum sl_stream_result result =
-		        sl_stream_write(worker, pkt->vlan, &hold->stream, offset + done, bytes, n);
-
-		if (result == SL_STREAM_CONFLICT || result == SL_STREAM_NO_ROOM)
-			return result;
-		if (result == SL_STREAM_NEW)
-			all = result;
-		done += n;
-	}
-	return all;
+	if (hold->phase == SL_HOLD_HELLO || hold->phase == SL_HOLD_SECOND)
+		sl_strict_own(worker, flow, &hold->tcp, begin);
 }
 
 static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t offset = offset_of(hold, pkt);
-	uint32_t window_end = sl_hold_own_window_end(worker, hold);
+	uint32_t offset = sl_strict_offset(&hold->tcp, pkt);
+	uint32_t window_end = sl_strict_window_end(&hold->tcp);
 	enum sl_reason refused = SL_REASON_NONE;
 
 	if (offset > window_end || pkt->payload_len > window_end - offset) {
@@ -499,7 +418,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT);
 		return;
 	}
-	switch (copy_payload(worker, pkt, hold, offset)) {
+	switch (sl_strict_copy(worker, pkt, &hold->tcp, offset, 0)) {
 	case SL_STREAM_CONFLICT:
 		refused = SL_REASON_STREAM_CONFLICT;
 		break;
@@ -509,10 +428,10 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		break;
 	case SL_STREAM_DUPLICATE:
 		/* What left already and comes again may have been lost on the way. */
-		if (offset + pkt->payload_len <= hold->released)
+		if (offset + pkt->payload_len <= hold->tcp.released)
 			sl_hold_resend(worker, flow, offset, pkt->payload_len);
 		else
-			sl_hold_own(worker, flow, true);
+			own(worker, flow, hold, true);
 		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
 		return;
 	case SL_STREAM_NEW:
@@ -523,44 +442,39 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, refused);
 		return;
 	}
-	sl_segment_remember(&hold->client, pkt);
-	hold->max_segment = RTE_MAX(hold->max_segment, pkt->payload_len);
-	hold->held_packets++;
-	worker->stats->held++;
-	pkt->fate = SL_FATE_HELD;
+	sl_strict_hold(worker, pkt, &hold->tcp);
 	if (hold->phase == SL_HOLD_HELLO || hold->phase == SL_HOLD_SECOND)
 		judge(worker, flow, hold);
 	if (flow->flags & SL_FLOW_HOLD)
-		sl_hold_own(worker, flow, false);
+		own(worker, flow, hold, false);
 }
 
 /* A client that closes before its hello is complete will never complete it. */
-static void client_fin_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
+static void client_fin_early(struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	if (offset_of(hold, pkt) != hold->released) {
+	if (sl_strict_offset(&hold->tcp, pkt) != hold->tcp.released) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
 	hold->client_fin = true;
-	pass_clean(pkt);
-	(void)worker;
+	sl_strict_pass_clean(pkt, SL_REASON_NONE);
 }
 
 /* A bare ACK says nothing by its place in the stream but how much the client has sent. */
 static bool is_ack_in_place(const struct sl_pkt *pkt, const struct sl_hold *hold)
 {
-	uint32_t offset = offset_of(hold, pkt), sent = hold->released + hold->client_fin;
+	uint32_t offset = sl_strict_offset(&hold->tcp, pkt);
+	uint32_t sent = hold->tcp.released + hold->client_fin;
 
-	return offset == sent || (hold->second && offset == hold->stream.end);
+	return offset == sent || (hold->second && offset == hold->tcp.stream.end);
 }
 
 static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	uint32_t acked = sl_segment_ack(pkt) - (hold->irs + 1);
-
+	uint32_t acked = sl_segment_ack(pkt) - (hold->tcp.irs + 1);
 	uint32_t server_end = hold->second ? hold->server_end : hold->server_early;
 
-	if (hold->phase == SL_HOLD_OPENING || acked > server_end + hold->server_fin) {
+	if (hold->tcp.opening || acked > server_end + hold->server_fin) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -571,9 +485,9 @@ static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct
 	else if (pkt->payload_len > 0)
 		sl_pkt_drop_quietly(pkt, SL_REASON_STREAM_CONFLICT); /* behind its own FIN */
 	else if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
-		client_fin_early(worker, pkt, hold);
+		client_fin_early(pkt, hold);
 	else if (is_ack_in_place(pkt, hold))
-		pass_clean(pkt);
+		sl_strict_pass_clean(pkt, SL_REASON_NONE);
 	else
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 }
@@ -590,7 +504,7 @@ static bool equals_judged(struct sl_worker *worker, const struct sl_pkt *pkt,
 		const uint8_t *bytes =
 		        rte_pktmbuf_read(pkt->mbuf, pkt->payload_off + done, n, worker->scratch);
 
-		if (!sl_stream_equal(worker, &hold->stream, offset + done, bytes, n))
+		if (!sl_stream_equal(worker, &hold->tcp.stream, offset + done, bytes, n))
 			return false;
 		done += n;
 	}
@@ -623,13 +537,13 @@ static void client_behind(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
-	uint32_t offset = offset_of(hold, pkt);
-	uint32_t acked = sl_segment_ack(pkt) - (hold->irs + 1);
+	uint32_t offset = sl_strict_offset(&hold->tcp, pkt);
+	uint32_t acked = sl_segment_ack(pkt) - (hold->tcp.irs + 1);
 	bool keepalive = offset == UINT32_MAX && pkt->payload_len <= 1;
 
 	if (acked > hold->server_end + 1 ||
-	    (!keepalive &&
-	     (offset > hold->window_end + 1 || pkt->payload_len > hold->window_end + 1 - offset))) {
+	    (!keepalive && (offset > hold->tcp.window_end + 1 ||
+	                    pkt->payload_len > hold->tcp.window_end + 1 - offset))) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -650,9 +564,7 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 	}
 	if (hold->phase == SL_HOLD_WATCH && pkt->payload_len > 0) {
 		/* The server has all of it, and answers the bare header as it would the bytes. */
-		pass_clean(pkt);
-		if (pkt->fate == SL_FATE_FORWARD)
-			pkt->reason = flow->reason;
+		sl_strict_pass_clean(pkt, (enum sl_reason)flow->reason);
 		return;
 	}
 	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) {
@@ -662,21 +574,14 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 }
 
-/*
- * True if a client's reset carries the number that the server expects next, which is the only one
- * that ends the server's connection (RFC 5961 3.2), and nothing that was sent could change that.
- * Others are dropped: where the client is gone, its next reset answers a segment of the server's,
- * and fits.
- */
-static bool server_must_take_reset(const struct sl_pkt *pkt, const struct sl_hold *hold)
+/* What passes behind the judged range is not counted: there the server's word has to do. */
+static bool server_takes_reset(const struct sl_pkt *pkt, const struct sl_hold *hold)
 {
-	uint32_t acked = pkt->flow->ack[1] - (hold->iss + 1), offset = offset_of(hold, pkt);
+	uint32_t acked = sl_strict_acked(&hold->tcp, pkt->flow);
 
-	if (hold->phase == SL_HOLD_OPENING)
-		return offset == 0;
-	if (hold->open && offset == acked && acked >= hold->released)
-		return true; /* what passes behind the judged range is not counted */
-	return offset == acked && acked == hold->released + hold->client_fin;
+	if (hold->open && !hold->tcp.opening && acked >= hold->tcp.released)
+		return sl_strict_offset(&hold->tcp, pkt) == acked;
+	return sl_strict_server_takes_reset(pkt, &hold->tcp, hold->client_fin);
 }
 
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
@@ -687,7 +592,7 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 		else
 			client_syn_again(pkt, hold);
 	} else if (sl_segment_has(pkt, RTE_TCP_RST_FLAG)) {
-		if (server_must_take_reset(pkt, hold))
+		if (server_takes_reset(pkt, hold))
 			pass_reset(worker, pkt);
 		else
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);

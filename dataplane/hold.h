@@ -10,51 +10,34 @@
 #include "deadline.h"
 #include "inspect/tls_hello.h"
 #include "stages.h"
-#include "segment.h"
-#include "tcp_clean.h"
+#include "strict.h"
 
 enum sl_hold_phase {
-	SL_HOLD_OPENING = 0, /* SYN let out, no SYN/ACK yet */
-	SL_HOLD_HELLO,       /* the client's first bytes are collected */
-	SL_HOLD_POSTGRES,    /* SSLRequest let out, the server's `S` is awaited */
-	SL_HOLD_JUDGED,      /* allowed and let out; the server has not acknowledged all of it */
-	SL_HOLD_WATCH,       /* acknowledged; is the server's answer a HelloRetryRequest? */
-	SL_HOLD_SECOND,      /* it is: the client's second hello is collected */
+	SL_HOLD_HELLO = 0, /* the client's first bytes are collected, once it is open */
+	SL_HOLD_POSTGRES,  /* SSLRequest let out, the server's `S` is awaited */
+	SL_HOLD_JUDGED,    /* allowed and let out; the server has not acknowledged all of it */
+	SL_HOLD_WATCH,     /* acknowledged; is the server's answer a HelloRetryRequest? */
+	SL_HOLD_SECOND,    /* it is: the client's second hello is collected */
 };
 
 struct sl_hold {
 	struct sl_deadline deadline;
-	uint32_t flow;
+	struct sl_strict tcp;
 	uint8_t phase; /* enum sl_hold_phase */
 	bool timed;    /* in the list of deadlines */
 	bool client_fin;
 	bool server_fin;
 	bool second; /* the hello on hold answers a HelloRetryRequest */
 	bool open;   /* what comes behind the judged range passes: no other hello is asked for */
-	uint8_t server_wscale;
-	bool scaled; /* both sides offered window scaling */
-	bool client_offers_scale;
-	uint16_t client_mss;
-	uint16_t server_mss;
-	uint32_t iss; /* the client's initial sequence number */
-	uint32_t irs; /* the server's */
 	/* Offsets into the client's stream, from the byte behind its SYN. */
 	uint32_t walked;       /* bytes that the record walker has seen */
 	uint32_t hello_at;     /* where its walk began: behind what was let out before, if any */
-	uint32_t released;     /* stream bytes that left */
 	uint32_t judged;       /* stream bytes that must stay equal until acknowledged */
-	uint32_t window_end;   /* stream offset behind the server's receive window */
 	uint32_t server_early; /* bytes that the server may send before the verdict */
 	uint32_t server_end;   /* server bytes that were delivered, by their highest end */
-	uint32_t held_packets;
-	uint32_t max_segment;            /* the client's largest */
-	struct sl_segment_client client; /* for segments made from the copy */
-	uint32_t resend; /* its delivery is the gateway's (hold_own.c); 0: it is the client's */
-	uint32_t owned;  /* stream bytes that were acknowledged in the server's place */
 	uint32_t answer; /* a chunk with the server's first bytes, if they came in pieces; or 0 */
 	uint32_t answer_bytes;
 	struct sl_tls_records records;
-	struct sl_stream stream;
 };
 
 static inline struct sl_hold *sl_hold_of(const struct sl_worker *worker, const struct sl_flow *flow)
@@ -89,20 +72,6 @@ void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
                                struct sl_hold *hold, uint32_t offset, bool *tls);
 void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_hold *hold);
-
-/*
- * hold_own.c: acknowledges what is on hold, in the server's place, if that was begun, or begins it:
- * the client has shown that it goes on no other way.
- */
-void sl_hold_own(struct sl_worker *worker, struct sl_flow *flow, bool begin);
-
-/* Stream offset behind what the client may send by now. */
-uint32_t sl_hold_own_window_end(const struct sl_worker *worker, const struct sl_hold *hold);
-
-void sl_hold_own_end(struct sl_worker *worker, struct sl_hold *hold);
-bool sl_hold_own_create(struct sl_worker *worker, uint32_t capacity);
-void sl_hold_own_destroy(struct sl_worker *worker);
-void sl_hold_own_timeouts(struct sl_worker *worker); /* sends again what the server lacks */
 
 /* Frees the hold; the flow goes on as a plain one. */
 void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow);

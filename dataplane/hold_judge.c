@@ -14,7 +14,7 @@ static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struc
 {
 	const uint8_t *bytes = NULL;
 	uint32_t n =
-	        sl_stream_piece(worker, &hold->stream, 0, SL_POSTGRES_SSLREQUEST_BYTES, &bytes);
+	        sl_stream_piece(worker, &hold->tcp.stream, 0, SL_POSTGRES_SSLREQUEST_BYTES, &bytes);
 
 	switch (sl_tls_is_postgres_sslrequest(bytes, n)) {
 	case SL_PARSE_MORE:
@@ -40,10 +40,10 @@ static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struc
 /* Walks the records through what is together now. */
 static enum sl_parse walk_records(struct sl_worker *worker, struct sl_hold *hold)
 {
-	while (hold->walked < hold->stream.contiguous) {
+	while (hold->walked < hold->tcp.stream.contiguous) {
 		const uint8_t *bytes = NULL;
-		uint32_t n = sl_stream_piece(worker, &hold->stream, hold->walked,
-		                             hold->stream.contiguous - hold->walked, &bytes);
+		uint32_t n = sl_stream_piece(worker, &hold->tcp.stream, hold->walked,
+		                             hold->tcp.stream.contiguous - hold->walked, &bytes);
 		size_t used;
 		enum sl_parse answer = sl_tls_records_feed(&hold->records, bytes, n, NULL, &used);
 
@@ -67,7 +67,8 @@ static void collect_hello(struct sl_worker *worker, const struct sl_hold *hold)
 		sl_tls_records_init(&records, worker->settings->hello_max_bytes);
 	while (at < hold->walked) {
 		const uint8_t *bytes = NULL;
-		uint32_t n = sl_stream_piece(worker, &hold->stream, at, hold->walked - at, &bytes);
+		uint32_t n =
+		        sl_stream_piece(worker, &hold->tcp.stream, at, hold->walked - at, &bytes);
 
 		if (n == 0 || sl_tls_records_feed(&records, bytes, n, worker->scratch, &used) !=
 		                      SL_PARSE_MORE)
@@ -133,7 +134,7 @@ static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struc
 	hold->phase = SL_HOLD_JUDGED;
 	/* What the client sent behind its hello waits for the server's answer (hold_retry.c). */
 	hold->open = hold->second;
-	sl_hold_release(worker, flow, hold->open ? hold->stream.end : hold->judged, reason);
+	sl_hold_release(worker, flow, hold->open ? hold->tcp.stream.end : hold->judged, reason);
 }
 
 void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
@@ -141,7 +142,7 @@ void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 	const struct sl_proof proof = {NULL, 0, SL_VIA_TLS};
 
-	if (hold->stream.contiguous == 0)
+	if (hold->tcp.stream.contiguous == 0)
 		return;
 	if (hold->walked == 0 && !hold->second && judge_postgres(worker, flow, hold))
 		return;

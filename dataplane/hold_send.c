@@ -4,30 +4,14 @@
  */
 #include "hold.h"
 
-#define MSS_DEFAULT_4       536 /* RFC 9293 3.7.1 */
-#define MSS_DEFAULT_6       1220
 #define ALERT_ACCESS_DENIED 49 /* RFC 8446 6.2 */
-
-/*
- * How much one segment may carry: what the server takes, and no more than what the client, who may
- * know of a narrow path, sent itself.
- */
-static uint32_t segment_bytes(const struct sl_flow *flow, const struct sl_hold *hold)
-{
-	uint32_t least = flow->key.family == SL_FAMILY_4 ? MSS_DEFAULT_4 : MSS_DEFAULT_6;
-	uint32_t mss = hold->server_mss != 0 ? hold->server_mss : least;
-
-	mss = RTE_MIN(mss, RTE_MAX(hold->max_segment, least) + SL_SEGMENT_TIMESTAMPS);
-	mss = RTE_MIN(RTE_MAX(mss, SL_SEGMENT_MIN), (uint32_t)SL_SEGMENT_MAX);
-	return hold->client.has_timestamps ? mss - SL_SEGMENT_TIMESTAMPS : mss;
-}
 
 static bool send_segment(struct sl_worker *worker, const struct sl_flow *flow,
                          const struct sl_hold *hold, uint32_t from, uint32_t n,
                          enum sl_reason reason, uint32_t weight)
 {
-	return sl_segment_send(worker, flow, &hold->client, RTE_TCP_PSH_FLAG, hold->iss + 1 + from,
-	                       &hold->stream, from, n, reason, weight);
+	return sl_segment_send(worker, flow, &hold->tcp.client, RTE_TCP_PSH_FLAG,
+	                       hold->tcp.base + from, &hold->tcp.stream, from, n, reason, weight);
 }
 
 /* How many bytes from `from` on are there without a gap, at most limit. */
@@ -39,7 +23,7 @@ static uint32_t run_bytes(const struct sl_worker *worker, const struct sl_hold *
 	while (n < limit) {
 		const uint8_t *bytes;
 		uint32_t piece =
-		        sl_stream_piece(worker, &hold->stream, from + n, limit - n, &bytes);
+		        sl_stream_piece(worker, &hold->tcp.stream, from + n, limit - n, &bytes);
 
 		if (piece == 0)
 			break;
@@ -52,16 +36,16 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
                      enum sl_reason reason)
 {
 	struct sl_hold *hold = sl_hold_of(worker, flow);
-	uint32_t at = hold->released, segment = segment_bytes(flow, hold);
+	uint32_t at = hold->tcp.released, segment = sl_strict_segment_bytes(flow, &hold->tcp);
 	bool all;
 	uint32_t weight;
 
 	/* A client whose bytes the gateway acknowledged may be ahead of the server's window. */
-	if (hold->resend != 0)
-		upto = RTE_MAX(at, RTE_MIN(upto, hold->window_end));
-	all = upto == hold->stream.end;
-	weight = all ? hold->held_packets : 0;
-	while ((at = sl_stream_next(worker, &hold->stream, at)) < upto) {
+	if (hold->tcp.resend != 0)
+		upto = RTE_MAX(at, RTE_MIN(upto, hold->tcp.window_end));
+	all = upto == hold->tcp.stream.end;
+	weight = all ? hold->tcp.held_packets : 0;
+	while ((at = sl_stream_next(worker, &hold->tcp.stream, at)) < upto) {
 		uint32_t n = run_bytes(worker, hold, at, RTE_MIN(segment, upto - at));
 		uint32_t share = RTE_MIN(weight, (uint32_t)UINT16_MAX);
 
@@ -74,16 +58,17 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 		/* No frame could be made for them: they did not leave. */
 		if (weight > 0)
 			sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);
-		worker->stats->held -= hold->held_packets;
-		hold->held_packets = 0;
+		worker->stats->held -= hold->tcp.held_packets;
+		hold->tcp.held_packets = 0;
 	}
-	hold->released = RTE_MAX(hold->released, RTE_MIN(upto, hold->stream.contiguous));
+	hold->tcp.released =
+	        RTE_MAX(hold->tcp.released, RTE_MIN(upto, hold->tcp.stream.contiguous));
 }
 
 void sl_hold_resend(struct sl_worker *worker, struct sl_flow *flow, uint32_t from, uint32_t n)
 {
 	struct sl_hold *hold = sl_hold_of(worker, flow);
-	uint32_t segment = segment_bytes(flow, hold), piece;
+	uint32_t segment = sl_strict_segment_bytes(flow, &hold->tcp), piece;
 
 	for (; n > 0; from += piece, n -= piece) {
 		piece = run_bytes(worker, hold, from, RTE_MIN(segment, n));
@@ -132,7 +117,7 @@ static void end_sandbox_side(struct sl_worker *worker, const struct sl_flow *flo
 	        .sport_be = flow->key.remote_port,
 	        .dport_be = flow->key.inside_port,
 	        .seq = flow->ack[0],
-	        .ack = hold->iss + 1 + hold->stream.contiguous,
+	        .ack = hold->tcp.base + hold->tcp.stream.contiguous,
 	        .flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG,
 	        .window = 65535,
 	};
@@ -155,7 +140,7 @@ void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 {
 	const struct sl_hold *hold = sl_hold_of(worker, flow);
 
-	if (hold->phase != SL_HOLD_OPENING)
+	if (!hold->tcp.opening)
 		end_sandbox_side(worker, flow, hold, reason);
 	sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 	sl_flow_refuse(worker, flow, reason, proof);

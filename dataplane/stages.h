@@ -167,6 +167,9 @@ bool sl_dns_refusal(struct sl_worker *worker, const struct sl_pkt *pkt);
 /* Forgets queries that nobody answered in time. */
 void sl_dns_timeouts(struct sl_worker *worker);
 
+/* True if bytes of a flow with SL_FLOW_DNS_TCP have passed that were not asked for a name. */
+bool sl_dns_tcp_is_open(const struct sl_worker *worker, const struct sl_flow *flow);
+
 /* pins.c: which name's DNS answer gave which address to which sandbox. */
 bool sl_pins_create(struct sl_worker *worker, uint32_t capacity);
 void sl_pins_destroy(struct sl_worker *worker);
@@ -225,6 +228,12 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt); /* a SYN */
 void sl_hold_walk(struct sl_worker *worker, struct sl_pkt *pkt);  /* flows with SL_FLOW_HOLD */
 void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 void sl_hold_timeouts(struct sl_worker *worker);
+
+/* strict_own.c: deliveries that are the gateway's, of connections under judgement. Setup; each
+ * turn. */
+bool sl_strict_create(struct sl_worker *worker);
+void sl_strict_destroy(struct sl_worker *worker);
+void sl_strict_timeouts(struct sl_worker *worker); /* sends again what the server lacks */
 void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 
 /*

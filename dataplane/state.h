@@ -111,7 +111,7 @@ struct sl_worker {
 	struct sl_pool chunks;             /* of struct sl_stream_chunk */
 	struct sl_pool holds;              /* of struct sl_hold */
 	struct sl_deadlines holds_opening; /* until the SYN/ACK */
-	struct sl_pool resends; /* of holds whose delivery is the gateway's (hold_own.c) */
+	struct sl_pool resends; /* of connections whose delivery is the gateway's (strict_own.c) */
 	struct sl_deadlines resends_due;
 	struct sl_deadlines holds_hello; /* until the hello is complete and acknowledged */
 

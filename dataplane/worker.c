@@ -58,6 +58,7 @@ static void look_after(struct sl_worker *worker, bool all)
 {
 	sl_flow_sweep(worker, all ? UINT32_MAX : SWEEP_BUDGET);
 	sl_hold_timeouts(worker);
+	sl_strict_timeouts(worker);
 	sl_record_timeouts(worker);
 	sl_dns_timeouts(worker);
 	sl_quic_timeouts(worker);
@@ -159,7 +160,7 @@ static bool create_tables(struct sl_worker *worker)
 	               (uint32_t)(worker->held_limit / sizeof(struct sl_stream_chunk) + 1)) &&
 	       sl_pins_create(worker, RTE_MAX(settings->pins / share, 1u)) &&
 	       sl_record_create(worker, flows) && sl_hold_create(worker) && sl_dns_create(worker) &&
-	       sl_quic_create(worker);
+	       sl_strict_create(worker) && sl_quic_create(worker);
 }
 
 static bool create_arrays(struct sl_worker *worker)
@@ -209,6 +210,7 @@ void sl_worker_free(struct sl_worker *worker)
 	sl_quic_destroy(worker);
 	sl_dns_destroy(worker);
 	sl_hold_destroy(worker);
+	sl_strict_destroy(worker);
 	sl_record_destroy(worker);
 	sl_pins_destroy(worker);
 	if (worker->chunks.base != NULL)

@@ -117,6 +117,13 @@ size_t sl_dns_query_build(const struct sl_dns_query *query, uint16_t id,
                           struct sl_dns_question *sent);
 
 /*
+ * Writes the query as it leaves over TCP: as long as it came, with the client's id and letter case,
+ * the three flags and the gateway's own OPT as over UDP, and one Padding option of zeros (RFC 7830)
+ * in the place of the client's options. Returns the length, or 0 if `size` does not hold it.
+ */
+size_t sl_dns_query_build_padded(const struct sl_dns_query *query, uint8_t *out, size_t size);
+
+/*
  * Writes an answer of the gateway's own to a parsed query: no records, the client's id and question
  * in the client's case, QR and RA set, RD and CD as asked. A client that sent OPT gets one (RFC
  * 6891 6.1.1), with DO as asked (RFC 3225 3) and with `ede` in it unless that is SL_DNS_EDE_NONE;

@@ -71,6 +71,25 @@ size_t sl_dns_query_build(const struct sl_dns_query *query, uint16_t id,
 	return len;
 }
 
+size_t sl_dns_query_build_padded(const struct sl_dns_query *query, uint8_t *out, size_t size)
+{
+	size_t len =
+	        sl_dns_query_build(query, query->question.id, &query->letter_case, out, size, NULL);
+	uint16_t options = query->opt_options_bytes;
+	uint8_t *p = out + len;
+
+	if (len == 0 || options == 0)
+		return len;
+	/* An option has a header of 4 bytes: a parsed query has none that is shorter. */
+	if (options < SL_DNS_WIRE_OPTION_HEADER || options > size - len)
+		return 0;
+	sl_dns_wire_put16(p - 2, options);
+	p = sl_dns_wire_put16(p, SL_DNS_WIRE_PADDING);
+	p = sl_dns_wire_put16(p, options - SL_DNS_WIRE_OPTION_HEADER);
+	memset(p, 0, options - SL_DNS_WIRE_OPTION_HEADER);
+	return len + options;
+}
+
 size_t sl_dns_reply_build(const struct sl_dns_query *query, enum sl_dns_rcode rcode,
                           enum sl_dns_ede ede, const char *text, uint8_t *out, size_t size)
 {

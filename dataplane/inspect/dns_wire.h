@@ -25,10 +25,12 @@
 
 /* OPT at the root: name 0, type, class = payload size, TTL = rcode, version, flags (RFC 6891 6.1).
  */
-#define SL_DNS_WIRE_OPT_BYTES 11
-#define SL_DNS_WIRE_OPT_DO    0x8000
-#define SL_DNS_WIRE_EDE       15 /* option code (RFC 8914 2) */
-#define SL_DNS_WIRE_EDE_BYTES 6  /* code, length, info code, no text */
+#define SL_DNS_WIRE_OPT_BYTES     11
+#define SL_DNS_WIRE_OPT_DO        0x8000
+#define SL_DNS_WIRE_PADDING       12 /* option code (RFC 7830 3) */
+#define SL_DNS_WIRE_OPTION_HEADER 4  /* code and length (RFC 6891 6.1.2) */
+#define SL_DNS_WIRE_EDE           15 /* option code (RFC 8914 2) */
+#define SL_DNS_WIRE_EDE_BYTES     6  /* code, length, info code, no text */
 
 static inline uint16_t sl_dns_wire_get16(const uint8_t *p)
 {
@@ -86,8 +88,8 @@ static inline void sl_dns_wire_set_case(uint8_t *name, size_t len,
 /* True if EDNS options fill `len` bytes exactly (RFC 6891 6.1.2). */
 static inline bool sl_dns_wire_options_fit(const uint8_t *p, size_t len)
 {
-	while (len >= 4) {
-		size_t option = 4u + sl_dns_wire_get16(p + 2);
+	while (len >= SL_DNS_WIRE_OPTION_HEADER) {
+		size_t option = SL_DNS_WIRE_OPTION_HEADER + (size_t)sl_dns_wire_get16(p + 2);
 
 		if (option > len)
 			return false;

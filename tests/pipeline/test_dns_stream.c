@@ -387,22 +387,120 @@ static void query_malformed_ends_both_ways(void **state)
 	}
 }
 
-static void query_with_honest_options_leaves(void **state)
+/* What the client says beside its question leaves as zeros, in the same length (RFC 7830). */
+static struct bytes query_with_secret(uint16_t id, struct bytes *padded)
+{
+	const uint8_t cookie_and_padding[] = {0, 10, 0, 8,  's', 'e', 'c', 'r', 'e', 't',
+	                                      7, 8,  0, 12, 0,   4,   1,   2,   3,   4};
+	const uint8_t padding[] = {0, 12, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+	struct bytes q = {0};
+
+	lab_query(id, "wWw.example.com", DNS_A);
+	dns_opt(&lab_msg, 4711, 0x80ff /* DO, and bits that mean nothing */, cookie_and_padding,
+	        sizeof(cookie_and_padding));
+	append(&q);
+	*padded = (struct bytes){0};
+	lab_query(id, "wWw.example.com", DNS_A);
+	dns_opt(&lab_msg, 1232, 0x8000, padding, sizeof(padding));
+	append(padded);
+	return q;
+}
+
+static void query_with_options_leaves_with_padding(void **state)
 {
 	struct inproc *gw = gateway();
 	struct inproc_tcp tcp = CONNECTION;
-	const uint8_t cookie_and_padding[] = {0, 10, 0, 8,  1, 2, 3, 4, 5, 6,
-	                                      7, 8,  0, 12, 0, 4, 0, 0, 0, 0};
-	struct bytes q = {0};
+	struct bytes padded, q = query_with_secret(7, &padded), both = padded;
 	uint32_t start;
 
 	establish(gw, &tcp);
 	start = tcp.client_seq;
-	lab_query(1, "www.example.com", DNS_A);
-	dns_opt(&lab_msg, 1232, 0x8000, cookie_and_padding, sizeof(cookie_and_padding));
-	append(&q);
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+	expect_left(gw, start, &padded);
+	/* lost on the way: what comes again leaves as it did, however it is cut */
+	for (size_t from = 0; from < q.len; from += 9) {
+		size_t n = q.len - from < 20 ? q.len - from : 20;
+
+		assert_int_equal(say_at(gw, &tcp, (uint32_t)(from - q.len), q.b + from, n, 0),
+		                 SL_REASON_DNS_ALLOWED);
+	}
+	expect_left(gw, start, &padded);
+	/* the copy is of what the client wrote: another byte is a conflict, where zeros leave too
+	 */
+	memcpy(both.b + both.len, padded.b, padded.len);
+	both.len += padded.len;
+	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+	expect_left(gw, start, &both);
+	assert_int_equal(say_at(gw, &tcp, (uint32_t)-3, "\0\0\0", 3, 0), SL_REASON_STREAM_CONFLICT);
+	inproc_free(gw);
+}
+
+/* A client that waits for an acknowledgement before it goes on gets it from the gateway. */
+static void query_that_is_only_repeated_is_acknowledged(void **state)
+{
+	struct inproc *gw = gateway();
+	struct inproc_tcp tcp = CONNECTION;
+	struct bytes q = query(1, "www.example.com", DNS_A), a;
+	uint32_t start;
+
+	establish(gw, &tcp);
+	start = tcp.client_seq;
+	assert_int_equal(say_at(gw, &tcp, 0, q.b, 10, 0), SL_REASON_NONE);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
+	assert_int_equal(say_at(gw, &tcp, 0, q.b, 10, 0), SL_REASON_DUPLICATE);
+	assert_int_equal(lab_last(gw, SL_PORT_SANDBOX)->ack, start + 10);
+	assert_int_equal(lab_last(gw, SL_PORT_SANDBOX)->payload_len, 0);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 0);
+	assert_int_equal(say_at(gw, &tcp, 10, q.b + 10, q.len - 10, 0), SL_REASON_DNS_ALLOWED);
 	expect_left(gw, start, &q);
+	for (int i = 0; i < 3; i++) {
+		inproc_clear(gw); /* lost on the way */
+		inproc_advance_s(gw, 0.5);
+		expect_left(gw, start, &q);
+	}
+	/* once the server has it, what follows is the client's to repeat again */
+	tcp.client_seq += (uint32_t)q.len;
+	a = answer(&q, A1);
+	assert_int_equal(hear(gw, &tcp, &a), SL_REASON_DNS_ALLOWED);
+	inproc_advance_s(gw, 0.5);
+	inproc_clear(gw);
+	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 1);
+	inproc_advance_s(gw, 2);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 1);
+	inproc_free(gw);
+}
+
+/* Over the limit a query is dropped, as over UDP, and the connection goes on. */
+static void query_over_the_limit_is_dropped_and_comes_again(void **state)
+{
+	struct inproc *gw =
+	        lab_create(LAB_POLICY, LAB_CONFIG "limits: {dns-queries-per-sandbox: 4}\n");
+	struct inproc_tcp tcp = CONNECTION;
+	struct bytes q = query(1, "www.example.com", DNS_A), two = q, a;
+
+	memcpy(two.b + two.len, q.b, q.len);
+	two.len += q.len;
+	establish(gw, &tcp);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+		a = answer(&q, A1);
+		assert_int_equal(hear(gw, &tcp, &a), SL_REASON_DNS_ALLOWED);
+	}
+	inproc_clear(gw);
+	/* of two in one segment the second waits, and its frame with it */
+	assert_int_equal(say_at(gw, &tcp, 0, two.b, two.len, 0), SL_REASON_NONE);
+	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 1);
+	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->payload_len, q.len);
+	assert_int_equal(say_at(gw, &tcp, (uint32_t)two.len, q.b, q.len, 0), SL_REASON_RATE_LIMIT);
+	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
+	inproc_advance_s(gw, 0.3);
+	assert_int_equal(say_at(gw, &tcp, 0, two.b, two.len, 0), SL_REASON_DNS_ALLOWED);
+	inproc_advance_s(gw, 0.3);
+	/* the client's next try lets the rest go */
+	assert_int_equal(say_at(gw, &tcp, (uint32_t)q.len, q.b, q.len, 0), SL_REASON_DUPLICATE);
+	assert_int_equal(inproc_held(gw), 0);
+	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->seq, tcp.client_seq + q.len);
 	inproc_free(gw);
 }
 
@@ -928,6 +1026,8 @@ static void policy_deny_all_cuts(void **state)
 	inproc_free(gw);
 }
 
+#define OPEN "sandboxes: [{vlan: 101, name: box, policy: {subnets: {allow: [203.0.113.0/24]}}}]"
+
 static void policy_that_opens_the_resolver_lets_go(void **state)
 {
 	struct inproc *gw = gateway();
@@ -938,15 +1038,70 @@ static void policy_that_opens_the_resolver_lets_go(void **state)
 	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(inproc_tcp_client(gw, &tcp, q.b, 20), SL_REASON_NONE);
-	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {subnets: {allow: "
-	                            "[203.0.113.0/24]}}}]") != 0);
+	assert_true(inproc_push(gw, OPEN) != 0);
 	assert_int_equal(inproc_tcp_client(gw, &tcp, q.b + 20, q.len - 20),
 	                 SL_REASON_SUBNET_ALLOWED);
 	assert_int_equal(inproc_held(gw), 0);
 	expect_left(gw, start, &q);
 	assert_int_equal(inproc_tcp_client(gw, &tcp, "no DNS", 6), SL_REASON_SUBNET_ALLOWED);
+	assert_int_equal(server_acks(gw, &tcp), SL_REASON_SUBNET_ALLOWED);
 	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
 	inproc_free(gw);
+}
+
+/* What left padded and is lost leaves padded again, whatever the policy is by then. */
+static void policy_that_opens_the_resolver_mixes_no_query(void **state)
+{
+	struct inproc *gw = gateway();
+	struct inproc_tcp tcp = CONNECTION;
+	struct bytes padded, q = query_with_secret(7, &padded);
+	struct packet ack;
+	uint32_t start;
+
+	establish(gw, &tcp);
+	start = tcp.client_seq;
+	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+	assert_true(inproc_push(gw, OPEN) != 0);
+	inproc_clear(gw);
+	assert_int_equal(say_at(gw, &tcp, (uint32_t)-q.len, q.b, q.len, 0), SL_REASON_DNS_ALLOWED);
+	expect_left(gw, start, &padded);
+	/* and a part of it with what comes behind it */
+	inproc_clear(gw);
+	memcpy(q.b + q.len, "no DNS", 6);
+	assert_int_equal(say_at(gw, &tcp, (uint32_t)-20, q.b + q.len - 20, 26, 0),
+	                 SL_REASON_DNS_ALLOWED);
+	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->payload_len, 20);
+	ack = inproc_tcp_segment(&tcp, false, TCP_ACK);
+	assert_int_equal(inproc_send(gw, SL_PORT_UPLINK, &ack), SL_REASON_SUBNET_ALLOWED);
+	assert_int_equal(inproc_tcp_client(gw, &tcp, "no DNS", 6), SL_REASON_SUBNET_ALLOWED);
+	assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+	inproc_free(gw);
+}
+
+/* What passed unasked makes the connection one without a name. */
+static void policy_that_locks_again_cuts_what_it_opened(void **state)
+{
+	for (int acked = 0; acked < 2; acked++) {
+		struct inproc *gw = gateway();
+		struct inproc_tcp tcp = CONNECTION;
+		struct bytes q = query(1, "www.example.com", DNS_A);
+
+		establish(gw, &tcp);
+		assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
+		assert_true(inproc_push(gw, OPEN) != 0);
+		if (acked)
+			server_acks(gw, &tcp);
+		assert_int_equal(inproc_tcp_client(gw, &tcp, "no DNS", 6),
+		                 SL_REASON_SUBNET_ALLOWED);
+		inproc_clear(gw);
+		assert_true(inproc_push(gw, LAB_POLICY) != 0);
+		inproc_advance_s(gw, 1);
+		expect_reset(gw, SL_PORT_UPLINK);
+		expect_reset(gw, SL_PORT_SANDBOX);
+		assert_int_equal(say(gw, &tcp, &q), SL_REASON_POLICY_CHANGED);
+		assert_int_equal(inproc_stats(gw, 0)->hold_bytes, 0);
+		inproc_free(gw);
+	}
 }
 
 /* ---- what a server may still have ---- */
@@ -1056,7 +1211,9 @@ int main(void)
 	        cmocka_unit_test(query_refused_is_answered_and_ends_both_ways),
 	        cmocka_unit_test(query_refused_behind_an_allowed_one_in_one_segment),
 	        cmocka_unit_test(query_malformed_ends_both_ways),
-	        cmocka_unit_test(query_with_honest_options_leaves),
+	        cmocka_unit_test(query_with_options_leaves_with_padding),
+	        cmocka_unit_test(query_that_is_only_repeated_is_acknowledged),
+	        cmocka_unit_test(query_over_the_limit_is_dropped_and_comes_again),
 	        cmocka_unit_test(query_incomplete_ends_in_time),
 	        cmocka_unit_test(query_under_allow_all_is_never_refused),
 	        cmocka_unit_test(query_for_https_under_strip_ech_is_answered_with_nothing),
@@ -1082,6 +1239,8 @@ int main(void)
 	        cmocka_unit_test(policy_that_forbids_the_name_stops_the_next_query),
 	        cmocka_unit_test(policy_deny_all_cuts),
 	        cmocka_unit_test(policy_that_opens_the_resolver_lets_go),
+	        cmocka_unit_test(policy_that_opens_the_resolver_mixes_no_query),
+	        cmocka_unit_test(policy_that_locks_again_cuts_what_it_opened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
