@@ -59,6 +59,7 @@ static void let_out(struct sl_worker *worker, struct sl_flow *flow, uint32_t upt
 	uint32_t weight = all ? dns->tcp.held_packets : 0;
 
 	dns->tcp.released = upto;
+	sl_flow_sent(flow, dns->tcp.base + upto);
 	/* What could not be sent is sent when the client repeats it. */
 	if (!sl_dns_tcp_send(worker, flow, from, upto, weight))
 		sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);

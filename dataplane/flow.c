@@ -97,8 +97,8 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 		flow->state = SL_FLOW_SYN_SENT;
 		cold->iss = rte_be_to_cpu_32(tcp->sent_seq);
 		flow->ack[1] = cold->iss + 1;
+		flow->sent = cold->iss + 1;
 	}
-	flow->packets = 1;
 	link_flow(worker, sl_flow_index(&worker->table, flow));
 	sl_flow_touch(worker, flow);
 	pkt->flow = flow;
@@ -212,7 +212,6 @@ bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_pkt_drop_quietly(pkt, SL_REASON_POLICY_CHANGED);
 		return true;
 	}
-	flow->packets++;
 	if (tcp) {
 		walk_tcp(worker, pkt);
 	} else if (flow->flags & SL_FLOW_DNS) {

@@ -44,7 +44,7 @@ struct sl_flow {
 	 * other side's next byte is, and so the number that a reset must carry (RFC 5961).
 	 */
 	uint32_t ack[2];
-	uint32_t packets;
+	uint32_t sent; /* TCP: behind the highest byte of the sandbox's that was passed on */
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct sl_flow) == 64, "a flow's hot state is one cache line");
@@ -64,6 +64,16 @@ struct sl_flow_cold {
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct sl_flow_cold) == 64, "a flow's cold state is one cache line");
+
+/* The largest window of a server (RFC 7323 2.3): it takes nothing that is further ahead. */
+#define SL_FLOW_WINDOW_MAX (1u << 30)
+
+/* Bytes of the sandbox's were passed on, up to this number. */
+static inline void sl_flow_sent(struct sl_flow *flow, uint32_t end)
+{
+	if (end - flow->ack[1] <= SL_FLOW_WINDOW_MAX && (int32_t)(end - flow->sent) > 0)
+		flow->sent = end;
+}
 
 /* Direction of a packet: index into sl_flow.ack. */
 static inline unsigned sl_flow_side(const struct sl_pkt *pkt)

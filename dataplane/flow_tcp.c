@@ -55,6 +55,17 @@ static const uint8_t next_state[SL_FLOW_STATE_COUNT][2][SEGMENT_COUNT] = {
 };
 /* clang-format on */
 
+/*
+ * A judged connection ends by a reset at exactly the number that the server expects next, and by no
+ * other (RFC 5961 3.2): where the client is gone, its reset to the server's next segment fits.
+ */
+static bool is_ignored_reset(const struct sl_pkt *pkt, const struct rte_tcp_hdr *tcp)
+{
+	return pkt->in_port == SL_PORT_SANDBOX && (pkt->tcp_flags & RTE_TCP_RST_FLAG) &&
+	       pkt->flow->reason == SL_REASON_DOMAIN_ALLOWED &&
+	       rte_be_to_cpu_32(tcp->sent_seq) != pkt->flow->ack[1];
+}
+
 void sl_flow_tcp(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	const struct rte_tcp_hdr *tcp = sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
@@ -64,7 +75,7 @@ void sl_flow_tcp(struct sl_worker *worker, struct sl_pkt *pkt)
 	enum segment segment = segment_of(pkt->tcp_flags);
 	uint8_t next = next_state[flow->state][side][segment];
 
-	if (next == SL_FLOW_FREE) {
+	if (next == SL_FLOW_FREE || is_ignored_reset(pkt, tcp)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
 	}
@@ -74,8 +85,13 @@ void sl_flow_tcp(struct sl_worker *worker, struct sl_pkt *pkt)
 		flow->ack[0] = rte_be_to_cpu_32(tcp->sent_seq) + 1;
 	if (segment == SEGMENT_FIN)
 		flow->flags |= side == 0 ? SL_FLOW_FIN_INSIDE : SL_FLOW_FIN_REMOTE;
-	if (segment == SEGMENT_FIN && side == 0)
-		sl_record_fin(worker, flow, rte_be_to_cpu_32(tcp->sent_seq) + pkt->payload_len + 1);
+	if (side == 0 && segment != SEGMENT_SYN) {
+		uint32_t end = rte_be_to_cpu_32(tcp->sent_seq) + pkt->payload_len;
+
+		sl_flow_sent(flow, end);
+		if (segment == SEGMENT_FIN)
+			sl_record_fin(worker, flow, end + 1);
+	}
 	if (side == 1 && (pkt->tcp_flags & RTE_TCP_ACK_FLAG))
 		sl_record_acknowledged(worker, flow, flow->ack[1]);
 	if ((flow->flags & both) == both)

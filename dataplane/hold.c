@@ -567,6 +567,7 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		sl_strict_pass_clean(pkt, (enum sl_reason)flow->reason);
 		return;
 	}
+	sl_flow_sent(flow, sl_segment_seq(pkt) + pkt->payload_len);
 	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) {
 		hold->client_fin = true;
 		sl_record_fin(worker, flow, sl_segment_seq(pkt) + pkt->payload_len + 1);

@@ -53,6 +53,7 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 			break; /* the client sends it again, and equal bytes pass */
 		weight -= share;
 		at += n;
+		sl_flow_sent(flow, hold->tcp.base + at);
 	}
 	if (all) {
 		/* No frame could be made for them: they did not leave. */

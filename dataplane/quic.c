@@ -376,7 +376,6 @@ bool sl_quic_fast(struct sl_worker *worker, struct sl_pkt *pkt)
 	    (pkt->payload_len == 0 ||
 	     (*sl_pkt_at(pkt, const uint8_t, pkt->payload_off) & (form_long | fixed)) != fixed))
 		return false;
-	flow->packets++;
 	sl_quic_pass(worker, pkt);
 	return true;
 }

@@ -105,6 +105,9 @@ void sl_record_acknowledged(struct sl_worker *worker, struct sl_flow *flow, uint
 	if (cold->record == 0 || !record_at(worker, cold->record)->finished ||
 	    record_at(worker, cold->record)->fin != next)
 		return;
+	/* A byte was sent in the FIN's place: it may be that which was acknowledged. */
+	if ((int32_t)(next - 1 - flow->sent) < 0)
+		return;
 	forget(worker, cold->record);
 	cold->record = 0;
 }
@@ -115,8 +118,10 @@ void sl_record_end(struct sl_worker *worker, struct sl_flow *flow)
 
 	if (cold->record == 0)
 		return;
-	/* What is behind the last acknowledgement may have been sent as well. */
-	record_at(worker, cold->record)->to = flow->ack[1] + SL_RECORD_MARGIN;
+	/* A new connection's numbers may be a little ahead of what its server takes them for. */
+	record_at(worker, cold->record)->to =
+	        ((int32_t)(flow->sent - flow->ack[1]) > 0 ? flow->sent : flow->ack[1]) +
+	        SL_RECORD_MARGIN;
 	sl_deadline_append(&worker->records, &worker->records_ended, cold->record,
 	                   worker->now_ms + RECORD_MS);
 	cold->record = 0;

@@ -45,8 +45,9 @@ bool sl_record_begin(struct sl_worker *worker, struct sl_flow *flow);
 void sl_record_fin(struct sl_worker *worker, const struct sl_flow *flow, uint32_t next);
 
 /*
- * The server acknowledged `next`. If that includes the client's FIN it has taken all there was, and
- * nothing of the connection can be completed any more: the record goes.
+ * The server acknowledged `next`. If that includes the client's FIN, in whose place no byte was
+ * sent (flow->sent), it has taken all there was, and nothing of the connection can be completed any
+ * more: the record goes.
  */
 void sl_record_acknowledged(struct sl_worker *worker, struct sl_flow *flow, uint32_t next);
 

@@ -81,18 +81,21 @@ static inline bool sl_flow_fast(struct sl_worker *worker, struct sl_pkt *pkt)
 		return false;
 	if (pkt->proto == 6) {
 		const uint8_t *tcp;
-		uint32_t ack;
+		uint32_t seq, ack;
 
 		if ((pkt->tcp_flags & (control | 0x10)) != 0x10) /* ACK, and no other of these */
 			return false;
 		tcp = sl_pkt_at(pkt, const uint8_t, pkt->l4_off);
 		memcpy(&ack, tcp + 8, sizeof(ack));
 		flow->ack[sl_flow_side(pkt)] = rte_be_to_cpu_32(ack);
+		if (pkt->in_port == SL_PORT_SANDBOX) {
+			memcpy(&seq, tcp + 4, sizeof(seq));
+			sl_flow_sent(flow, rte_be_to_cpu_32(seq) + pkt->payload_len);
+		}
 		flow->expires_ms = worker->now_ms + worker->settings->tcp_established_ms;
 	} else {
 		flow->expires_ms = worker->now_ms + worker->settings->udp_ms;
 	}
-	flow->packets++;
 	if (flow->reason == SL_REASON_DOMAIN_ALLOWED) {
 		if (pkt->in_port == SL_PORT_SANDBOX) {
 			sl_nexthop_raise(pkt);
