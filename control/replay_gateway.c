@@ -208,7 +208,9 @@ bool sl_replay_gateway_finish(struct sl_replay_gateway *gateway)
 {
 	if (gateway->worker == NULL)
 		return true;
-	for (int i = 0; i < RUN_ON_STEPS && sl_worker_held(gateway->worker) > 0; i++) {
+	for (int i = 0; i < RUN_ON_STEPS && (sl_worker_held(gateway->worker) > 0 ||
+	                                     sl_worker_has_to_tell(gateway->worker));
+	     i++) {
 		gateway->now_us += STEP_US;
 		tick(gateway);
 	}

@@ -131,6 +131,11 @@ uint64_t sl_worker_held(const struct sl_worker *worker)
 	return worker->stats->held;
 }
 
+bool sl_worker_has_to_tell(const struct sl_worker *worker)
+{
+	return worker->to_tell_count > 0;
+}
+
 const struct sl_stats *sl_worker_stats(const struct sl_worker *worker)
 {
 	return worker->stats;

@@ -79,6 +79,9 @@ void sl_worker_tick(struct sl_worker *worker);
 /* Packets on hold now. */
 uint64_t sl_worker_held(const struct sl_worker *worker);
 
+/* True while events that were suppressed are to be told yet. */
+bool sl_worker_has_to_tell(const struct sl_worker *worker);
+
 const struct sl_stats *sl_worker_stats(const struct sl_worker *worker);
 
 /* The worker that owns a VLAN. */

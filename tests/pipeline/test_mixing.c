@@ -387,7 +387,8 @@ static void server_that_speaks_no_tls_ends_the_flow(void **state)
 /* A server as RFC 9293 has it: what it acknowledges it has, and it ignores resets that do not fit.
  */
 struct peer {
-	bool open;
+	bool open, known; /* known: it was open once */
+	bool fin;         /* it has the client's */
 	uint32_t iss, next, isn;
 	uint32_t acked; /* what it has told the gateway that it has */
 };
@@ -429,22 +430,27 @@ static void deliver(struct attack *a, const struct packet_view *view, bool lost)
 	for (size_t i = 0; i < view->payload_len; i++)
 		/* What it has acknowledged it has, and nothing that comes later takes its place. */
 		if (at + i < COUNT(a->seen) &&
-		    (!peer->open || (int32_t)(view->seq + (uint32_t)i - peer->acked) >= 0))
+		    (!peer->known || (int32_t)(view->seq + (uint32_t)i - peer->acked) >= 0))
 			a->seen[at + i][view->payload[i] / 8] |=
 			        (uint8_t)(1 << view->payload[i] % 8);
 	if (lost)
 		return;
 	if (view->flags & TCP_SYN) {
 		if (!peer->open) {
-			*peer = (struct peer){true, view->seq, view->seq + 1, view->seq ^ 0x1234567,
-			                      view->seq + 1};
+			*peer = (struct peer){.open = true,
+			                      .known = true,
+			                      .iss = view->seq,
+			                      .next = view->seq + 1,
+			                      .isn = view->seq ^ 0x1234567,
+			                      .acked = view->seq + 1};
 			if (a->syn_ack_count < LIVES)
 				a->syn_acks[a->syn_ack_count++] = view->seq;
 		}
 	} else if (peer->open && (view->flags & TCP_RST)) {
 		peer->open = view->seq != peer->next;
-	} else if (peer->open && view->seq == peer->next) {
-		peer->next += (uint32_t)view->payload_len;
+	} else if (peer->open && view->seq == peer->next && !peer->fin) {
+		peer->fin = view->flags & TCP_FIN;
+		peer->next += (uint32_t)view->payload_len + peer->fin;
 	}
 }
 
@@ -511,6 +517,13 @@ static void step(struct attack *a, unsigned *seed)
 	case 6:
 		if (a->peer.open)
 			a->peer.acked = a->peer.next;
+		if (a->peer.open && a->peer.fin) {
+			/* It took all there was, says so, and is gone: nothing is added to that. */
+			server(c, 0, (int64_t)taken, NULL, 0);
+			memset(a->seen, 0, sizeof(a->seen));
+			a->peer.open = false;
+			break;
+		}
 		if (a->peer.open && below(seed, 4) == 0)
 			server(c, 0, (int64_t)taken, a->mix->answer, a->mix->answer_len);
 		else if (a->peer.open)

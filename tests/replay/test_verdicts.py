@@ -199,3 +199,12 @@ def test_hold_is_settled_after_the_last_packet(replay):
     done = replay(domains("*.example.com"), [*tcp_open(), tcp_data(hello("www.example.com")[:50])])
     assert done.reasons["hello-timeout"] >= 1
     assert done.counters["packets"] == 4
+
+
+def test_what_is_suppressed_at_the_end_is_told(replay):
+    packets = timed([out(UDP(sport=1000 + number, dport=9)) for number in range(300)], step=0.0001)
+    done = replay(DENY_ALL, packets)
+    told = [e for e in done.events if e["event"] == "suppressed"]
+    written = [e for e in done.events if e["event"] == "flow"]
+    assert told and {e["reason"] for e in told} == {"deny-all"}
+    assert len(written) + sum(e["count"] for e in told) == 300
