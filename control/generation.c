@@ -21,6 +21,9 @@ static void apply_change(struct sl_generation *generation, const struct sl_chang
 		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
 		uint16_t vlan = (to != NULL ? to : from)->sandbox.vlan;
 
+		generation->sandbox_count =
+		        (uint16_t)(generation->sandbox_count -
+		                   (generation->sandboxes[vlan] != NULL) + (to != NULL));
 		generation->sandboxes[vlan] = to != NULL ? &to->sandbox : NULL;
 		generation->changed[i] = vlan;
 	}

@@ -101,6 +101,8 @@ uint32_t sl_dns_pending_make(struct sl_worker *worker, const struct sl_sandbox *
 	uint32_t index, name, *link;
 
 	if (vlan->queries >= worker->settings->dns_queries_per_sandbox ||
+	    !sl_shared_room(worker, worker->queries.capacity, worker->queries.used, vlan->queries,
+	                    1) ||
 	    !sl_held_take(worker, sandbox->vlan, sizeof(*query)))
 		return 0;
 	name = sl_names_take(worker, asked->name, asked->name_len);

@@ -65,11 +65,13 @@ static void unlink_flow(struct sl_worker *worker, uint32_t index)
 struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const struct sl_key *key)
 {
 	const struct rte_ether_hdr *eth = sl_pkt_at(pkt, const struct rte_ether_hdr, 0);
+	const struct sl_vlan *vlan = &worker->vlans[pkt->vlan];
 	uint32_t hash = sl_flow_table_hash(&worker->table, key);
 	struct sl_flow_cold *cold;
 	struct sl_flow *flow = NULL;
 
-	if (worker->vlans[pkt->vlan].flows < worker->settings->flows_per_sandbox)
+	if (vlan->flows < worker->settings->flows_per_sandbox &&
+	    sl_shared_room(worker, worker->table.capacity, worker->table.used, vlan->flows, 1))
 		flow = sl_flow_table_insert(&worker->table, key, hash);
 	if (flow == NULL) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_FLOW_LIMIT, NULL);

@@ -303,8 +303,9 @@ bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 /* Room for one more pin of the sandbox: its least recently used goes if there is none. */
 static bool make_room(struct sl_worker *worker, struct sl_vlan *vlan)
 {
-	bool full = vlan->pins >= worker->settings->pins_per_sandbox ||
-	            worker->pins.used >= worker->pins.capacity;
+	bool full =
+	        vlan->pins >= worker->settings->pins_per_sandbox ||
+	        !sl_shared_room(worker, worker->pins.capacity, worker->pins.used, vlan->pins, 1);
 
 	if (!full)
 		return true;

@@ -60,7 +60,9 @@ bool sl_record_begin(struct sl_worker *worker, struct sl_flow *flow)
 
 	if (cold->record != 0)
 		return true;
-	if (vlan->records >= worker->settings->flows_per_sandbox)
+	if (vlan->records >= worker->settings->flows_per_sandbox ||
+	    !sl_shared_room(worker, worker->records.capacity, worker->records.used, vlan->records,
+	                    1))
 		return false;
 	index = sl_pool_get(&worker->records);
 	if (index == 0)

@@ -179,12 +179,29 @@ static inline bool sl_rate_take(struct sl_bucket_rate *bucket, uint64_t now_us, 
 	return true;
 }
 
+/*
+ * A limit for all sandboxes together is not for the first who come: its last tenth is kept for
+ * those that hold less than an even share of it (spec section 2). limit and used are this worker's,
+ * own is what of it the sandbox holds; true if it may have `more`.
+ */
+static inline bool sl_shared_room(const struct sl_worker *worker, uint64_t limit, uint64_t used,
+                                  uint64_t own, uint64_t more)
+{
+	uint64_t sandboxes = worker->generation != NULL ? worker->generation->sandbox_count : 0;
+	uint64_t share = limit * worker->params.count / (sandboxes > 0 ? sandboxes : 1);
+
+	if (used + more > limit)
+		return false;
+	return used + more <= limit - limit / 10 || own + more <= share;
+}
+
 /* Counts memory of a hold against the sandbox and the gateway; false (and nothing) at a limit. */
 static inline bool sl_held_take(struct sl_worker *worker, uint16_t vlan, size_t bytes)
 {
 	struct sl_vlan *state = &worker->vlans[vlan];
 
-	if (worker->stats->hold_bytes + bytes > worker->held_limit ||
+	if (!sl_shared_room(worker, worker->held_limit, worker->stats->hold_bytes,
+	                    state->held_bytes, bytes) ||
 	    state->held_bytes + bytes > worker->settings->held_bytes_per_sandbox)
 		return false;
 	worker->stats->hold_bytes += bytes;

@@ -174,6 +174,7 @@ struct sl_generation {
 	const struct sl_class *classes;
 	const struct sl_sandbox *sandboxes[SL_VLAN_COUNT]; /* by VLAN; NULL: no sandbox */
 	struct hs_scratch *scratch[SL_WORKERS_MAX]; /* by worker; NULL: no regexes to match */
+	uint16_t sandbox_count;
 	/*
 	 * The VLANs whose sandbox is another one, or has another policy, than in generation
 	 * number - 1: who has dealt with that one need not look at the others.

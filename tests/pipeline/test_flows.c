@@ -972,6 +972,37 @@ static void flows_of_a_sandbox_are_bounded(void **state)
 	inproc_free(gw);
 }
 
+/* "The last tenth of each is kept for sandboxes that hold less than an even share": who comes last
+ * has its share of flows all the same. */
+static void flows_of_all_are_kept_for_who_has_few(void **state)
+{
+	char policy[2048] = "sandboxes: [";
+	struct inproc *gw;
+	unsigned opened = 0;
+
+	for (int i = 0; i < 17; i++)
+		snprintf(policy + strlen(policy), sizeof(policy) - strlen(policy), "{vlan: %d}%s",
+		         101 + i, i < 16 ? ", " : "]");
+	gw = gateway_with(policy,
+	                  CONFIG "limits: {flows: 1000, flows-per-sandbox: 100, pins: 100}\n");
+	for (uint16_t port = 1; port <= 100; port++)
+		for (uint16_t vlan = 101; vlan < 117; vlan++)
+			opened += OUT(gw, .proto = 17, .vlan = vlan, .src = INSIDE, .dst = PUBLIC,
+			              .sport = port, .dport = 9,
+			              PKT_TEXT("x")) == SL_REASON_ALLOW_ALL;
+	/* sixteen that take what they get fill all but a part of the last tenth */
+	assert_in_range(opened, 900, 16 * (1000 / 17));
+	/* the seventeenth has its even share */
+	for (uint16_t port = 1; port <= 1000 / 17; port++)
+		expect(OUT(gw, .proto = 17, .vlan = 117, .src = INSIDE, .dst = PUBLIC,
+		           .sport = port, .dport = 9, PKT_TEXT("x")),
+		       SL_REASON_ALLOW_ALL);
+	expect(OUT(gw, .proto = 17, .vlan = 117, .src = INSIDE, .dst = PUBLIC, .sport = 1000,
+	           .dport = 9, PKT_TEXT("x")),
+	       SL_REASON_FLOW_LIMIT);
+	inproc_free(gw);
+}
+
 /* Flows in all. */
 static void flows_of_all_are_bounded(void **state)
 {
@@ -1574,6 +1605,7 @@ int main(void)
 	        TEST(answers_are_limited_per_sandbox),
 	        TEST(flows_of_a_sandbox_are_bounded),
 	        TEST(flows_of_all_are_bounded),
+	        TEST(flows_of_all_are_kept_for_who_has_few),
 	        TEST(policy_that_denies_cuts_tcp_on_both_sides),
 	        TEST(packet_that_meets_an_older_epoch_is_judged_first),
 	        TEST(cut_connection_is_reset_until_it_is_forgotten),

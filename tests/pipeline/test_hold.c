@@ -2077,6 +2077,32 @@ static void held_bytes_of_all_are_bounded(void **state)
 	inproc_free(gw);
 }
 
+/* Two that fill what all share with bare SYNs leave the third one what it needs. */
+static void held_bytes_are_kept_for_who_holds_few(void **state)
+{
+	struct inproc *gw =
+	        gateway_with("sandboxes: [{vlan: 101, policy: {allow: [" ALLOWED
+	                     "]}}, {vlan: 102, policy: {allow: "
+	                     "[" ALLOWED "]}}, {vlan: 103, policy: {allow: [" ALLOWED "]}}]",
+	                     CONFIG "limits: {held-bytes: 60000,"
+	                            " held-bytes-per-sandbox: 60000, flows: 1000, pins: 100}\n");
+	struct conn c = conn_of(gw), third = conn_of(gw);
+	unsigned refused = 0;
+
+	for (int i = 0; i < 400; i++) {
+		c.sport++;
+		c.vlan = 101 + i % 2;
+		refused += SEND(&c, CLIENT, .flags = TCP_SYN) == SL_REASON_HOLD_LIMIT;
+	}
+	assert_true(refused > 0);
+	third.vlan = 103;
+	handshake(&third);
+	expect(client(&third, 0, good.bytes, HALF), SL_REASON_NONE);
+	expect(client(&third, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees(&third, good.bytes, good.len);
+	inproc_free(gw);
+}
+
 /* Held bytes of one flow: a stream may not fill what the sandbox has. */
 static void held_bytes_of_a_flow_are_bounded(void **state)
 {
@@ -2337,6 +2363,7 @@ int main(void)
 	        TEST(held_bytes_of_a_sandbox_are_bounded),
 	        TEST(held_bytes_run_out_in_a_hello_ends_it),
 	        TEST(held_bytes_of_all_are_bounded),
+	        TEST(held_bytes_are_kept_for_who_holds_few),
 	        TEST(held_bytes_of_a_flow_are_bounded),
 	        TEST(alerts_are_limited_but_the_server_is_always_reset),
 	        TEST(policy_that_adds_the_name_on_hold_allows_it),
