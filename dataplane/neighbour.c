@@ -1,6 +1,8 @@
 /*
  * neighbour.c: ARP (RFC 826) and neighbour discovery (RFC 4861) of sandboxes that may talk at all.
  * From the sandbox only what it may say of itself passes, rebuilt so that it carries nothing else.
+ * Whom it asks for is a message too, to whoever listens on the segment: addresses that were not
+ * heard of from there lately are asked for once a second.
  *
  * Settles with: neighbour, source-spoofed, malformed-packet, rate-limit, deny-all.
  */
@@ -12,6 +14,8 @@
 #include "stages.h"
 
 #define NEIGHBOURS_PER_SECOND 50
+#define STRANGERS_PER_SECOND  1
+#define HEARD_MS              60000 /* how long an address counts as heard lately */
 
 #define ND_ROUTER_SOLICIT   133
 #define ND_ROUTER_ADVERT    134
@@ -41,7 +45,57 @@ static bool is_own(const struct sl_worker *worker, const struct sl_pkt *pkt, uin
 	return sl_sandbox_owns(worker, pkt->sandbox, &addr);
 }
 
-static enum sl_reason judge_arp(const struct sl_worker *worker, struct sl_pkt *pkt)
+/* ---- who was heard lately ---- */
+
+/* The address's place; if there is none, that of the one that was silent longest. */
+static struct sl_heard *heard_find(const struct sl_worker *worker, uint16_t vlan,
+                                   const struct sl_addr *addr, bool *found)
+{
+	struct sl_heard *heard = worker->vlans[vlan].heard, *oldest = heard;
+
+	for (unsigned i = 0; i < SL_NEIGHBOURS_HEARD; i++) {
+		if (heard[i].addr.family != 0 && sl_addr_equal(&heard[i].addr, addr)) {
+			*found = true;
+			return &heard[i];
+		}
+		if (heard[i].addr.family == 0)
+			oldest = &heard[i];
+		else if (oldest->addr.family != 0 &&
+		         (int32_t)(heard[i].seen_ms - oldest->seen_ms) < 0)
+			oldest = &heard[i];
+	}
+	*found = false;
+	return oldest;
+}
+
+static void hear(struct sl_worker *worker, uint16_t vlan, uint8_t family, const uint8_t *bytes)
+{
+	struct sl_addr addr = {.family = family};
+	bool found;
+
+	memcpy(addr.bytes, bytes, family == SL_FAMILY_4 ? 4 : 16);
+	*heard_find(worker, vlan, &addr, &found) =
+	        (struct sl_heard){.addr = addr, .seen_ms = worker->now_ms};
+}
+
+/* True if the sandbox may say this address on the segment now. */
+static bool may_name(struct sl_worker *worker, uint16_t vlan, uint8_t family, const uint8_t *bytes)
+{
+	struct sl_bucket_rate *rate = &worker->vlans[vlan].strangers[family == SL_FAMILY_6];
+	struct sl_addr addr = {.family = family};
+	const struct sl_heard *heard;
+	bool found;
+
+	memcpy(addr.bytes, bytes, family == SL_FAMILY_4 ? 4 : 16);
+	heard = heard_find(worker, vlan, &addr, &found);
+	if (found && worker->now_ms - heard->seen_ms < HEARD_MS)
+		return true;
+	return sl_rate_take(rate, worker->now_us, STRANGERS_PER_SECOND);
+}
+
+/* ---- ARP ---- */
+
+static enum sl_reason judge_arp(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct rte_arp_hdr *arp;
 	uint16_t opcode;
@@ -56,8 +110,10 @@ static enum sl_reason judge_arp(const struct sl_worker *worker, struct sl_pkt *p
 	    arp->arp_plen != 4 || (opcode != RTE_ARP_OP_REQUEST && opcode != RTE_ARP_OP_REPLY))
 		return SL_REASON_MALFORMED_PACKET;
 	pkt->end = pkt->l3_off + sizeof(*arp);
-	if (pkt->in_port != SL_PORT_SANDBOX)
+	if (pkt->in_port != SL_PORT_SANDBOX) {
+		hear(worker, pkt->vlan, SL_FAMILY_4, (const uint8_t *)&arp->arp_data.arp_sip);
 		return SL_REASON_NEIGHBOUR;
+	}
 	if (!mac_is_senders(pkt, arp->arp_data.arp_sha.addr_bytes))
 		return SL_REASON_SOURCE_SPOOFED;
 	/* A probe (RFC 5227) has no sender address yet and asks for the one it wants. */
@@ -66,10 +122,14 @@ static enum sl_reason judge_arp(const struct sl_worker *worker, struct sl_pkt *p
 	            probe ? (const uint8_t *)&arp->arp_data.arp_tip
 	                  : (const uint8_t *)&arp->arp_data.arp_sip))
 		return SL_REASON_SOURCE_SPOOFED;
+	if (!may_name(worker, pkt->vlan, SL_FAMILY_4, (const uint8_t *)&arp->arp_data.arp_tip))
+		return SL_REASON_RATE_LIMIT;
 	if (opcode == RTE_ARP_OP_REQUEST)
 		memset(&arp->arp_data.arp_tha, 0, sizeof(arp->arp_data.arp_tha));
 	return SL_REASON_NEIGHBOUR;
 }
+
+/* ---- neighbour discovery ---- */
 
 /*
  * Keeps the link-layer address and nonce options of an ND message, in out; false if the options lie
@@ -141,7 +201,7 @@ static bool is_on_link(const uint8_t *src, const uint8_t *dst)
 	return multicast || link_local || memcmp(src, dst, 8) == 0;
 }
 
-static enum sl_reason judge_nd_from_sandbox(const struct sl_worker *worker, struct sl_pkt *pkt,
+static enum sl_reason judge_nd_from_sandbox(struct sl_worker *worker, struct sl_pkt *pkt,
                                             uint8_t type)
 {
 	unsigned fixed = type == ND_ROUTER_SOLICIT ? 8 : 24, option_bytes;
@@ -162,6 +222,8 @@ static enum sl_reason judge_nd_from_sandbox(const struct sl_worker *worker, stru
 		return SL_REASON_SOURCE_SPOOFED;
 	if (type == ND_NEIGHBOR_ADVERT && !is_own(worker, pkt, SL_FAMILY_6, target))
 		return SL_REASON_SOURCE_SPOOFED;
+	if (fixed == 24 && !may_name(worker, pkt->vlan, SL_FAMILY_6, target))
+		return SL_REASON_RATE_LIMIT;
 	return rebuild_nd(pkt, fixed, options, option_bytes) ? SL_REASON_NEIGHBOUR
 	                                                     : SL_REASON_MALFORMED_PACKET;
 }
@@ -176,6 +238,18 @@ static bool is_nd(const struct sl_pkt *pkt)
 	       (pkt->in_port == SL_PORT_SANDBOX ? ND_ROUTER_SOLICIT : ND_ROUTER_ADVERT);
 }
 
+/* Who speaks, and whom it asks for or tells of. */
+static void hear_nd(struct sl_worker *worker, const struct sl_pkt *pkt)
+{
+	uint8_t target[16];
+
+	hear(worker, pkt->vlan, SL_FAMILY_6, sl_pkt_at(pkt, const uint8_t, pkt->l3_off) + 8);
+	if (pkt->icmp_type == ND_ROUTER_ADVERT || pkt->end - pkt->l4_off < 24)
+		return;
+	sl_parse_copy(pkt, pkt->l4_off + 8, 16, target);
+	hear(worker, pkt->vlan, SL_FAMILY_6, target);
+}
+
 static enum sl_reason judge_nd(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	const uint8_t *ip = sl_pkt_at(pkt, const uint8_t, pkt->l3_off);
@@ -183,8 +257,10 @@ static enum sl_reason judge_nd(struct sl_worker *worker, struct sl_pkt *pkt)
 
 	if (ip[7] != 255 || icmp[1] != 0 || !sl_parse_l4_checksum(worker, pkt))
 		return SL_REASON_MALFORMED_PACKET;
-	if (pkt->in_port != SL_PORT_SANDBOX)
+	if (pkt->in_port != SL_PORT_SANDBOX) {
+		hear_nd(worker, pkt);
 		return SL_REASON_NEIGHBOUR;
+	}
 	return judge_nd_from_sandbox(worker, pkt, icmp[0]);
 }
 

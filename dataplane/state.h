@@ -31,6 +31,14 @@ struct sl_nexthop {
 	uint32_t seen_ms;
 };
 
+#define SL_NEIGHBOURS_HEARD 16 /* of one sandbox */
+
+/* An address that was in neighbour discovery from the uplink (neighbour.c). */
+struct sl_heard {
+	struct sl_addr addr; /* family 0: none */
+	uint32_t seen_ms;
+};
+
 /* What a worker keeps of one sandbox it owns. */
 struct sl_vlan {
 	uint32_t incarnation;
@@ -56,6 +64,8 @@ struct sl_vlan {
 	uint32_t suppressed[SL_REASON_COUNT]; /* not reported, and not told yet */
 	uint64_t tell_us;                     /* when they are to be told; 0: there are none */
 	struct sl_bucket_rate neighbour[SL_PORT_COUNT];
+	struct sl_bucket_rate strangers[2]; /* discovery of who was not heard lately; IPv4, IPv6 */
+	struct sl_heard heard[SL_NEIGHBOURS_HEARD];
 	struct sl_bucket_rate decrypts; /* QUIC Initials */
 	/* The last inbound fragment that was found to belong to a flow, for a second. */
 	struct sl_addr fragment_remote;

@@ -26,7 +26,7 @@ from gateway import Gateway, Wire
 from internet import OTHER_RESOLVER, RESOLVER, RESOLVER6, Internet
 from rawhost import RawHost, signed
 from topology import (FAR_BASE, HERE, SANDBOX_BASE, LabError, Namespace, Recorder, Switch,
-                      arp_request, mac_of, must, run)
+                      mac_of, must, neighbour_solicitation, run)
 
 PREFIX = "sluicelab"
 PROGRAMS = ("ip", "tc", "ethtool", "clang", "nginx", "knotd", "openssl", "curl", "dig", "ping")
@@ -129,19 +129,18 @@ class Sandbox:
     def barrier(self, through=None):
         """Returns when whatever this sandbox sent before has come out of the gateway, or never will.
 
-        An ARP request of the same VLAN follows it through the same queues. A sandbox whose policy
-        lets no ARP out needs another one to go through.
+        A solicitation of the router follows it through the same queues, with a mark in its nonce. A
+        sandbox whose policy lets no neighbour discovery out needs another one to go through.
         """
         via = through or self
         via.barriers += 1
-        target = f"{via.prefix}{100 + via.barriers % 100}"
-        request = arp_request(via.mac, via.ip, target)
-        asked = request[38:42]
+        mark = b"mark" + via.barriers.to_bytes(2, "big")
+        request = neighbour_solicitation(via.mac, "fe80::b", via.gateway6, mark)
         with via.space.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
             sender.bind(("eth0", 0))
             sender.send(request)
-        via.left.wait(lambda f: f[12:14] == b"\x08\x06" and f[38:42] == asked,
-                      f"the ARP request for {target} to come out of the gateway")
+        via.left.wait(lambda f: f[12:14] == b"\x86\xdd" and mark in f[54:],
+                      f"the neighbour solicitation {mark} to come out of the gateway")
 
     def sent_out(self, needle, through=None, whole=False):
         """True if these bytes, or this name, left the gateway in any form that a wire shows.

@@ -3,6 +3,7 @@ reason for a denial: by agent, who may send anything to the address, or by build
 
 import itertools
 import socket
+import time
 
 import pytest
 from scapy.layers.inet import IPOption, IPOption_Router_Alert, fragment
@@ -354,6 +355,7 @@ def test_arp(gateway, probe, lie):
         frame[6:12] = raw.mac
         frame[21] = 2 if lie == "reply" else 1
         refused = Refusals(gateway, raw)
+        time.sleep(lie == "none")  # of who was never heard, one a second
         raw.frame(frame)
         assert refused(count=lie != "none") == ([("source-spoofed",)] if lie != "none" else [])
         probe.barrier()
@@ -365,6 +367,7 @@ def test_bytes_hidden_in_arp(gateway, probe):
     """The request leaves as every other: nothing in the field that is asked for, zeros behind the end."""
     with probe.raw() as raw:
         plain = arp_request(raw.mac, raw.ip, "10.0.3.78")
+        time.sleep(1)  # of who was never heard, one a second
         raw.frame(plain[:32] + b"smuggl" + plain[38:] + SMUGGLED * 3)
         frame = probe.left.wait(lambda f: f[38:42] == socket.inet_aton("10.0.3.78"), "the request")
         assert frame[:len(plain)] == plain and not any(frame[len(plain):])

@@ -304,6 +304,21 @@ def mac_of(space, device):
         return probe.getsockname()[4]
 
 
+def neighbour_solicitation(mac, source, target, nonce):
+    """Who has `target`? With six bytes of the sender's choice (RFC 4861 4.3, RFC 3971 5.3.2)."""
+    wanted = socket.inet_pton(socket.AF_INET6, target)
+    address = socket.inet_pton(socket.AF_INET6, source)
+    group = bytes.fromhex("ff0200000000000000000001ff") + wanted[13:]
+    body = wanted + b"\x01\x01" + mac + b"\x0e\x01" + nonce
+    pseudo = address + group + struct.pack("!II", 8 + len(body), 58)
+    words = struct.unpack(f"!{(len(pseudo) + 8 + len(body)) // 2}H", pseudo + b"\x87\0\0\0\0\0\0\0" + body)
+    total = sum(words)
+    while total > 0xffff:
+        total = (total >> 16) + (total & 0xffff)
+    return (b"\x33\x33" + group[12:] + mac + b"\x86\xdd" + struct.pack("!IHBB", 0x60000000, 8 + len(body), 58, 255)
+            + address + group + b"\x87\0" + struct.pack("!H", ~total & 0xffff) + bytes(4) + body)
+
+
 def arp_request(mac, sender, target):
     """Who has `target`? Tell `sender` (RFC 826)."""
     return (b"\xff" * 6 + mac + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)

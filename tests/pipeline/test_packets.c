@@ -600,7 +600,9 @@ static void arp_of_ones_own_passes(void **state)
 	assert_int_equal(inproc_last(gw, UPLINK)->len, request.len);
 	expect(out_bytes(gw, &reply), SL_REASON_NEIGHBOUR);
 	assert_memory_equal(inproc_last(gw, UPLINK)->bytes, reply.bytes, reply.len);
+	inproc_advance_s(gw, 1);
 	expect(out_bytes(gw, &probe), SL_REASON_NEIGHBOUR);
+	inproc_advance_s(gw, 1);
 	expect(out_bytes(gw, &announce), SL_REASON_NEIGHBOUR);
 	expect(inproc_send(gw, UPLINK, &reply), SL_REASON_NEIGHBOUR);
 	assert_memory_equal(inproc_last(gw, SANDBOX)->bytes, reply.bytes, reply.len);
@@ -684,7 +686,9 @@ static void neighbour_discovery_is_limited_and_not_for_deny_all(void **state)
 	struct packet arp = ARP(.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1");
 	struct packet other = ARP(.vlan = BOTH, .spa = INSIDE, .tpa = "10.0.0.1");
 	struct packet none = ARP(.vlan = NONE, .spa = INSIDE, .tpa = "10.0.0.1");
+	struct packet router = ARP(.vlan = ALL, .op = 2, .spa = "10.0.0.1", .tpa = INSIDE);
 
+	expect(inproc_send(gw, UPLINK, &router), SL_REASON_NEIGHBOUR);
 	for (int i = 0; i < 50; i++)
 		expect(out_bytes(gw, &arp), SL_REASON_NEIGHBOUR);
 	expect(out_bytes(gw, &arp), SL_REASON_RATE_LIMIT);
@@ -699,6 +703,38 @@ static void neighbour_discovery_is_limited_and_not_for_deny_all(void **state)
 	expect(out_bytes(gw, &none), SL_REASON_DENY_ALL);
 	expect(inproc_send(gw, UPLINK, &none), SL_REASON_DENY_ALL);
 	expect_nothing_left(gw);
+	inproc_free(gw);
+}
+
+/*
+ * "1/s for targets that have not answered lately (a target address is a message to whoever listens
+ * on the segment)"; who has answered, or asks itself, is talked to as often as all others.
+ */
+static void targets_that_never_answered_are_asked_for_once_a_second(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	unsigned left = 0;
+
+	for (int i = 0; i < 300; i++) {
+		char text[16];
+
+		snprintf(text, sizeof(text), "10.0.1.%d", i % 250);
+		struct packet arp = ARP(.vlan = ALL, .spa = INSIDE, .tpa = text);
+
+		left += out_bytes(gw, &arp) == SL_REASON_NEIGHBOUR;
+		inproc_advance_us(gw, 10000);
+	}
+	assert_in_range(left, 3, 4);
+	/* the honest twin: one that answered is asked again at once, for a minute */
+	struct packet ask = ARP(.vlan = ALL, .spa = INSIDE, .tpa = "10.0.1.9");
+	struct packet answer = ARP(.vlan = ALL, .op = 2, .spa = "10.0.1.9", .tpa = INSIDE);
+
+	expect(inproc_send(gw, UPLINK, &answer), SL_REASON_NEIGHBOUR);
+	for (int i = 0; i < 20; i++)
+		expect(out_bytes(gw, &ask), SL_REASON_NEIGHBOUR);
+	inproc_advance_s(gw, 61);
+	expect(out_bytes(gw, &ask), SL_REASON_NEIGHBOUR);
+	expect(out_bytes(gw, &ask), SL_REASON_RATE_LIMIT);
 	inproc_free(gw);
 }
 
@@ -732,6 +768,7 @@ static void nd_of_ones_own_passes(void **state)
 	for (size_t i = 0; i < COUNT(fine); i++) {
 		const struct inproc_frame *out;
 
+		inproc_advance_s(gw, 1);
 		expect(out_bytes(gw, &fine[i]), SL_REASON_NEIGHBOUR);
 		out = inproc_last(gw, UPLINK);
 		assert_int_equal(out->len, fine[i].len);
@@ -809,9 +846,42 @@ static void nd_leaves_with_nothing_else_in_it(void **state)
 	assert_int_equal(inproc_last(gw, UPLINK)->len, clean.len);
 	assert_memory_equal(inproc_last(gw, UPLINK)->bytes, clean.bytes, clean.len);
 	/* one nonce is all that a message needs */
+	inproc_advance_s(gw, 1);
 	expect(out_bytes(gw, &many), SL_REASON_NEIGHBOUR);
 	assert_true(from_end(gw, UPLINK, 0)->l4_len <= 24 + 16);
 	assert_true(from_end(gw, UPLINK, 0)->l4_csum_ok);
+	inproc_free(gw);
+}
+
+static void nd_targets_that_never_answered_are_asked_for_once_a_second(void **state)
+{
+	struct inproc *gw = gateway(POLICY);
+	struct packet asked =
+	        ND(.vlan = ALL, .type = 135, .src = "fe80::1", .dst = "ff02::1:ff00:2",
+	           .smac = PKT_MAC_OUTER, .dmac = "33:33:ff:00:00:02", .target = INSIDE6,
+	           .lladdr = PKT_MAC_OUTER);
+	unsigned left = 0;
+
+	for (int i = 0; i < 300; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "fd00::%x", 0x1000 + i);
+		struct packet ns = NS(.src = LINK6, SOLICITED, .target = text);
+
+		left += out_bytes(gw, &ns) == SL_REASON_NEIGHBOUR;
+		inproc_advance_us(gw, 10000);
+	}
+	assert_in_range(left, 3, 4);
+	/* who asks is answered, and may be asked for */
+	expect(inproc_send(gw, UPLINK, &asked), SL_REASON_NEIGHBOUR);
+	for (int i = 0; i < 10; i++) {
+		struct packet ns = NS(.src = LINK6, SOLICITED, .target = "fe80::1");
+		struct packet na = NA(.src = INSIDE6, .dst = "fe80::1", .target = INSIDE6,
+		                      .lladdr = PKT_MAC_INNER);
+
+		expect(out_bytes(gw, &ns), SL_REASON_NEIGHBOUR);
+		expect(out_bytes(gw, &na), SL_REASON_NEIGHBOUR);
+	}
 	inproc_free(gw);
 }
 
@@ -922,6 +992,8 @@ int main(void)
 	        TEST(arp_of_another_form_is_malformed),
 	        TEST(arp_leaves_with_nothing_else_in_it),
 	        TEST(neighbour_discovery_is_limited_and_not_for_deny_all),
+	        TEST(targets_that_never_answered_are_asked_for_once_a_second),
+	        TEST(nd_targets_that_never_answered_are_asked_for_once_a_second),
 	        TEST(nd_of_ones_own_passes),
 	        TEST(nd_that_lies_is_spoofed),
 	        TEST(nd_of_another_form_is_malformed),

@@ -194,6 +194,78 @@ static void written_in_place_and_open_is_not_taken_before_close(void **state)
 	sl_watch_free(watch);
 }
 
+/*
+ * A file that is mounted from elsewhere, or on a network: its directory is not told of what is
+ * written. A second name in another directory does the same.
+ */
+static struct sl_watch *watch_untold(const char *text)
+{
+	struct sl_watch *watch;
+
+	assert_int_equal(mkdir("elsewhere", 0755), 0);
+	write_file("elsewhere/policy.yaml", text);
+	assert_int_equal(link("elsewhere/policy.yaml", "policy.yaml"), 0);
+	watch = watch_and_read("policy.yaml", text);
+	return watch;
+}
+
+/* Within a look and the two reads behind it. */
+static void expect_within(struct sl_watch *watch, unsigned ms, const char *text)
+{
+	for (unsigned passed = 0; passed <= ms; passed += 10, now_ms += 10)
+		if (sl_watch_poll(watch, now_ms) == SL_WATCH_CHANGED) {
+			expect_content(watch, text);
+			return;
+		}
+	fail();
+}
+
+static void written_where_nobody_tells_is_taken_by_a_look(void **state)
+{
+	struct sl_watch *watch = watch_untold("one");
+
+	write_file("elsewhere/policy.yaml", "longer");
+	expect_within(watch, 1200, "longer");
+	expect_nothing_for(watch, 3000);
+	/* another time alone is no news */
+	assert_int_equal(utimensat(AT_FDCWD, "elsewhere/policy.yaml", NULL, 0), 0);
+	expect_nothing_for(watch, 3000);
+	sl_watch_free(watch);
+}
+
+static void written_where_nobody_tells_with_size_and_time_kept_is_taken(void **state)
+{
+	struct sl_watch *watch = watch_untold("one");
+	struct timespec times[2];
+	struct stat st;
+
+	assert_int_equal(stat("policy.yaml", &st), 0);
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	write_file("elsewhere/policy.yaml", "two");
+	assert_int_equal(utimensat(AT_FDCWD, "elsewhere/policy.yaml", times, 0), 0);
+	expect_within(watch, 1200, "two");
+	expect_nothing_for(watch, 3000);
+	sl_watch_free(watch);
+}
+
+/* Who is seen to write is waited for, however long it takes. */
+static void written_slowly_by_who_is_seen_is_not_taken_half(void **state)
+{
+	struct sl_watch *watch;
+	int fd;
+
+	write_file("policy.yaml", "one");
+	watch = watch_and_read("policy.yaml", "one");
+	fd = open("policy.yaml", O_WRONLY | O_TRUNC);
+	assert_int_equal(write(fd, "half", 4), 4);
+	expect_nothing_for(watch, 5000);
+	assert_int_equal(write(fd, " and whole", 10), 10);
+	close(fd);
+	expect_settled(watch, "half and whole");
+	sl_watch_free(watch);
+}
+
 static void written_again_between_the_reads_waits_for_the_last(void **state)
 {
 	struct sl_watch *watch;
@@ -519,6 +591,9 @@ int main(void)
 	        TEST(two_renames_before_a_look_are_one_change),
 	        TEST(written_in_place_is_taken_after_two_equal_reads),
 	        TEST(written_in_place_and_open_is_not_taken_before_close),
+	        TEST(written_where_nobody_tells_is_taken_by_a_look),
+	        TEST(written_where_nobody_tells_with_size_and_time_kept_is_taken),
+	        TEST(written_slowly_by_who_is_seen_is_not_taken_half),
 	        TEST(written_again_between_the_reads_waits_for_the_last),
 	        TEST(changing_unannounced_between_the_reads_is_read_again),
 	        TEST(created_anew_and_still_open_is_not_taken),
