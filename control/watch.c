@@ -4,12 +4,15 @@
  * Decides what counts as one change. It watches directories, never the file: a rename leaves the
  * file's own watch on the old inode. Every directory counts in which a name decides where the path
  * leads: that of each symlink on the way and that of the file itself. Every second it looks where
- * the path leads without being told, for file systems that tell nothing.
+ * the path leads and what is there without being told, for file systems that tell nothing and files
+ * that are mounted from elsewhere.
  *
  * It must never hand out a half-written file: content is given out at once only if it came under
  * its name complete (rename, symlink); else it must have been closed, and read twice the same.
  */
 #include "watch.h"
+
+#include "watch_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,32 +20,31 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/evp.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SETTLE_MS    100  /* between two reads that must be equal */
-#define GONE_MS      300  /* an editor may take the file away for a moment */
-#define LOOK_MS      1000 /* where does the path lead, without being told */
-#define CHAIN_MAX    64   /* names that decide where the path leads */
-#define SYMLINKS_MAX 40   /* as the kernel's own limit */
+#define SETTLE_MS   100       /* between two reads that must be equal */
+#define GONE_MS     300       /* an editor may take the file away for a moment */
+#define LOOK_MS     1000      /* where does the path lead, without being told */
+#define COMPARE_MAX (1 << 20) /* bytes of a file whose content is compared in every look */
+#define RACY_S      3         /* how coarse a file system's times may be */
 #define EVENTS                                                                                     \
-	(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_DELETE_SELF |   \
-	 IN_MOVE_SELF | IN_ONLYDIR)
-
-/* One name in one directory that decides where the path leads. */
-struct link {
-	int wd; /* -1: the directory cannot be watched */
-	bool last;
-	char *dir, *name;
-};
+	(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_MODIFY |        \
+	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
 /* Which content it is. */
 struct identity {
 	dev_t dev;
 	ino_t ino;
 	off_t size;
-	struct timespec mtime;
+	struct timespec mtime, ctime;
+};
+
+struct digest {
+	uint8_t bytes[EVP_MAX_MD_SIZE];
+	unsigned len; /* 0: none */
 };
 
 struct bytes {
@@ -54,15 +56,18 @@ struct sl_watch {
 	char *path;
 	size_t max_bytes;
 	int fd;
-	struct link chain[CHAIN_MAX];
+	struct sl_watch_link chain[SL_WATCH_PATH_MAX];
 	size_t links;
 
 	struct identity taken; /* what was given out last, or could not be read */
+	struct digest digest;  /* of its content */
 	bool has_taken;
 	struct bytes content;
 	int error;
 
-	bool settling; /* read once, to be read again at settle_ms */
+	bool modifying; /* somebody writes, of whom we are told: the close will be told too */
+	bool unasked;   /* nobody told of what settles now: it may be what was taken */
+	bool settling;  /* read once, to be read again at settle_ms */
 	uint64_t settle_ms;
 	struct bytes first;
 	bool writing; /* inode `written` was created under the name and not closed yet */
@@ -78,121 +83,11 @@ struct told {
 	bool moved;   /* a name leads elsewhere, with complete content behind it */
 	bool created; /* the file was created under its name */
 	bool closed;  /* the file was closed by a writer */
+	bool modified;
 	bool any;
 };
 
 /* ---- where the path leads ---- */
-
-static void chain_clear(struct link *chain, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(chain[i].dir);
-		free(chain[i].name);
-	}
-}
-
-static int chain_add(struct link *chain, size_t *n, const char *dir, const char *name, bool last)
-{
-	struct link *link = &chain[*n];
-
-	if (*n == CHAIN_MAX)
-		return -ELOOP;
-	*link = (struct link){-1, last, strdup(dir), strdup(name)};
-	if (link->dir == NULL || link->name == NULL) {
-		free(link->dir);
-		free(link->name);
-		return -ENOMEM;
-	}
-	(*n)++;
-	return 0;
-}
-
-/* Takes the next component off rest into name. False at the end. */
-static bool next_component(char *rest, char name[NAME_MAX + 1])
-{
-	char *at = rest + strspn(rest, "/");
-	size_t len = strcspn(at, "/");
-
-	if (len == 0 || len > NAME_MAX)
-		return false;
-	memcpy(name, at, len);
-	name[len] = '\0';
-	at += len;
-	at += strspn(at, "/");
-	memmove(rest, at, strlen(at) + 1);
-	return true;
-}
-
-static bool join(char out[PATH_MAX], const char *dir, const char *name)
-{
-	size_t a = strlen(dir), b = strlen(name);
-	bool slash = a > 0 && dir[a - 1] != '/';
-
-	if (a + slash + b >= PATH_MAX)
-		return false;
-	memmove(out, dir, a);
-	if (slash)
-		out[a++] = '/';
-	memcpy(out + a, name, b + 1);
-	return true;
-}
-
-/* Puts a symlink's target in front of the rest of the path. */
-static int follow(const char *link, char dir[PATH_MAX], char rest[PATH_MAX])
-{
-	char target[PATH_MAX];
-	ssize_t len = readlink(link, target, sizeof(target) - 1);
-
-	if (len < 0)
-		return -errno;
-	target[len] = '\0';
-	if (target[0] == '/')
-		strcpy(dir, "/");
-	if (rest[0] == '\0')
-		strcpy(rest, target);
-	else {
-		char joined[PATH_MAX];
-
-		if (!join(joined, target, rest))
-			return -ENAMETOOLONG;
-		strcpy(rest, joined);
-	}
-	return 0;
-}
-
-/*
- * Walks the path as the kernel does and lists every name that is a symlink, the last one, and the
- * first that is missing. Returns the length of the list.
- */
-static size_t walk(const char *path, struct link *chain)
-{
-	char dir[PATH_MAX], rest[PATH_MAX], name[NAME_MAX + 1], here[PATH_MAX];
-	size_t n = 0;
-	int links = 0;
-
-	strcpy(dir, path[0] == '/' ? "/" : ".");
-	strcpy(rest, path);
-	while (next_component(rest, name)) {
-		struct stat st;
-
-		if (!join(here, dir, name))
-			break;
-		if (lstat(here, &st) != 0) {
-			chain_add(chain, &n, dir, name, rest[0] == '\0');
-			break;
-		}
-		if (S_ISLNK(st.st_mode)) {
-			if (chain_add(chain, &n, dir, name, false) != 0 || ++links > SYMLINKS_MAX ||
-			    follow(here, dir, rest) != 0)
-				break;
-			continue;
-		}
-		if (rest[0] == '\0')
-			chain_add(chain, &n, dir, name, true);
-		strcpy(dir, here);
-	}
-	return n;
-}
 
 static bool watches(const struct sl_watch *watch, int wd)
 {
@@ -205,7 +100,7 @@ static bool watches(const struct sl_watch *watch, int wd)
 /* Watches what the path goes over now, and no longer what it went over before. */
 static void rewatch(struct sl_watch *watch)
 {
-	struct link old[CHAIN_MAX];
+	struct sl_watch_link old[SL_WATCH_PATH_MAX];
 	size_t n = watch->links;
 	bool fresh = true;
 
@@ -214,10 +109,10 @@ static void rewatch(struct sl_watch *watch)
 	/* what moved between the walk and the watch shows itself in the next walk */
 	for (int round = 0; fresh && round < 4; round++) {
 		fresh = false;
-		chain_clear(watch->chain, watch->links);
-		watch->links = walk(watch->path, watch->chain);
+		sl_watch_path_clear(watch->chain, watch->links);
+		watch->links = sl_watch_path_walk(watch->path, watch->chain);
 		for (size_t i = 0; i < watch->links; i++) {
-			struct link *link = &watch->chain[i];
+			struct sl_watch_link *link = &watch->chain[i];
 			bool known = false;
 
 			link->wd = inotify_add_watch(watch->fd, link->dir, EVENTS);
@@ -229,7 +124,7 @@ static void rewatch(struct sl_watch *watch)
 	for (size_t k = 0; k < n; k++)
 		if (old[k].wd >= 0 && !watches(watch, old[k].wd))
 			inotify_rm_watch(watch->fd, old[k].wd);
-	chain_clear(old, n);
+	sl_watch_path_clear(old, n);
 }
 
 /* ---- reading ---- */
@@ -242,7 +137,7 @@ static void bytes_clear(struct bytes *bytes)
 
 static struct identity identity_of(const struct stat *st)
 {
-	return (struct identity){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
+	return (struct identity){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
 }
 
 static bool same_file(const struct identity *a, const struct identity *b)
@@ -250,10 +145,30 @@ static bool same_file(const struct identity *a, const struct identity *b)
 	return a->dev == b->dev && a->ino == b->ino;
 }
 
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
 static bool same_content(const struct identity *a, const struct identity *b)
 {
-	return same_file(a, b) && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
-	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+	return same_file(a, b) && a->size == b->size && same_time(&a->mtime, &b->mtime) &&
+	       same_time(&a->ctime, &b->ctime);
+}
+
+static struct digest digest_of(const struct bytes *bytes)
+{
+	struct digest digest = {0};
+
+	if (EVP_Digest(bytes->at != NULL ? bytes->at : "", bytes->len, digest.bytes, &digest.len,
+	               EVP_sha256(), NULL) != 1)
+		digest.len = 0;
+	return digest;
+}
+
+static bool same_digest(const struct digest *a, const struct digest *b)
+{
+	return a->len > 0 && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
 static int read_fd(int fd, size_t max_bytes, struct bytes *out)
@@ -330,6 +245,8 @@ static enum sl_watch_news give(struct sl_watch *watch, struct bytes *bytes,
 	bytes_clear(&watch->content);
 	watch->content = *bytes;
 	watch->taken = *identity;
+	watch->digest = digest_of(bytes);
+	watch->modifying = false;
 	watch->has_taken = true;
 	watch->writing = false;
 	watch->error = 0;
@@ -346,15 +263,30 @@ enum sl_watch_news sl_watch_read(struct sl_watch *watch, uint64_t now_ms)
 	return ret == 0 ? give(watch, &bytes, &identity) : failed(watch, -ret);
 }
 
-/* The first of two reads. */
-static void settle_start(struct sl_watch *watch, uint64_t now_ms)
+/* The first of two reads. unasked: nobody told of a change. */
+static void settle_start(struct sl_watch *watch, bool unasked, uint64_t now_ms)
 {
 	struct identity identity;
 
 	settle_stop(watch);
+	watch->unasked = unasked;
 	watch->settling = true;
 	watch->settle_ms = now_ms + SETTLE_MS;
 	read_file(watch, &watch->first, &identity);
+}
+
+/* Both reads were equal. What nobody told of and says what was taken is no news. */
+static enum sl_watch_news settled(struct sl_watch *watch, struct bytes *bytes,
+                                  const struct identity *identity)
+{
+	struct digest digest = digest_of(bytes);
+
+	if (!watch->unasked || !same_digest(&digest, &watch->digest))
+		return give(watch, bytes, identity);
+	settle_stop(watch);
+	bytes_clear(bytes);
+	watch->taken = *identity;
+	return SL_WATCH_NOTHING;
 }
 
 /* The second; if it differs it is the first of the next two. */
@@ -374,7 +306,7 @@ static enum sl_watch_news settle_end(struct sl_watch *watch, uint64_t now_ms)
 	}
 	if (bytes.len == watch->first.len && bytes.at != NULL && watch->first.at != NULL &&
 	    memcmp(bytes.at, watch->first.at, bytes.len) == 0)
-		return give(watch, &bytes, &identity);
+		return settled(watch, &bytes, &identity);
 	bytes_clear(&watch->first);
 	watch->first = bytes;
 	watch->settle_ms = now_ms + SETTLE_MS;
@@ -382,12 +314,13 @@ static enum sl_watch_news settle_end(struct sl_watch *watch, uint64_t now_ms)
 }
 
 /* A created symlink leads to something complete, unlike a created file. */
-static bool is_symlink(const struct link *link)
+static bool is_symlink(const struct sl_watch_link *link)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
-	return join(path, link->dir, link->name) && lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+	return sl_watch_path_join(path, link->dir, link->name) && lstat(path, &st) == 0 &&
+	       S_ISLNK(st.st_mode);
 }
 
 /* Sorts one notification. */
@@ -399,7 +332,7 @@ static void sort_event(struct sl_watch *watch, const struct inotify_event *event
 		return;
 	}
 	for (size_t i = 0; i < watch->links; i++) {
-		const struct link *link = &watch->chain[i];
+		const struct sl_watch_link *link = &watch->chain[i];
 
 		if (link->wd != event->wd || event->len == 0 ||
 		    strcmp(link->name, event->name) != 0)
@@ -411,6 +344,7 @@ static void sort_event(struct sl_watch *watch, const struct inotify_event *event
 		else if (event->mask & IN_CREATE && link->last)
 			told->created = true;
 		told->closed |= link->last && (event->mask & IN_CLOSE_WRITE) != 0;
+		told->modified |= link->last && (event->mask & IN_MODIFY) != 0;
 	}
 }
 
@@ -438,7 +372,7 @@ static enum sl_watch_news replaced(struct sl_watch *watch, const struct told *to
 	if (told->moved)
 		return sl_watch_read(watch, now_ms);
 	if (told->closed || (told->created && st->st_nlink > 1)) {
-		settle_start(watch, now_ms);
+		settle_start(watch, false, now_ms);
 		return SL_WATCH_NOTHING;
 	}
 	if (told->created) {
@@ -449,8 +383,31 @@ static enum sl_watch_news replaced(struct sl_watch *watch, const struct told *to
 	/* found without being told: a directory was renamed, or the file system tells nothing;
 	   while a writer has it open under a name that is watched, its close will tell */
 	if (!watch->settling && !(watch->writing && watch->written == st->st_ino))
-		settle_start(watch, now_ms);
+		settle_start(watch, true, now_ms);
 	return SL_WATCH_NOTHING;
+}
+
+/*
+ * True if the file that was taken says something else now, as far as a look can tell. Sizes and
+ * times are not enough where times are coarse: what was written in the same moment looks the same.
+ */
+static bool differs(const struct sl_watch *watch, const struct identity *identity)
+{
+	struct identity now;
+	struct digest digest;
+	struct timespec clock;
+	struct bytes bytes;
+
+	if (!same_content(identity, &watch->taken))
+		return true;
+	clock_gettime(CLOCK_REALTIME, &clock);
+	if (identity->size > COMPARE_MAX && clock.tv_sec - identity->mtime.tv_sec > RACY_S)
+		return false;
+	if (read_file(watch, &bytes, &now) != 0)
+		return false;
+	digest = digest_of(&bytes);
+	bytes_clear(&bytes);
+	return !same_digest(&digest, &watch->digest);
 }
 
 static enum sl_watch_news look_around(struct sl_watch *watch, const struct told *told,
@@ -460,6 +417,7 @@ static enum sl_watch_news look_around(struct sl_watch *watch, const struct told 
 	struct stat st;
 
 	watch->look_ms = now_ms + LOOK_MS;
+	watch->modifying = (watch->modifying || told->modified) && !told->closed;
 	rewatch(watch);
 	if (stat(watch->path, &st) != 0) {
 		int err = errno;
@@ -479,7 +437,9 @@ static enum sl_watch_news look_around(struct sl_watch *watch, const struct told 
 	if (told->moved && !same_content(&identity, &watch->taken))
 		return sl_watch_read(watch, now_ms);
 	if (told->closed)
-		settle_start(watch, now_ms);
+		settle_start(watch, false, now_ms);
+	else if (!watch->modifying && !watch->settling && differs(watch, &identity))
+		settle_start(watch, true, now_ms);
 	return SL_WATCH_NOTHING;
 }
 
@@ -541,7 +501,7 @@ void sl_watch_free(struct sl_watch *watch)
 {
 	if (watch == NULL)
 		return;
-	chain_clear(watch->chain, watch->links);
+	sl_watch_path_clear(watch->chain, watch->links);
 	settle_stop(watch);
 	bytes_clear(&watch->content);
 	close(watch->fd);
