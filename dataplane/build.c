@@ -15,6 +15,45 @@ static bool is_tagged(const struct sl_worker *worker, const struct sl_path *path
 	return worker->settings->native_vlan[path->out] != path->vlan;
 }
 
+static uint8_t priority_of(const struct sl_pkt *pkt)
+{
+	return pkt->tagged ? *sl_pkt_at(pkt, const uint8_t, RTE_ETHER_HDR_LEN) >> 4 : 0;
+}
+
+/* RFC 2474 3, RFC 8200 7; the two bits of ECN are the transport's (RFC 3168). */
+static uint8_t dscp_of(const struct sl_pkt *pkt)
+{
+	const uint8_t *ip = sl_pkt_at(pkt, const uint8_t, pkt->l3_off);
+
+	if (pkt->l3 == SL_L3_IPV4)
+		return ip[1] & 0xfc;
+	return (uint8_t)(ip[0] << 4 | ip[1] >> 4) & 0xfc;
+}
+
+void sl_build_remember(const struct sl_worker *worker, const struct sl_pkt *pkt,
+                       const struct sl_flow *flow)
+{
+	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+
+	cold->priority = priority_of(pkt);
+	cold->dscp = dscp_of(pkt);
+}
+
+void sl_build_path_on(const struct sl_pkt *pkt, struct sl_path *path)
+{
+	struct sl_path back;
+
+	sl_build_path_back(pkt, &back);
+	*path = back;
+	path->out = SL_PORT_UPLINK;
+	path->priority = priority_of(pkt);
+	path->dscp = dscp_of(pkt);
+	path->mac_from = back.mac_to;
+	path->mac_to = back.mac_from;
+	memcpy(path->from, back.to, sizeof(path->from));
+	memcpy(path->to, back.from, sizeof(path->to));
+}
+
 void sl_build_path_back(const struct sl_pkt *pkt, struct sl_path *path)
 {
 	const struct rte_ether_hdr *eth = sl_pkt_at(pkt, const struct rte_ether_hdr, 0);
@@ -52,6 +91,8 @@ void sl_build_path_flow(const struct sl_worker *worker, const struct sl_flow *fl
 		memcpy(path->from, remote.bytes, 16);
 		memcpy(path->to, inside.bytes, 16);
 	} else {
+		path->priority = cold->priority;
+		path->dscp = cold->dscp;
 		path->mac_from = cold->mac_inside;
 		path->mac_to = cold->mac_remote;
 		memcpy(path->from, inside.bytes, 16);
@@ -72,7 +113,7 @@ static uint8_t *write_ethernet(const struct sl_worker *worker, const struct sl_p
 		struct rte_vlan_hdr *vlan = (struct rte_vlan_hdr *)(eth + 1);
 
 		eth->ether_type = RTE_BE16(RTE_ETHER_TYPE_VLAN);
-		vlan->vlan_tci = rte_cpu_to_be_16(path->vlan);
+		vlan->vlan_tci = rte_cpu_to_be_16((uint16_t)(path->priority << 12 | path->vlan));
 		vlan->eth_proto = type;
 		return (uint8_t *)(vlan + 1);
 	}
@@ -88,6 +129,7 @@ static uint8_t *write_ip(const struct sl_path *path, uint8_t proto, uint32_t tra
 
 		*ip = (struct rte_ipv4_hdr){
 		        .version_ihl = 0x45,
+		        .type_of_service = path->dscp,
 		        .total_length = rte_cpu_to_be_16(sizeof(*ip) + transport_bytes),
 		        .fragment_offset = RTE_BE16(0x4000),
 		        .time_to_live = 64,
@@ -101,7 +143,7 @@ static uint8_t *write_ip(const struct sl_path *path, uint8_t proto, uint32_t tra
 	struct rte_ipv6_hdr *ip6 = (struct rte_ipv6_hdr *)at;
 
 	*ip6 = (struct rte_ipv6_hdr){
-	        .vtc_flow = RTE_BE32(0x60000000),
+	        .vtc_flow = rte_cpu_to_be_32(0x60000000 | (uint32_t)path->dscp << 20),
 	        .payload_len = rte_cpu_to_be_16(transport_bytes),
 	        .proto = proto,
 	        .hop_limits = 64,

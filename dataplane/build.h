@@ -10,12 +10,24 @@
 struct sl_path {
 	enum sl_port_id out;
 	uint16_t vlan;
-	uint8_t family; /* enum sl_family */
+	uint8_t family;   /* enum sl_family */
+	uint8_t priority; /* 802.1p and DEI: the tag's upper 4 bits */
+	uint8_t dscp;     /* in the upper 6 bits, as in IPv4's second byte; ECN clear */
 	struct rte_ether_addr mac_from;
 	struct rte_ether_addr mac_to;
 	uint8_t from[16];
 	uint8_t to[16];
 };
+
+/*
+ * What the sandbox's own frame says of its priority, which frames that are made in its place repeat
+ * (spec section 2).
+ */
+void sl_build_remember(const struct sl_worker *worker, const struct sl_pkt *pkt,
+                       const struct sl_flow *flow);
+
+/* The way that a packet of the sandbox's was going, at its priority. */
+void sl_build_path_on(const struct sl_pkt *pkt, struct sl_path *path);
 
 /* The way back to the sender of a packet. */
 void sl_build_path_back(const struct sl_pkt *pkt, struct sl_path *path);
@@ -26,7 +38,7 @@ void sl_build_path_flow(const struct sl_worker *worker, const struct sl_flow *fl
 
 /*
  * A frame with Ethernet, tag and IP header filled in, and room for transport_bytes behind, zeroed,
- * at *transport. NULL if there is no mbuf. TTL 64, no fragmentation, DSCP 0.
+ * at *transport. NULL if there is no mbuf. TTL 64, no fragmentation.
  */
 struct rte_mbuf *sl_build_frame(struct sl_worker *worker, const struct sl_path *path, uint8_t proto,
                                 uint32_t transport_bytes, uint8_t **transport);

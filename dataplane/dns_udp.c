@@ -32,20 +32,6 @@ void sl_dns_udp_end(struct sl_worker *worker, struct sl_flow *flow)
 
 /* ---- frames ---- */
 
-/* The way that a packet of the sandbox was going. */
-static void path_on(const struct sl_pkt *pkt, struct sl_path *path)
-{
-	struct sl_path back;
-
-	sl_build_path_back(pkt, &back);
-	*path = back;
-	path->out = SL_PORT_UPLINK;
-	path->mac_from = back.mac_to;
-	path->mac_to = back.mac_from;
-	memcpy(path->from, back.to, sizeof(path->from));
-	memcpy(path->to, back.from, sizeof(path->to));
-}
-
 static bool send_message(struct sl_worker *worker, const struct sl_path *path,
                          const struct sl_key *key, const uint8_t *msg, size_t len,
                          enum sl_reason reason, unsigned weight)
@@ -127,7 +113,7 @@ static bool send_query(struct sl_worker *worker, struct sl_pkt *pkt,
 
 	if (len == 0)
 		return false;
-	path_on(pkt, &path);
+	sl_build_path_on(pkt, &path);
 	return send_message(worker, &path, &pkt->key, msg, len, SL_REASON_DNS_ALLOWED, 1);
 }
 

@@ -88,6 +88,7 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 		if (latest != NULL) /* for what the gateway sends in its place */
 			cold->mac_remote = *latest;
 	}
+	sl_build_remember(worker, pkt, flow);
 	cold->epoch = pkt->sandbox->epoch;
 	flow->state = SL_FLOW_ESTABLISHED;
 	if (pkt->fragment) {

@@ -60,7 +60,9 @@ struct sl_flow_cold {
 	uint32_t record;     /* of what it sent (record.h); 0: none */
 	uint32_t iss;        /* TCP: the client's initial sequence number */
 	uint32_t mismatches; /* DNS over UDP: answers that fitted no query */
-	uint8_t reserved[16];
+	uint8_t priority;    /* of the sandbox's frames: 802.1p and DEI, the tag's upper 4 bits */
+	uint8_t dscp;        /* and of their packets, in the upper 6 bits (RFC 2474) */
+	uint8_t reserved[14];
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct sl_flow_cold) == 64, "a flow's cold state is one cache line");

@@ -209,10 +209,14 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	sl_pkt_drop_quietly(pkt, refused);
 }
 
-/* What the server says before the verdict: one `S` after a PostgreSQL SSLRequest, else nothing. */
+/*
+ * What the server says before the verdict: one byte in answer to each PostgreSQL request, `N` to
+ * that for GSSAPI and `S` to that for TLS, else nothing.
+ */
 static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	uint32_t offset = sl_segment_seq(pkt) - (hold->tcp.irs + 1);
+	uint32_t known = hold->server_early + (hold->phase == SL_HOLD_POSTGRES);
 	uint8_t byte = 0;
 
 	if (offset > 1u << 30) {
@@ -220,15 +224,15 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 		return;
 	}
 	sl_parse_copy(pkt, pkt->payload_off, 1, &byte);
-	if (offset == 0 && pkt->payload_len == 1 && byte == 'S' &&
-	    (hold->phase == SL_HOLD_POSTGRES || hold->server_early == 1)) {
-		bool first = hold->phase == SL_HOLD_POSTGRES;
+	if (pkt->payload_len == 1 && offset < known && byte == hold->early[offset]) {
+		bool first = offset == hold->server_early;
 
-		hold->server_early = 1;
-		hold->server_end = 1;
+		hold->server_early = RTE_MAX(hold->server_early, offset + 1);
+		hold->server_end = hold->server_early;
 		sl_strict_window(&hold->tcp, pkt);
 		pkt->flow->ack[1] = sl_segment_ack(pkt);
-		hold->phase = SL_HOLD_HELLO;
+		if (first)
+			hold->phase = SL_HOLD_HELLO;
 		sl_pkt_forward(pkt, SL_REASON_NONE);
 		if (first)
 			judge(worker, pkt->flow, hold); /* a hello may be waiting already */

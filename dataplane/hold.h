@@ -14,7 +14,7 @@
 
 enum sl_hold_phase {
 	SL_HOLD_HELLO = 0, /* the client's first bytes are collected, once it is open */
-	SL_HOLD_POSTGRES,  /* SSLRequest let out, the server's `S` is awaited */
+	SL_HOLD_POSTGRES,  /* a PostgreSQL request let out, the server's one byte is awaited */
 	SL_HOLD_JUDGED,    /* allowed and let out; the server has not acknowledged all of it */
 	SL_HOLD_WATCH,     /* acknowledged; is the server's answer a HelloRetryRequest? */
 	SL_HOLD_SECOND,    /* it is: the client's second hello is collected */
@@ -34,6 +34,7 @@ struct sl_hold {
 	uint32_t hello_at;     /* where its walk began: behind what was let out before, if any */
 	uint32_t judged;       /* stream bytes that must stay equal until acknowledged */
 	uint32_t server_early; /* bytes that the server may send before the verdict */
+	uint8_t early[2];      /* and what they are: answers to PostgreSQL requests */
 	uint32_t server_end;   /* server bytes that were delivered, by their highest end */
 	uint32_t answer; /* a chunk with the server's first bytes, if they came in pieces; or 0 */
 	uint32_t answer_bytes;

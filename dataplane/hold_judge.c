@@ -9,32 +9,54 @@
 #include "names.h"
 #include "record.h"
 
-/* Is it PostgreSQL, which asks in the clear whether TLS is spoken? True if that settles things. */
+static void let_request_out(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold,
+                            enum sl_postgres_request request)
+{
+	uint32_t end = hold->walked + SL_POSTGRES_REQUEST_BYTES;
+
+	if (!sl_record_begin(worker, flow)) {
+		sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, NULL);
+		return;
+	}
+	hold->early[hold->server_early] = request == SL_POSTGRES_SSL ? 'S' : 'N';
+	hold->judged = end;
+	hold->walked = end;
+	hold->hello_at = end;
+	sl_hold_release(worker, flow, end, SL_REASON_NONE);
+	hold->phase = SL_HOLD_POSTGRES;
+}
+
+/*
+ * Is it PostgreSQL, which asks in the clear whether TLS is spoken, and before that whether GSSAPI
+ * is? True if that settles things.
+ */
 static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
+	enum sl_postgres_request request;
 	const uint8_t *bytes = NULL;
-	uint32_t n =
-	        sl_stream_piece(worker, &hold->tcp.stream, 0, SL_POSTGRES_SSLREQUEST_BYTES, &bytes);
+	uint32_t n = sl_stream_piece(worker, &hold->tcp.stream, hold->walked,
+	                             SL_POSTGRES_REQUEST_BYTES, &bytes);
 
-	switch (sl_tls_is_postgres_sslrequest(bytes, n)) {
+	switch (sl_tls_postgres_request(bytes, n, &request)) {
 	case SL_PARSE_MORE:
 		return true;
 	case SL_PARSE_DONE:
-		if (!sl_record_begin(worker, flow)) {
-			sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, NULL);
-			return true;
-		}
-		hold->judged = SL_POSTGRES_SSLREQUEST_BYTES;
-		hold->walked = SL_POSTGRES_SSLREQUEST_BYTES;
-		hold->hello_at = SL_POSTGRES_SSLREQUEST_BYTES;
-		sl_hold_release(worker, flow, SL_POSTGRES_SSLREQUEST_BYTES, SL_REASON_NONE);
-		hold->phase = SL_HOLD_POSTGRES;
+		if (hold->walked > 0 && request != SL_POSTGRES_SSL)
+			break; /* asked for already, and refused */
+		let_request_out(worker, flow, hold, request);
 		return true;
 	case SL_PARSE_NOT_MINE:
 	case SL_PARSE_BAD:
 		break;
 	}
 	return false;
+}
+
+/* At the begin of the stream, or behind a request for GSSAPI. */
+static bool may_be_request(const struct sl_hold *hold)
+{
+	return !hold->second && hold->walked == SL_POSTGRES_REQUEST_BYTES * hold->server_early &&
+	       (hold->server_early == 0 || (hold->server_early == 1 && hold->early[0] == 'N'));
 }
 
 /* Walks the records through what is together now. */
@@ -142,9 +164,9 @@ void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 	const struct sl_proof proof = {NULL, 0, SL_VIA_TLS};
 
-	if (hold->tcp.stream.contiguous == 0)
+	if (hold->tcp.stream.contiguous <= hold->walked)
 		return;
-	if (hold->walked == 0 && !hold->second && judge_postgres(worker, flow, hold))
+	if (may_be_request(hold) && judge_postgres(worker, flow, hold))
 		return;
 	switch (walk_records(worker, hold)) {
 	case SL_PARSE_MORE:

@@ -157,6 +157,7 @@ enum sl_stream_result sl_strict_copy(struct sl_worker *worker, const struct sl_p
 void sl_strict_hold(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_strict *tcp)
 {
 	sl_segment_remember(&tcp->client, pkt);
+	sl_build_remember(worker, pkt, pkt->flow);
 	tcp->max_segment = RTE_MAX(tcp->max_segment, pkt->payload_len);
 	tcp->held_packets++;
 	worker->stats->held++;

@@ -419,15 +419,23 @@ enum sl_parse sl_tls_is_hello_retry(const uint8_t *stream, size_t len)
 	return answer;
 }
 
-enum sl_parse sl_tls_is_postgres_sslrequest(const uint8_t *stream, size_t len)
+enum sl_parse sl_tls_postgres_request(const uint8_t *stream, size_t len,
+                                      enum sl_postgres_request *out)
 {
-	/* https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest */
-	static const uint8_t sslrequest[SL_POSTGRES_SSLREQUEST_BYTES] = {0x00, 0x00, 0x00, 0x08,
-	                                                                 0x04, 0xd2, 0x16, 0x2f};
-	size_t seen = len < sizeof(sslrequest) ? len : sizeof(sslrequest);
+	/* https://www.postgresql.org/docs/current/protocol-message-formats.html */
+	static const uint8_t same[SL_POSTGRES_REQUEST_BYTES - 1] = {0x00, 0x00, 0x00, 0x08,
+	                                                            0x04, 0xd2, 0x16};
+	size_t seen = len < sizeof(same) ? len : sizeof(same);
 
+	*out = SL_POSTGRES_NONE;
 	for (size_t i = 0; i < seen; i++)
-		if (stream[i] != sslrequest[i])
+		if (stream[i] != same[i])
 			return SL_PARSE_NOT_MINE;
-	return seen == sizeof(sslrequest) ? SL_PARSE_DONE : SL_PARSE_MORE;
+	if (len <= sizeof(same))
+		return SL_PARSE_MORE;
+	if (stream[sizeof(same)] == 0x2f)
+		*out = SL_POSTGRES_SSL;
+	else if (stream[sizeof(same)] == 0x30)
+		*out = SL_POSTGRES_GSSENC;
+	return *out != SL_POSTGRES_NONE ? SL_PARSE_DONE : SL_PARSE_NOT_MINE;
 }

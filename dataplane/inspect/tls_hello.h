@@ -113,12 +113,23 @@ enum sl_parse sl_tls_is_hello_retry(const uint8_t *stream, size_t len);
  */
 bool sl_tls_is_server_record(const uint8_t *stream, size_t len);
 
-#define SL_POSTGRES_SSLREQUEST_BYTES 8
+#define SL_POSTGRES_REQUEST_BYTES 8
 
 /*
- * Does a client's TCP stream begin with PostgreSQL's SSLRequest (length 8, code 80877103)?
- * DONE, NOT_MINE, or MORE while the bytes are a prefix of it (none at all included). Never BAD.
+ * What a PostgreSQL client asks in the clear before it says anything else. libpq asks for GSSAPI
+ * first where it might be had, is told `N`, and then asks for TLS.
  */
-enum sl_parse sl_tls_is_postgres_sslrequest(const uint8_t *stream, size_t len);
+enum sl_postgres_request {
+	SL_POSTGRES_NONE = 0,
+	SL_POSTGRES_GSSENC, /* GSSENCRequest: length 8, code 80877104; `N` is no */
+	SL_POSTGRES_SSL,    /* SSLRequest: length 8, code 80877103; `S` is yes */
+};
+
+/*
+ * Does a client's TCP stream go on with one of these requests? DONE (*out says which), NOT_MINE, or
+ * MORE while the bytes are a prefix of one (none at all included). Never BAD.
+ */
+enum sl_parse sl_tls_postgres_request(const uint8_t *stream, size_t len,
+                                      enum sl_postgres_request *out);
 
 #endif

@@ -72,6 +72,8 @@ static void check_stream(const uint8_t *stream, size_t len, size_t piece, bool s
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+	enum sl_postgres_request request;
+
 	if (len < 2)
 		return 0;
 	if (data[0] & 2)
@@ -79,6 +81,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	else
 		check_stream(data + 2, len - 2, (size_t)data[1] + 1, data[0] & 1);
 	must(sl_tls_is_hello_retry(data + 2, len - 2) != SL_PARSE_BAD);
-	must(sl_tls_is_postgres_sslrequest(data + 2, len - 2) != SL_PARSE_BAD);
+	must(sl_tls_postgres_request(data + 2, len - 2, &request) != SL_PARSE_BAD);
 	return 0;
 }

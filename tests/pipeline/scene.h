@@ -82,7 +82,8 @@ struct seg {
 	size_t len;
 	const void *options;
 	size_t options_len;
-	uint64_t window, urgent, l4_csum, ttl; /* PKT_SET */
+	uint64_t window, urgent, l4_csum, ttl, tci; /* PKT_SET */
+	uint8_t tos;
 	uint8_t reserved;
 	const void *trailer;
 	size_t trailer_len;
@@ -96,7 +97,7 @@ static inline struct packet segment(const struct conn *c, const struct seg *s)
 
 	return TCP(.smac = s->from_client ? PKT_MAC_INNER : PKT_MAC_OUTER,
 	           .dmac = s->from_client ? PKT_MAC_OUTER : PKT_MAC_INNER, .vlan = c->vlan,
-	           .src = s->from_client ? c->client : c->server,
+	           .tci = s->tci, .tos = s->tos, .src = s->from_client ? c->client : c->server,
 	           .dst = s->from_client ? c->server : c->client,
 	           .sport = s->from_client ? c->sport : c->dport,
 	           .dport = s->from_client ? c->dport : c->sport, .flags = flags,

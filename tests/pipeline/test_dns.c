@@ -800,6 +800,29 @@ static void formerr_of_a_bare_header_reaches_who_asked(void **state)
 	inproc_free(gw);
 }
 
+/* The query leaves at the priority at which the sandbox sent it. */
+static void query_leaves_at_the_sandboxes_priority(void **state)
+{
+	struct inproc *gw = gateway();
+	struct packet packet;
+
+	for (int six = 0; six < 2; six++) {
+		const struct packet_view *view;
+
+		lab_query(LAB_ID, "www.example.com", DNS_A);
+		packet = UDP(.vlan = LAB_VLAN, .tci = PKT_SET(6 << 13 | LAB_VLAN), .tos = 0x2f,
+		             .src = six ? LAB_CLIENT6 : LAB_CLIENT,
+		             .dst = six ? LAB_RESOLVER6 : LAB_RESOLVER, .sport = LAB_SPORT,
+		             .dport = 53, .payload = lab_msg.bytes, .payload_len = lab_msg.len);
+		assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_DNS_ALLOWED);
+		view = lab_last(gw, SL_PORT_UPLINK);
+		assert_int_equal(view->tci, 6 << 13 | LAB_VLAN);
+		assert_int_equal(six ? (view->ip[0] & 15) << 4 | view->ip[1] >> 4 : view->ip[1],
+		                 0x2c);
+	}
+	inproc_free(gw);
+}
+
 static void answer_that_fails_passes(void **state)
 {
 	struct inproc *gw = gateway();
@@ -974,6 +997,7 @@ int main(void)
 	        cmocka_unit_test(letter_case_is_left_alone_without_mix_case),
 	        cmocka_unit_test(answer_in_its_own_case_is_refused_and_counted),
 	        cmocka_unit_test(formerr_of_a_bare_header_reaches_who_asked),
+	        cmocka_unit_test(query_leaves_at_the_sandboxes_priority),
 	        cmocka_unit_test(answer_that_fails_passes),
 	        cmocka_unit_test(answer_in_a_chain_of_mbufs_is_put_back_too),
 	        cmocka_unit_test(answer_without_checksum_stays_without),

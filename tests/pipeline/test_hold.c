@@ -567,6 +567,24 @@ static void syn_without_answer_is_forgotten(void **state)
 	inproc_free(c.gw);
 }
 
+/* What the gateway sends in the sandbox's place keeps the sandbox's priority (spec section 2). */
+static void priority_of_the_sandbox_is_kept(void **state)
+{
+	struct conn c = conn_of(gateway(POLICY));
+	const uint64_t tci = PKT_SET(5 << 13 | 101);
+
+	SEND(&c, CLIENT, .flags = TCP_SYN);
+	SEND(&c, SERVER, .flags = TCP_SYN | TCP_ACK);
+	SEND(&c, CLIENT, .bytes = good.bytes, .len = good.len, .tci = tci, .tos = 0xb9);
+	expect_server_sees(&c, good.bytes, good.len);
+	assert_int_equal(from_end(c.gw, UPLINK, 0)->tci, 5 << 13 | 101);
+	assert_int_equal(from_end(c.gw, UPLINK, 0)->ip[1], 0xb8); /* ECN is the transport's */
+	expect(client(&c, 0, evil.bytes, good.len), SL_REASON_STREAM_CONFLICT);
+	assert_int_equal(from_end(c.gw, UPLINK, 0)->tci, 5 << 13 | 101);
+	assert_int_equal(from_end(c.gw, UPLINK, 0)->ip[1], 0xb8);
+	inproc_free(c.gw);
+}
+
 /* ---- PostgreSQL ---- */
 
 /* "the eight fixed bytes of a PostgreSQL SSLRequest; then the server's `S`; then the hello". */
@@ -658,9 +676,65 @@ static void postgres_request_in_pieces_and_again_leaves_once_judged(void **state
 	inproc_clear(c.gw);
 	expect(client(&c, 0, ssl_request, 8), SL_REASON_DUPLICATE);
 	expect_server_sees(&c, ssl_request, 8);
-	expect(client(&c, 0, "\0\0\0\10\4\xd2\x16\x30", 8), SL_REASON_STREAM_CONFLICT);
+	expect(client(&c, 0, "\0\0\0\10\4\xd2\x16\x31", 8), SL_REASON_STREAM_CONFLICT);
 	expect_server_sees(&c, ssl_request, 8);
 	inproc_free(c.gw);
+}
+
+static const uint8_t gss_request[8] = {0, 0, 0, 8, 4, 0xd2, 0x16, 0x30};
+
+/* libpq asks for GSSAPI first where a ticket is about; `N`, and it asks for TLS. */
+static void postgres_asked_for_gssapi_first_leaves(void **state)
+{
+	const struct hello *hellos[2] = {&good, &evil};
+
+	for (int h = 0; h < 2; h++) {
+		struct conn c = opened();
+		static uint8_t all[16 + sizeof(good.bytes)];
+
+		memcpy(all, gss_request, 8);
+		memcpy(all + 8, ssl_request, 8);
+		memcpy(all + 16, hellos[h]->bytes, hellos[h]->len);
+		expect(client(&c, 0, all, 8), SL_REASON_NONE);
+		expect_server_sees(&c, all, 8);
+		expect(server(&c, 0, 8, "N", 1), SL_REASON_NONE);
+		expect(SEND(&c, CLIENT, .at = 8, .ack = 1, .bytes = all + 8, .len = 8),
+		       SL_REASON_NONE);
+		expect_server_sees(&c, all, 16);
+		expect(server(&c, 1, 16, "S", 1), SL_REASON_NONE);
+		/* either may come again, and nothing else may */
+		expect(server(&c, 0, 16, "N", 1), SL_REASON_NONE);
+		expect(server(&c, 1, 16, "S", 1), SL_REASON_NONE);
+		expect(SEND(&c, CLIENT, .at = 16, .ack = 2, .bytes = all + 16,
+		            .len = hellos[h]->len),
+		       h == 0 ? SL_REASON_DOMAIN_ALLOWED : SL_REASON_DOMAIN_NOT_ALLOWED);
+		expect_server_sees(&c, all, h == 0 ? 16 + good.len : 16);
+		inproc_free(c.gw);
+	}
+}
+
+/* What follows a `G` is not TLS; a second request for it, or what is neither, does not leave. */
+static void postgres_gssapi_itself_is_not_tls(void **state)
+{
+	struct conn c = opened();
+
+	client(&c, 0, gss_request, 8);
+	expect(server(&c, 0, 8, "G", 1), SL_REASON_NOT_TLS);
+	last_event(c.gw, false, SL_REASON_NOT_TLS);
+	assert_int_equal(from_end(c.gw, UPLINK, 0)->flags, TCP_RST | TCP_ACK);
+	inproc_free(c.gw);
+	for (int startup = 0; startup < 2; startup++) {
+		static const uint8_t plain[8] = {0, 0, 0, 8, 0, 3, 0, 0};
+
+		c = opened();
+		client(&c, 0, gss_request, 8);
+		server(&c, 0, 8, "N", 1);
+		expect(SEND(&c, CLIENT, .at = 8, .ack = 1, .bytes = startup ? plain : gss_request,
+		            .len = 8),
+		       SL_REASON_NOT_TLS);
+		expect_server_sees(&c, gss_request, 8);
+		inproc_free(c.gw);
+	}
 }
 
 /* Anything but `S` ends the connection and is not delivered. */
@@ -700,7 +774,7 @@ static void postgres_answer_again_passes_but_nothing_behind_it(void **state)
 static void postgres_lookalikes_are_not_tls(void **state)
 {
 	static const uint8_t others[][8] = {
-	        {0, 0, 0, 8, 4, 0xd2, 0x16, 0x30}, /* GSSENCRequest */
+	        {0, 0, 0, 8, 4, 0xd2, 0x16, 0x31},
 	        {0, 0, 0, 8, 4, 0xd2, 0x16, 0x2e}, /* CancelRequest */
 	        {0, 0, 0, 9, 4, 0xd2, 0x16, 0x2f},
 	        {0, 0, 0, 8, 0, 3, 0, 0},
@@ -2289,11 +2363,14 @@ int main(void)
 	        TEST(hello_that_never_comes_times_out),
 	        TEST(hello_judged_late_has_time_to_be_acknowledged),
 	        TEST(syn_without_answer_is_forgotten),
+	        TEST(priority_of_the_sandbox_is_kept),
 	        TEST(postgres_then_allowed_hello_leaves),
 	        TEST(postgres_then_denied_hello_never_leaves),
 	        TEST(postgres_across_the_wrap_resets_with_right_numbers),
 	        TEST(postgres_hello_before_the_answer_waits_for_it),
 	        TEST(postgres_request_in_pieces_and_again_leaves_once_judged),
+	        TEST(postgres_asked_for_gssapi_first_leaves),
+	        TEST(postgres_gssapi_itself_is_not_tls),
 	        TEST(postgres_another_answer_is_refused),
 	        TEST(postgres_answer_again_passes_but_nothing_behind_it),
 	        TEST(postgres_lookalikes_are_not_tls),

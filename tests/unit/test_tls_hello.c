@@ -720,18 +720,28 @@ static void hello_retry_other_streams_are_not_mine(void **state)
 	assert_int_equal(retry_of(alerts, 256), SL_PARSE_NOT_MINE);
 }
 
-static void postgres_sslrequest_exact_bytes_only(void **state)
+static void postgres_requests_exact_bytes_only(void **state)
 {
-	uint8_t request[9] = {0x00, 0x00, 0x00, 0x08, 0x04, 0xd2, 0x16, 0x2f, 0x16};
+	static const enum sl_postgres_request kinds[] = {SL_POSTGRES_SSL, SL_POSTGRES_GSSENC};
 
-	for (size_t len = 0; len < 8; len++)
-		assert_int_equal(sl_tls_is_postgres_sslrequest(request, len), SL_PARSE_MORE);
-	assert_int_equal(sl_tls_is_postgres_sslrequest(request, 8), SL_PARSE_DONE);
-	assert_int_equal(sl_tls_is_postgres_sslrequest(request, 9), SL_PARSE_DONE);
-	for (size_t at = 0; at < 8; at++) {
-		request[at] ^= 1;
-		assert_int_equal(sl_tls_is_postgres_sslrequest(request, at + 1), SL_PARSE_NOT_MINE);
-		request[at] ^= 1;
+	for (size_t kind = 0; kind < 2; kind++) {
+		uint8_t request[9] = {0x00, 0x00, 0x00, 0x08, 0x04, 0xd2, 0x16, 0x2f, 0x16};
+		enum sl_postgres_request out;
+
+		request[7] += kind;
+		for (size_t len = 0; len < 8; len++)
+			assert_int_equal(sl_tls_postgres_request(request, len, &out),
+			                 SL_PARSE_MORE);
+		assert_int_equal(sl_tls_postgres_request(request, 8, &out), SL_PARSE_DONE);
+		assert_int_equal(out, kinds[kind]);
+		assert_int_equal(sl_tls_postgres_request(request, 9, &out), SL_PARSE_DONE);
+		for (size_t at = 0; at < 8; at++) {
+			request[at] ^= 4;
+			assert_int_equal(sl_tls_postgres_request(request, at + 1, &out),
+			                 SL_PARSE_NOT_MINE);
+			assert_int_equal(out, SL_POSTGRES_NONE);
+			request[at] ^= 4;
+		}
 	}
 }
 
@@ -774,7 +784,7 @@ int main(void)
 	        cmocka_unit_test(hello_retry_ordinary_server_hello_is_not_mine),
 	        cmocka_unit_test(hello_retry_behind_a_warning_is_seen),
 	        cmocka_unit_test(hello_retry_other_streams_are_not_mine),
-	        cmocka_unit_test(postgres_sslrequest_exact_bytes_only),
+	        cmocka_unit_test(postgres_requests_exact_bytes_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
