@@ -122,7 +122,7 @@ static void run_hyperscan(const struct sl_pattern *patterns, unsigned n, char (*
 	       compiled - start);
 	start = now_us();
 	for (unsigned i = 0; i < QUESTIONS; i++) {
-		char text[NAME_MAX + 2];
+		char text[NAME_MAX + 2 + SL_SCAN_SLACK];
 		bool found = false;
 		size_t len = backwards(text, names[i], strlen(names[i]), false);
 

@@ -7,6 +7,7 @@
 #include "config_keys.h"
 
 #include <stdio.h>
+#include <net/if.h>
 #include <string.h>
 
 #include "sluice/settings.h"
@@ -123,6 +124,15 @@ static const char *read_path(struct reader *r, const struct sl_yaml_node *node, 
 
 /* ---- ports and workers ---- */
 
+/*
+ * PCI addresses have colons, vdevs an underscore (net_af_packet0), as all names of DPDK's that
+ * matter here; what the kernel knows by this name is meant in any case.
+ */
+static bool is_kernel_name(const char *dev)
+{
+	return strpbrk(dev, ":,_") == NULL || if_nametoindex(dev) != 0;
+}
+
 static void read_port(struct reader *r, const struct sl_yaml_node *node, const char *what,
                       struct sl_config_port *port)
 {
@@ -137,8 +147,14 @@ static void read_port(struct reader *r, const struct sl_yaml_node *node, const c
 	if (values[0] == NULL)
 		sl_schema_error(&r->schema, node,
 		                "%s: dev is missing; write a PCI address or a DPDK vdev", what);
-	else
-		sl_schema_text(&r->schema, values[0], full, DEV_MAX, &port->dev);
+	else if (sl_schema_text(&r->schema, values[0], full, DEV_MAX, &port->dev) &&
+	         is_kernel_name(port->dev))
+		sl_schema_error(
+		        &r->schema, values[0],
+		        "%s: %s is the name of a kernel interface; write "
+		        "\"net_af_packet%u,iface=%s\", or the PCI address of a device that is "
+		        "bound to a DPDK driver",
+		        full, port->dev, port == &r->config->uplink, port->dev);
 	snprintf(full, sizeof(full), "%s.native-vlan", what);
 	if (values[1] != NULL &&
 	    sl_schema_number(&r->schema, values[1], full, 1, SL_POLICY_VLAN_MAX, &vlan))

@@ -330,6 +330,20 @@ void sl_port_close(struct sl_port *port)
 
 /* ---- what to tell the operator ---- */
 
+/* Hosts that go by the interface's MTU would send what the gateway drops. */
+static void warn_of_mtu(const struct sl_port *port, const char *name)
+{
+	int mtu = sl_netdev_mtu(name);
+
+	if (mtu > 0 && (uint32_t)mtu + FRAME_EXTRA > port->frame_max)
+		sl_log(SL_LOG_WARNING,
+		       "port %s: interface %s has an MTU of %d, but frames of more than %u bytes "
+		       "are "
+		       "not taken; write \"mtu: %d\" in the config, or: ip link set %s mtu %u",
+		       sl_port_role_text(port->role), name, mtu, port->frame_max, mtu, name,
+		       port->frame_max - FRAME_EXTRA);
+}
+
 void sl_port_warn(const struct sl_port *port)
 {
 	struct rte_eth_dev_info info;
@@ -341,6 +355,7 @@ void sl_port_warn(const struct sl_port *port)
 	/* what the kernel writes into a tap is finished */
 	if (is_driver(info.driver_name, "net_tap"))
 		return;
+	warn_of_mtu(port, name);
 	if (sl_netdev_is_up(name) == 0)
 		sl_log(SL_LOG_WARNING, "port %s: interface %s is down",
 		       sl_port_role_text(port->role), name);

@@ -60,27 +60,33 @@ static int take_first(unsigned id, unsigned long long from, unsigned long long t
 	return 1;
 }
 
+_Static_assert(sizeof(((struct sl_scan_text *)0)->bytes) >= SL_NAME_MAX + 2 + SL_SCAN_SLACK,
+               "the longest name with its sentinels has readable bytes behind it");
+
 /* Looks for the name, written backwards between the sentinels, in both databases. */
-static bool scan(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
-                 size_t len)
+bool sl_names_scan(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
+                   size_t len, struct sl_scan_text *text)
 {
-	char text[SL_NAME_MAX + 2];
 	bool found = false;
 
-	text[0] = SL_NAMES_BEGIN;
+	text->bytes[0] = SL_NAMES_BEGIN;
 	for (size_t i = 0; i < len; i++)
-		text[len - i] = name[i];
-	text[len + 1] = SL_NAMES_END;
+		text->bytes[len - i] = name[i];
+	text->bytes[len + 1] = SL_NAMES_END;
 	if (names->literals != NULL)
-		hs_scan(names->literals, text, (unsigned)len + 2, 0, scratch, take_first, &found);
+		hs_scan(names->literals, text->bytes, (unsigned)len + 2, 0, scratch, take_first,
+		        &found);
 	if (!found && names->regexes != NULL)
-		hs_scan(names->regexes, text, (unsigned)len + 2, 0, scratch, take_first, &found);
+		hs_scan(names->regexes, text->bytes, (unsigned)len + 2, 0, scratch, take_first,
+		        &found);
 	return found;
 }
 
 bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
                     size_t len)
 {
+	struct sl_scan_text text;
+
 	if (len == 0 || len > SL_NAME_MAX)
 		return false;
 	if (names->any)
@@ -88,5 +94,5 @@ bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, co
 	if (names->suffixes != NULL && match_suffixes(names->suffixes, name, len))
 		return true;
 	return scratch != NULL && (names->literals != NULL || names->regexes != NULL) &&
-	       scan(names, scratch, name, len);
+	       sl_names_scan(names, scratch, name, len, &text);
 }

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "sluice/hostname.h"
 #include "sluice/addr.h"
 #include "sluice/settings.h"
 
@@ -139,6 +140,21 @@ struct sl_names {
 
 #define SL_NAMES_BEGIN '\x01' /* stands before a name that is written backwards */
 #define SL_NAMES_END   '\x02' /* stands behind it */
+
+/*
+ * Hyperscan may read so many bytes behind what it scans (5.4.0, on CPUs with AVX512-VBMI): they
+ * must be there, whatever they are.
+ */
+#define SL_SCAN_SLACK 64
+
+/* A name written backwards between the sentinels, and what may be read behind it. */
+struct sl_scan_text {
+	char bytes[SL_NAME_MAX + 2 + SL_SCAN_SLACK];
+};
+
+/* The databases' part of sl_names_match, with a text of the caller's to write the name into. */
+bool sl_names_scan(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
+                   size_t len, struct sl_scan_text *text);
 
 /*
  * True if a pattern of the list matches a canonical name (sl_hostname_normalise). scratch is the

@@ -1,5 +1,6 @@
 """Start, stop, crash: a gateway that is not there, or has no policy, forwards nothing."""
 
+import re
 import signal
 
 import pytest
@@ -93,3 +94,17 @@ def test_every_event_has_every_key(lab):
     for event in gateway.events():
         assert set(event) == EVENT_KEYS and event["event"] == "flow"
         assert event["ts"].endswith("Z") and len(event["ts"]) == len("2026-01-01T00:00:00.000000Z")
+
+
+@pytest.mark.parametrize("mtu", [1500, 3000])
+def test_interface_with_a_larger_mtu_is_warned_of(lab, mtu):
+    """Hosts go by it: what they send beyond what the gateway takes is lost."""
+    lab.gateway_space.batch(f"link set trunk0 mtu {mtu}")
+    try:
+        said = lab.start(POLICY).output()
+    finally:
+        lab.gateway_space.batch("link set trunk0 mtu 1500")
+    warned = re.search(r"warning: port sandbox: interface trunk0 has an MTU of 3000, but frames of more than \d+ bytes "
+                       r"are not taken; write \"mtu: 3000\"", said)
+    assert bool(warned) == (mtu == 3000)
+    assert "port uplink: net_af_packet1,iface=uplink0, 1 rx queue, frames up to 1518 bytes" in said

@@ -169,11 +169,18 @@ static void ports_have_a_device_and_maybe_a_native_vlan(void **state)
 	assert_int_equal(config.sandbox.native_vlan, 101);
 	assert_string_equal(config.uplink.dev, "0000:3b:00.1");
 	assert_int_equal(config.uplink.native_vlan, 0);
-	refuse("ports: {sandbox: {dev: a}}", "1:8: ports: uplink is missing");
-	refuse("ports: {sandbox: {dev: a}, uplink: {}}", "1:36: ports.uplink: dev is missing");
-	refuse("ports: {sandbox: {dev: a}, uplink: {dev: a}}", "1:36: the same device");
-	refuse("ports: {sandbox: {dev: a, native-vlan: 4095}, uplink: {dev: b}}",
+	refuse("ports: {sandbox: {dev: _}}", "1:8: ports: uplink is missing");
+	refuse("ports: {sandbox: {dev: _}, uplink: {}}", "1:36: ports.uplink: dev is missing");
+	refuse("ports: {sandbox: {dev: _}, uplink: {dev: _}}", "1:36: the same device");
+	refuse("ports: {sandbox: {dev: _, native-vlan: 4095}, uplink: {dev: _b}}",
 	       "1:40: out of range (1 to 4094)");
+	/* "`dev: eth1` gets from check what to write" */
+	refuse("ports: {sandbox: {dev: eth1}, uplink: {dev: _b}}",
+	       "1:24: ports.sandbox.dev: eth1 is the name of a kernel interface; write "
+	       "\"net_af_packet0,iface=eth1\"");
+	refuse("ports: {sandbox: {dev: _}, uplink: {dev: enp3s0f1.7}}",
+	       "1:42: ports.uplink.dev: enp3s0f1.7 is the name of a kernel interface; write "
+	       "\"net_af_packet1,iface=enp3s0f1.7\"");
 	refuse("ports: [a, b]", "1:8: a mapping was expected");
 }
 
@@ -455,7 +462,7 @@ static void check_good_files_say_one_line_each(void **state)
 	char out[4096];
 
 	write_file("policy.yaml", "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]\n");
-	write_file("sluice.yaml", "ports: {sandbox: {dev: a}, uplink: {dev: b}}\n"
+	write_file("sluice.yaml", "ports: {sandbox: {dev: _}, uplink: {dev: _b}}\n"
 	                          "policy: policy.yaml\ndns: {resolvers: [192.0.2.53]}\n");
 	assert_int_equal(run_check(names, 2, out, sizeof(out)), 0);
 	assert_int_equal(count_lines(out), 2);
@@ -484,7 +491,7 @@ static void check_policy_with_patterns_wants_resolvers(void **state)
 
 	write_file("policy.yaml", "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]\n");
 	write_file("sluice.yaml",
-	           "ports: {sandbox: {dev: a}, uplink: {dev: b}}\npolicy: policy.yaml\n");
+	           "ports: {sandbox: {dev: _}, uplink: {dev: _b}}\npolicy: policy.yaml\n");
 	assert_int_equal(run_check(names, 1, out, sizeof(out)), 1);
 	assert_non_null(strstr(out, "/sluice.yaml:1:1: dns.resolvers is missing"));
 }

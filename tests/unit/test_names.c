@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -328,6 +329,43 @@ static void test_pool_goes_while_the_background_is_at_work(void **state)
 	}
 }
 
+/*
+ * Hyperscan reads past its input on some CPUs (with AVX512-VBMI, at 27 to 31 and 60 to 63 bytes):
+ * what a text has behind it ends with its page, and nothing faults, whatever the length.
+ */
+static void test_scan_at_the_end_of_a_page_reads_no_further(void **state)
+{
+	static const char *const lists[][4] = {{"exact.example", "*.below.example", NULL},
+	                                       {"www.*.example", "*.*.deep.example", NULL}};
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *pages =
+	        mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char name[SL_NAME_MAX + 1];
+
+	assert_true(pages != MAP_FAILED);
+	assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+	for (size_t l = 0; l < 2; l++) {
+		struct sl_name_list *list = list_of(lists[l]);
+		const struct sl_scratches *scratches = NULL;
+
+		assert_int_equal(sl_compile_names_scratches(pool, &scratches), 0);
+		for (size_t len = 1; len <= SL_NAME_MAX; len++) {
+			/* so that the last byte that may be read is the page's */
+			uint8_t *at = pages + page - (len + 2 + SL_SCAN_SLACK);
+
+			for (size_t i = 0; i < len; i++)
+				name[i] = i % 5 == 4 ? '.' : (char)('a' + i % 26);
+			if (len > 14)
+				memcpy(name + len - 14, ".below.example", 14);
+			assert_int_equal(sl_names_scan(&list->names, scratches->scratch[0], name,
+			                               len, (struct sl_scan_text *)at),
+			                 l == 0 && len > 14);
+		}
+		sl_compile_names_put(pool, list);
+	}
+	munmap(pages, 2 * page);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +385,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_scratch_missing_matches_nothing, setup,
 	                                        teardown),
 	        cmocka_unit_test_setup_teardown(test_lists_of_any_length_match_their_own_only,
+	                                        setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_scan_at_the_end_of_a_page_reads_no_further,
 	                                        setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_same_patterns_are_one_list, setup, teardown),
 	        cmocka_unit_test_setup_teardown(
