@@ -10,8 +10,9 @@
 
 #include "names.h"
 
-#define DECRYPTS_PER_SECOND 4000 /* datagrams of one sandbox that cost cryptography */
-#define RANDOM_CID_MIN      5    /* bytes of a connection ID that nobody can wish for */
+#define DECRYPTS_PER_SECOND                                                                        \
+	4000             /* of one sandbox: Initials, times the keys that each is tried with */
+#define RANDOM_CID_MIN 5 /* bytes of a connection ID that nobody can wish for */
 
 /* The datagram's bytes, put together if they lie in several segments. */
 static const uint8_t *payload_of(const struct sl_worker *worker, const struct sl_pkt *pkt)
@@ -19,10 +20,17 @@ static const uint8_t *payload_of(const struct sl_worker *worker, const struct sl
 	return rte_pktmbuf_read(pkt->mbuf, pkt->payload_off, pkt->payload_len, worker->scratch);
 }
 
-static bool may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt)
+/* May that many keys be tried? Each is paid for, whether it opens anything or not. */
+static bool may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt, unsigned trials)
 {
-	return sl_rate_take(&worker->vlans[pkt->vlan].decrypts, worker->now_us,
-	                    DECRYPTS_PER_SECOND);
+	struct sl_bucket_rate *bucket = &worker->vlans[pkt->vlan].decrypts, before = *bucket;
+
+	while (trials-- > 0)
+		if (!sl_rate_take(bucket, worker->now_us, DECRYPTS_PER_SECOND)) {
+			*bucket = before;
+			return false;
+		}
+	return true;
 }
 
 static bool is_long(const uint8_t *dgram)
@@ -69,7 +77,7 @@ void sl_quic_first(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse(worker, pkt, header.reason, &none);
 		return;
 	}
-	if (may_decrypt(worker, pkt))
+	if (may_decrypt(worker, pkt, sl_quic_count_initials(dgram, pkt->payload_len)))
 		first_initial(worker, pkt, dgram, &header);
 	else
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_RATE_LIMIT);
@@ -102,64 +110,79 @@ static bool negotiates(const struct sl_quic_hold *hold, const uint8_t *dgram, ui
 	       !lists_version(dgram + list_at, len - list_at, conn->version);
 }
 
-/* What the server says about a connection that it has not answered. */
-static void notice_answer(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *dgram,
-                          uint32_t len)
+static bool is_retry(const uint8_t *dgram, uint32_t len)
+{
+	struct sl_cursor c = {.at = dgram, .left = len};
+	struct sl_quic_packet packet;
+
+	sl_quic_packet_read(&c, &packet);
+	return packet.kind == SL_QUIC_PACKET_RETRY;
+}
+
+static bool is_to_client(const struct sl_quic_hold *hold, const struct sl_quic_header *header)
+{
+	return header->dcid_len == hold->scid_len &&
+	       memcmp(header->dcid, hold->scid, hold->scid_len) == 0;
+}
+
+/*
+ * A Retry is believed by its tag, which only who got the connection's first Initial can make. The
+ * copy stays: nothing says that no server has a part of that hello.
+ */
+static void notice_retry(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+                         const uint8_t *dgram)
 {
 	struct sl_quic_header header;
 
-	if (sl_quic_find_initial(dgram, len, &header) == SL_PARSE_DONE) {
-		if (header.dcid_len == hold->scid_len &&
-		    memcmp(header.dcid, hold->scid, hold->scid_len) == 0)
-			sl_quic_conn_answer(worker->quic_crypto, &hold->conn, &header);
-		return;
-	}
-	if (negotiates(hold, dgram, len)) {
-		hold->abandoned = true;
-	} else if (sl_quic_retry_parse(worker->quic_crypto, &hold->conn, dgram, len, &header) ==
-	           SL_PARSE_DONE) {
-		hold->abandoned = true;
+	if (may_decrypt(worker, pkt, 1) &&
+	    sl_quic_retry_parse(worker->quic_crypto, &hold->conn, dgram, pkt->payload_len,
+	                        &header) == SL_PARSE_DONE &&
+	    is_to_client(hold, &header)) {
+		hold->retried = true;
 		hold->retry_cid_len = header.scid_len;
 		memcpy(hold->retry_cid, header.scid, header.scid_len);
 	}
 }
 
-/*
- * A Handshake packet from the ID that the server has chosen for a connection: it has got the whole
- * hello, as it could not seal that packet otherwise.
- */
-static void notice_handshake(struct sl_quic_hold *hold, const uint8_t *dgram, uint32_t len)
+/* What sends a client that has heard nothing yet to begin again. */
+static void notice_refusal(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+                           const uint8_t *dgram)
 {
-	const struct sl_quic_conn *conn = &hold->conn;
-	struct sl_cursor c = {.at = dgram, .left = len};
-	struct sl_quic_packet packet;
-
-	while (c.left > 0) {
-		sl_quic_packet_read(&c, &packet);
-		if (packet.kind == SL_QUIC_PACKET_LIES)
-			return;
-		if (packet.kind == SL_QUIC_PACKET_HANDSHAKE &&
-		    packet.scid.left == conn->server_cid_len &&
-		    memcmp(packet.scid.at, conn->server_cid, conn->server_cid_len) == 0)
-			hold->through = true;
-	}
+	if (hold->conn.answered || hold->retried || hold->negotiated)
+		return;
+	if (is_retry(dgram, pkt->payload_len))
+		notice_retry(worker, pkt, hold, dgram);
+	else
+		hold->negotiated = negotiates(hold, dgram, pkt->payload_len);
 }
 
-static void notice_server(struct sl_worker *worker, const struct sl_flow *flow,
-                          const uint8_t *dgram, uint32_t len)
+/* A server's Initial is believed once it has opened; without a token it is as if it were lost. */
+static void notice_initial(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+                           const uint8_t *dgram)
 {
-	struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow), *youngest = NULL;
+	unsigned trials = sl_quic_count_initials(dgram, pkt->payload_len);
+	struct sl_quic_header header;
 
-	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next))
-		if (hold->accepted)
-			youngest = hold;
-	/* What the client has begun last is what it still expects an answer to. */
-	if (youngest != NULL && !youngest->conn.answered && !youngest->abandoned)
-		notice_answer(worker, youngest, dgram, len);
-	for (hold = sl_quic_hold_of(worker, flow); hold != NULL;
-	     hold = sl_quic_hold_at(worker, hold->next))
-		if (hold->conn.answered && !hold->through)
-			notice_handshake(hold, dgram, len);
+	if (may_decrypt(worker, pkt, trials) &&
+	    sl_quic_server_datagram(worker->quic_crypto, &hold->conn, hold->scid, hold->scid_len,
+	                            dgram, pkt->payload_len, &header))
+		sl_quic_conn_answer(worker->quic_crypto, &hold->conn, &header);
+}
+
+static void notice_server(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram)
+{
+	struct sl_quic_hold *hold = sl_quic_hold_of(worker, pkt->flow);
+	struct sl_quic_header header;
+	bool initial = sl_quic_find_initial(dgram, pkt->payload_len, &header) == SL_PARSE_DONE;
+
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
+		if (!hold->accepted)
+			continue; /* it has not been asked */
+		if (!initial)
+			notice_refusal(worker, pkt, hold, dgram);
+		else if (!hold->conn.has_hello && is_to_client(hold, &header))
+			notice_initial(worker, pkt, hold, dgram);
+	}
 }
 
 static void from_server(struct sl_worker *worker, struct sl_pkt *pkt)
@@ -174,27 +197,44 @@ static void from_server(struct sl_worker *worker, struct sl_pkt *pkt)
 		const uint8_t *dgram = payload_of(worker, pkt);
 
 		if (is_long(dgram))
-			notice_server(worker, flow, dgram, pkt->payload_len);
+			notice_server(worker, pkt, dgram);
 	}
 	sl_quic_pass(worker, pkt);
 }
 
 /*
  * The client has sent a short header, so it has forgotten its Initial keys (RFC 9001 4.9.1). A
- * connection whose hello the server has got as a whole needs no copy of it any more.
+ * connection whose hello the server has got as a whole needs no copy of it any more, nor do those
+ * that it was begun in place of.
  */
 static void forget_through(struct sl_worker *worker, struct sl_flow *flow)
 {
 	struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow), *next;
+	bool through = false;
 
-	for (; hold != NULL; hold = next) {
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next))
+		through |= hold->conn.has_hello;
+	for (hold = sl_quic_hold_of(worker, flow); through && hold != NULL; hold = next) {
 		next = sl_quic_hold_at(worker, hold->next);
-		if (hold->through)
+		if (hold->conn.has_hello ||
+		    (!hold->conn.answered && (hold->retried || hold->negotiated)))
 			sl_quic_hold_free(worker, hold, (enum sl_reason)flow->reason);
 	}
 }
 
 /* ---- from the client ---- */
+
+/* A connection's packets have its client's ID, which never changes (RFC 9000 7.2). */
+static bool owns(const struct sl_quic_hold *hold, const struct sl_quic_header *header)
+{
+	return sl_quic_conn_owns(&hold->conn, header) && header->scid_len == hold->scid_len &&
+	       memcmp(header->scid, hold->scid, hold->scid_len) == 0;
+}
+
+static bool cid_is(const struct sl_quic_header *header, const uint8_t *cid, uint8_t len)
+{
+	return header->dcid_len == len && memcmp(header->dcid, cid, len) == 0;
+}
 
 /* May an Initial that belongs to none of the flow's connections begin another one? */
 static enum sl_reason may_begin(const struct sl_worker *worker, const struct sl_flow *flow,
@@ -209,17 +249,90 @@ static enum sl_reason may_begin(const struct sl_worker *worker, const struct sl_
 
 		if (!hold->accepted)
 			return SL_REASON_MALFORMED_QUIC; /* one at a time */
-		if (!hold->abandoned && conn->dcid_len == header->dcid_len &&
-		    memcmp(conn->dcid, header->dcid, header->dcid_len) == 0)
-			return SL_REASON_MALFORMED_QUIC; /* in another version */
-		if (hold->abandoned && hold->retry_cid_len == header->dcid_len &&
-		    memcmp(hold->retry_cid, header->dcid, header->dcid_len) == 0)
-			retried = true;
+		/* in another version, unasked; with another ID of its own */
+		if (!hold->negotiated && cid_is(header, conn->dcid, conn->dcid_len))
+			return SL_REASON_MALFORMED_QUIC;
+		retried |= hold->retried && cid_is(header, hold->retry_cid, hold->retry_cid_len);
 		n++;
 	}
 	if (header->dcid_len < SL_QUIC_FIRST_DCID_MIN && !retried)
 		return SL_REASON_MALFORMED_QUIC;
 	return n < SL_QUIC_CONNS_MAX ? SL_REASON_NONE : SL_REASON_HOLD_LIMIT;
+}
+
+/* The IDs that keys of a flow may come from, each once, but for the one that they have to come
+ * from. */
+struct origins {
+	unsigned count;
+	struct sl_quic_origin own;
+	struct sl_quic_origin other[SL_QUIC_ORIGINS_MAX];
+};
+
+static bool origin_is(const struct sl_quic_origin *origin, const uint8_t *cid, uint8_t len)
+{
+	return origin->len == len && memcmp(origin->cid, cid, len) == 0;
+}
+
+static void origin_set(struct sl_quic_origin *origin, const uint8_t *cid, uint8_t len)
+{
+	origin->len = len;
+	memcpy(origin->cid, cid, len);
+}
+
+static void add_origin(struct origins *origins, const uint8_t *cid, uint8_t len)
+{
+	if (origin_is(&origins->own, cid, len))
+		return;
+	for (unsigned i = 0; i < origins->count; i++)
+		if (origin_is(&origins->other[i], cid, len))
+			return;
+	origin_set(&origins->other[origins->count++], cid, len);
+}
+
+/* For an Initial of this connection; NULL: of one that it would begin. */
+static void find_origins(const struct sl_worker *worker, const struct sl_flow *flow,
+                         const struct sl_quic_hold *owner, const struct sl_quic_header *header,
+                         struct origins *origins)
+{
+	const struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow);
+
+	origins->count = 0;
+	if (owner != NULL)
+		origin_set(&origins->own, owner->conn.dcid, owner->conn.dcid_len);
+	else
+		origin_set(&origins->own, header->dcid, header->dcid_len);
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
+		const struct sl_quic_conn *conn = &hold->conn;
+
+		add_origin(origins, conn->dcid, conn->dcid_len);
+		if (conn->answered)
+			add_origin(origins, conn->server_cid, conn->server_cid_len);
+		if (hold->retried)
+			add_origin(origins, hold->retry_cid, hold->retry_cid_len);
+	}
+}
+
+/*
+ * AES-GCM does not commit to its key: an Initial may be made to open under two of the flow's, to
+ * what was judged under one and to something else under the other.
+ */
+static enum sl_reason try_others(struct sl_worker *worker, struct sl_pkt *pkt,
+                                 const struct sl_quic_hold *owner,
+                                 const struct sl_quic_header *header, const uint8_t *dgram)
+{
+	unsigned initials = sl_quic_count_initials(dgram, pkt->payload_len);
+	struct origins origins;
+
+	find_origins(worker, pkt->flow, owner, header, &origins);
+	if (initials > SL_QUIC_INITIALS_MAX)
+		return SL_REASON_MALFORMED_QUIC;
+	if (!may_decrypt(worker, pkt, initials * (1 + origins.count)))
+		return SL_REASON_RATE_LIMIT;
+	for (unsigned i = 0; i < origins.count; i++)
+		if (sl_quic_opens_under(worker->quic_crypto, &origins.other[i], dgram,
+		                        pkt->payload_len))
+			return SL_REASON_MALFORMED_QUIC;
+	return SL_REASON_NONE;
 }
 
 static void client_initial(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram,
@@ -228,12 +341,12 @@ static void client_initial(struct sl_worker *worker, struct sl_pkt *pkt, const u
 	struct sl_quic_hold *hold = sl_quic_hold_of(worker, pkt->flow);
 	enum sl_reason reason = SL_REASON_NONE;
 
-	while (hold != NULL && !sl_quic_conn_owns(&hold->conn, header))
+	while (hold != NULL && !owns(hold, header))
 		hold = sl_quic_hold_at(worker, hold->next);
 	if (hold == NULL)
 		reason = may_begin(worker, pkt->flow, header);
-	if (reason == SL_REASON_NONE && !may_decrypt(worker, pkt))
-		reason = SL_REASON_RATE_LIMIT;
+	if (reason == SL_REASON_NONE)
+		reason = try_others(worker, pkt, hold, header, dgram);
 	if (reason == SL_REASON_NONE && hold == NULL) {
 		hold = sl_quic_hold_make(worker, pkt->flow, header);
 		if (hold == NULL)

@@ -14,6 +14,8 @@
 #define SL_QUIC_HELLO_DGRAMS 4 /* over which a hello may be spread */
 #define SL_QUIC_FRAMES_MAX   8 /* on hold: these, and 0-RTT in datagrams of its own */
 #define SL_QUIC_CONNS_MAX    4 /* of one flow at a time */
+/* IDs that keys may come from, in a flow's connections: the first, the server's, a Retry's. */
+#define SL_QUIC_ORIGINS_MAX (3 * SL_QUIC_CONNS_MAX)
 
 /* A datagram on hold lies in pieces, each the size of a stream's chunk and from the same pool. */
 struct sl_quic_piece {
@@ -21,6 +23,9 @@ struct sl_quic_piece {
 	uint32_t len;
 	uint8_t bytes[sizeof(struct sl_stream_chunk) - 8];
 };
+
+/* Initials of one connection that may leave: as many as a chunk holds. */
+#define SL_QUIC_MARKS_MAX (sizeof(struct sl_stream_chunk) / sizeof(struct sl_quic_mark))
 
 struct sl_quic_frame {
 	uint32_t piece;
@@ -33,16 +38,19 @@ struct sl_quic_hold {
 	uint32_t flow;               /* from here on zero when the element is made */
 	uint32_t next;               /* the flow's next connection, younger than this one */
 	uint32_t record;             /* of its ID (quic_cid.c); 0: none */
+	uint32_t marks;              /* chunk: of the Initials that left or are held; 0: none */
 	uint32_t judged;             /* CRYPTO bytes from the start that were judged and let out */
 	bool timed;                  /* in the list of deadlines */
 	bool accepted;               /* its first ClientHello was judged and let out */
-	bool sealed;    /* accepted, and its copy was given up: no CRYPTO data may follow */
-	bool abandoned; /* the server said that it keeps nothing of it (Retry, other version) */
-	bool through;   /* the server has answered the whole hello: a Handshake packet came */
-	uint8_t dgrams; /* on hold with parts of the hello */
+	bool sealed;     /* accepted, and its copy was given up: no CRYPTO data may follow */
+	bool retried;    /* a genuine Retry came, which asks for retry_cid */
+	bool negotiated; /* the server asked for another version */
+	bool inherited;  /* its ID was first another version's */
+	uint8_t dgrams;  /* on hold with parts of the hello */
 	uint8_t frame_count;
+	uint8_t mark_count;
 	uint8_t scid_len;
-	uint8_t retry_cid_len; /* with `abandoned`: what a Retry asks for; 0: none */
+	uint8_t retry_cid_len;
 	uint8_t scid[SL_QUIC_CID_MAX];
 	uint8_t retry_cid[SL_QUIC_CID_MAX];
 	struct sl_quic_conn conn;
@@ -91,8 +99,14 @@ void sl_quic_hold_release(struct sl_worker *worker, struct sl_quic_hold *hold,
 void sl_quic_hold_drop(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason);
 
 /*
- * Gives the copy of an accepted connection's hellos up, with what is on hold: nothing of it may
- * send CRYPTO data again.
+ * The marks of the connection's Initials, hold->mark_count of SL_QUIC_MARKS_MAX. Counts as memory
+ * on hold; NULL at a limit of that.
+ */
+struct sl_quic_mark *sl_quic_hold_marks(struct sl_worker *worker, struct sl_quic_hold *hold);
+
+/*
+ * Gives the copy of an accepted connection's hellos up, with what is on hold and the marks:
+ * nothing of it may send CRYPTO data again, so that there is nothing to tell apart.
  */
 void sl_quic_hold_seal(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason);
 

@@ -100,18 +100,22 @@ static void end_record(struct sl_worker *worker, uint32_t index)
 	                   worker->now_ms + RECORD_MS);
 }
 
-/* The same client tries another version, since the server keeps nothing of the first attempt. */
+/*
+ * The same client tries another version, since the server keeps nothing of the first attempt. Once:
+ * going back to the first version would be another hello under the same keys.
+ */
 static bool inherit(struct sl_worker *worker, struct sl_quic_hold *hold)
 {
 	struct sl_quic_hold *other = sl_quic_hold_of(worker, sl_quic_hold_flow(worker, hold));
 
 	for (; other != NULL; other = sl_quic_hold_at(worker, other->next))
-		if (other->record != 0 && other->abandoned && other->retry_cid_len == 0 &&
+		if (other->record != 0 && other->negotiated && !other->inherited &&
 		    other->conn.version != hold->conn.version &&
 		    other->conn.dcid_len == hold->conn.dcid_len &&
 		    memcmp(other->conn.dcid, hold->conn.dcid, hold->conn.dcid_len) == 0) {
 			hold->record = other->record;
 			other->record = 0;
+			hold->inherited = true;
 			return true;
 		}
 	return false;

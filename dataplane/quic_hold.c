@@ -97,11 +97,39 @@ void sl_quic_hold_drop(struct sl_worker *worker, struct sl_quic_hold *hold, enum
 	hold->dgrams = 0;
 }
 
+struct sl_quic_mark *sl_quic_hold_marks(struct sl_worker *worker, struct sl_quic_hold *hold)
+{
+	uint16_t vlan = sl_quic_hold_flow(worker, hold)->key.vlan;
+
+	if (hold->marks == 0) {
+		if (!sl_held_take(worker, vlan, sizeof(struct sl_stream_chunk)))
+			return NULL;
+		hold->marks = sl_pool_get(&worker->chunks);
+		if (hold->marks == 0) {
+			sl_held_give(worker, vlan, sizeof(struct sl_stream_chunk));
+			return NULL;
+		}
+	}
+	return sl_pool_at(&worker->chunks, hold->marks);
+}
+
+static void marks_free(struct sl_worker *worker, struct sl_quic_hold *hold)
+{
+	if (hold->marks == 0)
+		return;
+	sl_pool_put(&worker->chunks, hold->marks);
+	sl_held_give(worker, sl_quic_hold_flow(worker, hold)->key.vlan,
+	             sizeof(struct sl_stream_chunk));
+	hold->marks = 0;
+	hold->mark_count = 0;
+}
+
 void sl_quic_hold_seal(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason)
 {
 	sl_quic_hold_drop(worker, hold, reason);
 	sl_quic_hold_untime(worker, hold);
 	sl_stream_free(worker, sl_quic_hold_flow(worker, hold)->key.vlan, &hold->hello);
+	marks_free(worker, hold);
 	hold->sealed = true;
 }
 
@@ -112,6 +140,7 @@ void sl_quic_hold_free(struct sl_worker *worker, struct sl_quic_hold *hold, enum
 
 	sl_quic_hold_drop(worker, hold, reason);
 	sl_stream_free(worker, flow->key.vlan, &hold->hello);
+	marks_free(worker, hold);
 	sl_quic_cid_release(worker, hold);
 	sl_quic_hold_untime(worker, hold);
 	while (*link != index)
@@ -137,8 +166,8 @@ static uint64_t flow_bytes(const struct sl_worker *worker, const struct sl_flow 
 	uint64_t bytes = 0;
 
 	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
-		bytes += sizeof(*hold) +
-		         stream_chunks(&hold->hello) * sizeof(struct sl_stream_chunk);
+		bytes += sizeof(*hold) + (stream_chunks(&hold->hello) + (hold->marks != 0)) *
+		                                 sizeof(struct sl_stream_chunk);
 		for (unsigned i = 0; i < hold->frame_count; i++)
 			bytes += hold->frames[i].len;
 	}

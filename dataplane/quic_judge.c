@@ -174,19 +174,6 @@ static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow
 	return sl_inspect_name(worker, flow, &proof);
 }
 
-/* Forgets the connections of which the server keeps nothing, now that another is accepted. */
-static void forget_abandoned(struct sl_worker *worker, struct sl_flow *flow,
-                             struct sl_quic_hold *accepted)
-{
-	struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow), *next;
-
-	for (; hold != NULL; hold = next) {
-		next = sl_quic_hold_at(worker, hold->next);
-		if (hold->abandoned && hold != accepted)
-			sl_quic_hold_free(worker, hold, (enum sl_reason)flow->reason);
-	}
-}
-
 /*
  * Copies of judged hellos may take half of what a sandbox may hold, and half of all: the rest is
  * for those that are still to be judged. Without its copy a connection may send no hello again.
@@ -204,7 +191,6 @@ static void accept(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 	hold->accepted = true;
 	sl_quic_hold_release(worker, hold, (enum sl_reason)pkt->flow->reason);
 	sl_quic_hold_untime(worker, hold);
-	forget_abandoned(worker, pkt->flow, hold);
 	if (is_crowded(worker, pkt->vlan))
 		sl_quic_hold_seal(worker, hold, (enum sl_reason)pkt->flow->reason);
 	sl_quic_pass(worker, pkt);
@@ -276,6 +262,48 @@ static void judge_fresh(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 	}
 }
 
+static bool mark_is(const struct sl_quic_mark *mark, const struct sl_quic_mark *other)
+{
+	return mark->number == other->number &&
+	       memcmp(mark->digest, other->digest, sizeof(mark->digest)) == 0;
+}
+
+/*
+ * Puts one Initial on record. A packet number is used once (RFC 9000 12.3), and what a server drops
+ * as a duplicate another one may take: so under a number that was used only the same bytes pass.
+ */
+static enum sl_reason mark_initial(struct sl_quic_mark *marks, uint8_t *count,
+                                   const struct sl_quic_mark *mark)
+{
+	for (unsigned i = 0; i < *count; i++)
+		if (marks[i].number == mark->number)
+			return mark_is(&marks[i], mark) ? SL_REASON_NONE : SL_REASON_MALFORMED_QUIC;
+	if (*count == SL_QUIC_MARKS_MAX)
+		return SL_REASON_HOLD_LIMIT;
+	marks[(*count)++] = *mark;
+	return SL_REASON_NONE;
+}
+
+/* All of a datagram's, or none. */
+static enum sl_reason mark_initials(struct sl_worker *worker, struct sl_quic_hold *hold,
+                                    const struct sl_quic_datagram_info *info)
+{
+	enum sl_reason reason = SL_REASON_NONE;
+	uint8_t count = hold->mark_count;
+	struct sl_quic_mark *marks;
+
+	if (hold->sealed)
+		return SL_REASON_NONE;
+	marks = sl_quic_hold_marks(worker, hold);
+	if (marks == NULL)
+		return SL_REASON_HOLD_LIMIT;
+	for (unsigned i = 0; i < info->initials && reason == SL_REASON_NONE; i++)
+		reason = mark_initial(marks, &count, &info->mark[i]);
+	if (reason == SL_REASON_NONE)
+		hold->mark_count = count;
+	return reason;
+}
+
 void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                    const uint8_t *dgram, uint32_t len)
 {
@@ -300,7 +328,10 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 		       &none);
 		return;
 	}
-	if (hold->accepted && in.end <= hold->judged)
+	in.reason = mark_initials(worker, hold, &info);
+	if (in.reason != SL_REASON_NONE)
+		refuse(worker, pkt, hold, in.reason, &none);
+	else if (hold->accepted && in.end <= hold->judged)
 		sl_quic_pass(worker, pkt); /* it brings nothing but what was judged */
 	else if (in.fresh)
 		judge_fresh(worker, pkt, hold);

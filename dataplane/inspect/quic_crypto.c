@@ -87,10 +87,13 @@ struct version_state {
 };
 
 struct sl_quic_crypto {
-	EVP_CIPHER_CTX *aead; /* AES-128-GCM, always in the direction of opening */
-	EVP_CIPHER_CTX *mask; /* AES-128-ECB */
+	EVP_CIPHER_CTX *aead;    /* AES-128-GCM, in the direction of opening */
+	EVP_CIPHER_CTX *seal;    /* AES-128-GCM, in the other one */
+	EVP_CIPHER_CTX *mask;    /* AES-128-ECB */
+	EVP_CIPHER_CTX *inverse; /* AES-128-ECB, backwards */
 	struct version_state versions[VERSIONS];
 	uint8_t client_block[BLOCK_BYTES];
+	uint8_t server_block[BLOCK_BYTES];
 	uint8_t scratch[ODCID_BYTES + SL_QUIC_DGRAM_MAX];
 };
 
@@ -203,12 +206,16 @@ struct sl_quic_crypto *sl_quic_crypto_create(void)
 	if (crypto == NULL)
 		return NULL;
 	crypto->aead = context_create("AES-128-GCM", false);
+	crypto->seal = context_create("AES-128-GCM", true);
 	crypto->mask = context_create("AES-128-ECB", true);
-	if (crypto->aead == NULL || crypto->mask == NULL) {
+	crypto->inverse = context_create("AES-128-ECB", false);
+	if (crypto->aead == NULL || crypto->seal == NULL || crypto->mask == NULL ||
+	    crypto->inverse == NULL) {
 		sl_quic_crypto_free(crypto);
 		return NULL;
 	}
 	label_block(crypto->client_block, "tls13 client in", DIGEST_BYTES);
+	label_block(crypto->server_block, "tls13 server in", DIGEST_BYTES);
 	for (size_t i = 0; i < VERSIONS; i++) {
 		struct version_state *v = &crypto->versions[i];
 
@@ -225,7 +232,9 @@ void sl_quic_crypto_free(struct sl_quic_crypto *crypto)
 	if (crypto == NULL)
 		return;
 	EVP_CIPHER_CTX_free(crypto->aead);
+	EVP_CIPHER_CTX_free(crypto->seal);
 	EVP_CIPHER_CTX_free(crypto->mask);
+	EVP_CIPHER_CTX_free(crypto->inverse);
 	OPENSSL_free(crypto);
 }
 
@@ -251,8 +260,9 @@ bool sl_quic_crypto_knows(uint32_t version)
 	return version_index(version) < VERSIONS;
 }
 
-bool sl_quic_crypto_client_keys(struct sl_quic_crypto *crypto, uint32_t version, const uint8_t *cid,
-                                size_t cid_len, struct sl_quic_keys *keys)
+/* `side` is the label of the client's or of the server's secret. */
+static bool derive_keys(struct sl_quic_crypto *crypto, uint32_t version, const uint8_t *cid,
+                        size_t cid_len, const uint8_t side[BLOCK_BYTES], struct sl_quic_keys *keys)
 {
 	size_t index = version_index(version);
 	const struct version_state *v;
@@ -265,7 +275,7 @@ bool sl_quic_crypto_client_keys(struct sl_quic_crypto *crypto, uint32_t version,
 	message_block(block, cid, cid_len);
 	hmac(&v->salt, block, digest); /* initial_secret = HKDF-Extract(salt, cid) */
 	hmac_set_key(&secret, digest, sizeof(digest));
-	hmac(&secret, crypto->client_block, digest); /* client_initial_secret */
+	hmac(&secret, side, digest); /* client_initial_secret, or server_initial_secret */
 	hmac_set_key(&secret, digest, sizeof(digest));
 	hmac(&secret, v->key_block, digest);
 	memcpy(keys->key, digest, sizeof(keys->key));
@@ -276,18 +286,50 @@ bool sl_quic_crypto_client_keys(struct sl_quic_crypto *crypto, uint32_t version,
 	return true;
 }
 
+bool sl_quic_crypto_client_keys(struct sl_quic_crypto *crypto, uint32_t version, const uint8_t *cid,
+                                size_t cid_len, struct sl_quic_keys *keys)
+{
+	return derive_keys(crypto, version, cid, cid_len, crypto->client_block, keys);
+}
+
+bool sl_quic_crypto_server_keys(struct sl_quic_crypto *crypto, uint32_t version, const uint8_t *cid,
+                                size_t cid_len, struct sl_quic_keys *keys)
+{
+	return derive_keys(crypto, version, cid, cid_len, crypto->server_block, keys);
+}
+
+/* ---- digests ---- */
+
+void sl_quic_crypto_digest(const uint8_t *bytes, size_t len, uint8_t digest[SL_QUIC_DIGEST_BYTES])
+{
+	uint8_t whole[DIGEST_BYTES];
+	SHA256_CTX ctx;
+
+	SHA256_Init(&ctx);
+	SHA256_Update(&ctx, bytes, len);
+	SHA256_Final(whole, &ctx);
+	memcpy(digest, whole, SL_QUIC_DIGEST_BYTES);
+}
+
 /* ---- opening ---- */
+
+/* One block of AES, in the direction of the context. */
+static bool aes_block(EVP_CIPHER_CTX *ctx, const uint8_t key[16], const uint8_t in[16],
+                      uint8_t out[16])
+{
+	int len = 0;
+
+	return EVP_CipherInit_ex2(ctx, NULL, key, NULL, -1, NULL) == 1 &&
+	       EVP_CipherUpdate(ctx, out, &len, in, 16) == 1 && len == 16;
+}
 
 bool sl_quic_crypto_mask(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                          const uint8_t sample[SL_QUIC_SAMPLE_BYTES],
                          uint8_t mask[SL_QUIC_MASK_BYTES])
 {
 	uint8_t block[16];
-	int len;
 
-	if (EVP_EncryptInit_ex2(crypto->mask, NULL, keys->hp, NULL, NULL) != 1 ||
-	    EVP_EncryptUpdate(crypto->mask, block, &len, sample, SL_QUIC_SAMPLE_BYTES) != 1 ||
-	    len != (int)sizeof(block))
+	if (!aes_block(crypto->mask, keys->hp, sample, block))
 		return false;
 	memcpy(mask, block, SL_QUIC_MASK_BYTES);
 	return true;
@@ -328,6 +370,62 @@ bool sl_quic_crypto_open(struct sl_quic_crypto *crypto, const struct sl_quic_key
 	for (size_t i = 0; i < 8; i++)
 		nonce[NONCE_BYTES - 1 - i] ^= (uint8_t)(packet_number >> (8 * i));
 	return aead_open(crypto, keys->key, nonce, header, header_len, sealed, sealed_len, out);
+}
+
+/*
+ * What GHASH makes of the header and the sealed bytes: the tag that they have under any nonce,
+ * without that nonce's pad. libcrypto only gives tags, so it opens with a nonce of zeros, does not
+ * ask for the tag, and seals again what came out.
+ */
+static bool ghash(struct sl_quic_crypto *crypto, const uint8_t *key, const uint8_t *aad,
+                  size_t aad_len, const uint8_t *sealed, size_t len, uint8_t *out, uint8_t sum[16])
+{
+	static const uint8_t zeros[NONCE_BYTES], counter[16] = {[15] = 1};
+	uint8_t tag[SL_QUIC_TAG_BYTES], pad[16], rest[16];
+	OSSL_PARAM params[] = {
+	        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, sizeof(tag)),
+	        OSSL_PARAM_END,
+	};
+	int done = 0;
+
+	if (EVP_DecryptInit_ex2(crypto->aead, NULL, key, zeros, NULL) != 1 ||
+	    (len > 0 && EVP_DecryptUpdate(crypto->aead, out, &done, sealed, (int)len) != 1) ||
+	    EVP_EncryptInit_ex2(crypto->seal, NULL, key, zeros, NULL) != 1 ||
+	    EVP_EncryptUpdate(crypto->seal, NULL, &done, aad, (int)aad_len) != 1 ||
+	    (len > 0 && EVP_EncryptUpdate(crypto->seal, out, &done, out, (int)len) != 1) ||
+	    EVP_EncryptFinal_ex(crypto->seal, rest, &done) != 1 ||
+	    EVP_CIPHER_CTX_get_params(crypto->seal, params) != 1 ||
+	    !aes_block(crypto->mask, key, counter, pad))
+		return false;
+	for (size_t i = 0; i < sizeof(tag); i++)
+		sum[i] = tag[i] ^ pad[i];
+	return true;
+}
+
+bool sl_quic_crypto_number(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
+                           const uint8_t *header, size_t header_len, const uint8_t *sealed,
+                           size_t sealed_len, uint8_t *scratch, uint64_t *number)
+{
+	static const uint8_t first_counter[4] = {0, 0, 0, 1};
+	uint8_t sum[16], block[16];
+	size_t len;
+
+	*number = 0;
+	if (sealed_len < SL_QUIC_TAG_BYTES || sealed_len > SL_QUIC_DGRAM_MAX)
+		return false;
+	len = sealed_len - SL_QUIC_TAG_BYTES;
+	if (!ghash(crypto, keys->key, header, header_len, sealed, len, scratch, sum))
+		return false;
+	for (size_t i = 0; i < sizeof(sum); i++)
+		sum[i] ^= sealed[len + i];
+	/* What is left is the pad: AES of nonce and counter, which can be undone. */
+	if (!aes_block(crypto->inverse, keys->key, sum, block) ||
+	    memcmp(block + NONCE_BYTES, first_counter, sizeof(first_counter)) != 0 ||
+	    memcmp(block, keys->iv, NONCE_BYTES - 8) != 0)
+		return false;
+	for (size_t i = NONCE_BYTES - 8; i < NONCE_BYTES; i++)
+		*number = *number << 8 | (block[i] ^ keys->iv[i]);
+	return true;
 }
 
 bool sl_quic_crypto_retry_is_genuine(struct sl_quic_crypto *crypto, uint32_t version,

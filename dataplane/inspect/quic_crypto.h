@@ -18,6 +18,7 @@
 #define SL_QUIC_TAG_BYTES    16
 #define SL_QUIC_SAMPLE_BYTES 16
 #define SL_QUIC_MASK_BYTES   5
+#define SL_QUIC_DIGEST_BYTES 16    /* a collision takes 2^64 tries */
 #define SL_QUIC_CID_MAX      20    /* RFC 9000 17.2 */
 #define SL_QUIC_DGRAM_MAX    65535 /* the largest datagram that is looked at */
 
@@ -47,6 +48,13 @@ bool sl_quic_crypto_knows(uint32_t version);
 bool sl_quic_crypto_client_keys(struct sl_quic_crypto *crypto, uint32_t version, const uint8_t *cid,
                                 size_t cid_len, struct sl_quic_keys *keys);
 
+/* The same for what a server seals its Initials with, from the client's ID again. */
+bool sl_quic_crypto_server_keys(struct sl_quic_crypto *crypto, uint32_t version, const uint8_t *cid,
+                                size_t cid_len, struct sl_quic_keys *keys);
+
+/* SHA-256 of some bytes, cut short. Pure. */
+void sl_quic_crypto_digest(const uint8_t *bytes, size_t len, uint8_t digest[SL_QUIC_DIGEST_BYTES]);
+
 /* The header protection mask for a sample (RFC 9001 5.4.3). False if libcrypto fails. */
 bool sl_quic_crypto_mask(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                          const uint8_t sample[SL_QUIC_SAMPLE_BYTES],
@@ -60,6 +68,17 @@ bool sl_quic_crypto_mask(struct sl_quic_crypto *crypto, const struct sl_quic_key
 bool sl_quic_crypto_open(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                          uint64_t packet_number, const uint8_t *header, size_t header_len,
                          const uint8_t *sealed, size_t sealed_len, uint8_t *out);
+
+/*
+ * Is there any packet number under which these keys open an AEAD-sealed payload, and which? There
+ * is one at most, as every number has a pad of its own for the tag, and the tag tells the pad, so
+ * that no number has to be guessed. The parameters are those of sl_quic_crypto_open(); scratch has
+ * room for sealed_len bytes, does not overlap sealed, and holds nothing of use afterwards. False
+ * if there is none, or if libcrypto fails.
+ */
+bool sl_quic_crypto_number(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
+                           const uint8_t *header, size_t header_len, const uint8_t *sealed,
+                           size_t sealed_len, uint8_t *scratch, uint64_t *number);
 
 /*
  * Does a Retry packet (len bytes, its integrity tag at their end) answer an Initial with this

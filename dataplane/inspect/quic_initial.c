@@ -6,8 +6,8 @@
  * not commit to its key: who knows two keys (and everybody knows these) can build a packet that
  * opens under both, to harmless frames under one and to a ClientHello under the other. So wherever
  * a server that has lost the connection (or never got it) would take other keys than the
- * connection's state here says, the packet must not open under those. Packet numbers need no such
- * care: under one key a ciphertext has another tag for every nonce.
+ * connection's state here says, the packet must not open under those: sl_quic_opens_under(). Packet
+ * numbers need no such care: under one key a ciphertext has another tag for every nonce.
  */
 #include "quic_initial.h"
 
@@ -132,17 +132,72 @@ static uint64_t decode_number(uint64_t expected, const struct bare *bare)
 }
 
 /*
- * Does an Initial also open as the first one of a connection that its own DCID begins? To be asked
- * where that DCID is not the origin of the connection's keys.
+ * Does an Initial open under these keys with any packet number that a receiver could complete its
+ * own to? Which one that is depends on what a server has got so far, so none is guessed.
  */
-static bool opens_as_first(struct sl_quic_crypto *crypto, const struct sl_quic_packet *p)
+static bool opens_with_any_number(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
+                                  const struct sl_quic_packet *p)
 {
-	struct sl_quic_keys keys;
+	uint8_t *header = sl_quic_crypto_scratch(crypto);
 	struct bare bare;
+	uint64_t number;
 
-	return sl_quic_crypto_client_keys(crypto, p->version, p->dcid.at, p->dcid.left, &keys) &&
-	       unprotect(crypto, &keys, p, &bare) &&
-	       open_payload(crypto, &keys, p, &bare, bare.number);
+	return unprotect(crypto, keys, p, &bare) &&
+	       sl_quic_crypto_number(crypto, keys, header, bare.header_len,
+	                             p->start + bare.header_len, p->len - bare.header_len,
+	                             header + bare.header_len, &number) &&
+	       number < NUMBER_END &&
+	       (number & ((UINT64_C(1) << (8 * bare.number_len)) - 1)) == bare.number;
+}
+
+bool sl_quic_opens_under(struct sl_quic_crypto *crypto, const struct sl_quic_origin *origin,
+                         const uint8_t *dgram, size_t len)
+{
+	struct sl_cursor c = {.at = dgram, .left = len};
+	struct sl_quic_packet p;
+	struct sl_quic_keys keys;
+
+	while (c.left > 0) {
+		sl_quic_packet_read(&c, &p);
+		if (p.kind == SL_QUIC_PACKET_LIES)
+			return false;
+		if (p.kind == SL_QUIC_PACKET_INITIAL &&
+		    sl_quic_crypto_client_keys(crypto, p.version, origin->cid, origin->len,
+		                               &keys) &&
+		    opens_with_any_number(crypto, &keys, &p))
+			return true;
+	}
+	return false;
+}
+
+unsigned sl_quic_count_initials(const uint8_t *dgram, size_t len)
+{
+	struct sl_cursor c = {.at = dgram, .left = len};
+	struct sl_quic_packet p;
+	unsigned n = 0;
+
+	while (c.left > 0) {
+		sl_quic_packet_read(&c, &p);
+		if (p.kind == SL_QUIC_PACKET_LIES)
+			return n;
+		n += p.kind == SL_QUIC_PACKET_INITIAL;
+	}
+	return n;
+}
+
+/* Keeps what tells an Initial from another one of the same number. */
+static void note_initial(const struct sl_quic_packet *p, uint64_t number,
+                         struct sl_quic_datagram_info *info)
+{
+	struct sl_quic_mark *mark = &info->mark[info->initials];
+
+	if (info->initials++ == 0) {
+		info->token_len = (uint16_t)p->token.left;
+		info->scid_len = (uint8_t)p->scid.left;
+		memcpy(info->scid, p->scid.at, p->scid.left);
+	}
+	mark->number = number;
+	sl_quic_crypto_digest(p->start, p->len, mark->digest);
 }
 
 /* Opens an Initial of conn and walks its frames. */
@@ -158,8 +213,6 @@ static enum sl_parse walk_initial(struct sl_quic_crypto *crypto, struct sl_quic_
 	if ((!(p->start[0] & SL_QUIC_FIXED_BIT) && !conn->answered) ||
 	    info->initials == SL_QUIC_INITIALS_MAX)
 		return SL_PARSE_BAD;
-	if (!cid_is(&p->dcid, conn->dcid, conn->dcid_len) && opens_as_first(crypto, p))
-		return SL_PARSE_BAD;
 	if (!unprotect(crypto, &conn->client, p, &bare))
 		return SL_PARSE_BAD;
 	number = decode_number(conn->number_next, &bare);
@@ -167,11 +220,7 @@ static enum sl_parse walk_initial(struct sl_quic_crypto *crypto, struct sl_quic_
 		return SL_PARSE_BAD;
 	if (number >= conn->number_next)
 		conn->number_next = number + 1;
-	if (info->initials++ == 0) {
-		info->token_len = (uint16_t)p->token.left;
-		info->scid_len = (uint8_t)p->scid.left;
-		memcpy(info->scid, p->scid.at, p->scid.left);
-	}
+	note_initial(p, number, info);
 	return sl_quic_frames_walk(plain + bare.header_len,
 	                           p->len - bare.header_len - SL_QUIC_TAG_BYTES, fn, arg, info);
 }
@@ -191,9 +240,17 @@ static bool rest_is_harmless(const struct sl_quic_conn *conn, const struct sl_qu
 	       memcmp(p->start + 1, dcid->at, dcid->left) == 0;
 }
 
+/* The packets of a datagram have the IDs of its first one, both of them (RFC 9000 7.2, 12.2). */
+static bool has_ids_of_first(const struct sl_quic_packet *p, const struct sl_cursor *dcid,
+                             const struct sl_cursor *scid)
+{
+	return dcid->at == NULL ||
+	       (cid_is(&p->dcid, dcid->at, dcid->left) && cid_is(&p->scid, scid->at, scid->left));
+}
+
 static enum sl_parse walk_packet(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
                                  const struct sl_quic_packet *p, struct sl_cursor *dcid,
-                                 sl_quic_crypto_fn *fn, void *arg,
+                                 struct sl_cursor *scid, sl_quic_crypto_fn *fn, void *arg,
                                  struct sl_quic_datagram_info *info)
 {
 	switch (p->kind) {
@@ -213,9 +270,10 @@ static enum sl_parse walk_packet(struct sl_quic_crypto *crypto, struct sl_quic_c
 	if (p->kind != SL_QUIC_PACKET_INITIAL && dcid->at == NULL && !conn->answered)
 		return SL_PARSE_NOT_MINE;
 	if (p->version != conn->version || !conn_owns_cid(conn, &p->dcid) ||
-	    (dcid->at != NULL && !cid_is(&p->dcid, dcid->at, dcid->left)))
+	    !has_ids_of_first(p, dcid, scid))
 		return SL_PARSE_BAD;
 	*dcid = p->dcid;
+	*scid = p->scid;
 	if (p->kind == SL_QUIC_PACKET_INITIAL)
 		return walk_initial(crypto, conn, p, fn, arg, info);
 	if (p->kind == SL_QUIC_PACKET_HANDSHAKE) {
@@ -230,7 +288,7 @@ enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_q
                                       const uint8_t *dgram, size_t len, sl_quic_crypto_fn *fn,
                                       void *arg, struct sl_quic_datagram_info *info)
 {
-	struct sl_cursor c = {.at = dgram, .left = len}, dcid = {.at = NULL};
+	struct sl_cursor c = {.at = dgram, .left = len}, dcid = {.at = NULL}, scid = dcid;
 	enum sl_parse answer = SL_PARSE_DONE;
 	struct sl_quic_packet p;
 
@@ -239,7 +297,7 @@ enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_q
 		answer = SL_PARSE_BAD;
 	while (answer == SL_PARSE_DONE && c.left > 0) {
 		sl_quic_packet_read(&c, &p);
-		answer = walk_packet(crypto, conn, &p, &dcid, fn, arg, info);
+		answer = walk_packet(crypto, conn, &p, &dcid, &scid, fn, arg, info);
 	}
 	if (answer == SL_PARSE_DONE && info->initials == 0)
 		answer = SL_PARSE_NOT_MINE;
@@ -250,6 +308,95 @@ enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_q
 	else if (answer != SL_PARSE_DONE)
 		info->reason = SL_REASON_MALFORMED_QUIC;
 	return answer;
+}
+
+/* ---- from the server ---- */
+
+/* RFC 8446 4, 4.1.3: type, 24-bit length, legacy_version, and the random that says which it is. */
+#define SERVER_HELLO       2
+#define SERVER_HELLO_BYTES (4 + 2 + 32)
+
+static bool is_retry_random(const uint8_t random[32])
+{
+	static const uint8_t hello_retry_request[32] = {
+	        0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c,
+	        0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb,
+	        0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
+
+	return memcmp(random, hello_retry_request, sizeof(hello_retry_request)) == 0;
+}
+
+/*
+ * A server cannot make its ServerHello before it has all of the ClientHello. Behind a
+ * HelloRetryRequest it waits for another one, and its ServerHello comes later.
+ */
+static int take_server_crypto(void *arg, uint64_t offset, const uint8_t *data, size_t len)
+{
+	struct sl_quic_conn *conn = arg;
+
+	if (offset != conn->server_hello_at || len < SERVER_HELLO_BYTES || data[0] != SERVER_HELLO)
+		return 0;
+	if (is_retry_random(data + SERVER_HELLO_BYTES - 32))
+		conn->server_hello_at +=
+		        4u + ((uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3]);
+	else
+		conn->has_hello = true;
+	return 0;
+}
+
+/* Opens a server's Initial under the keys of the client's first ID and walks its frames. */
+static bool walk_server_initial(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
+                                const struct sl_quic_packet *p)
+{
+	const uint8_t *plain = sl_quic_crypto_scratch(crypto);
+	struct sl_quic_datagram_info info = {.reason = SL_REASON_NONE};
+	struct sl_quic_conn after = *conn;
+	struct sl_quic_keys keys;
+	struct bare bare;
+	uint64_t number;
+
+	if (!sl_quic_crypto_server_keys(crypto, p->version, conn->dcid, conn->dcid_len, &keys) ||
+	    !unprotect(crypto, &keys, p, &bare))
+		return false;
+	number = decode_number(conn->server_number_next, &bare);
+	if (!open_payload(crypto, &keys, p, &bare, number) || (bare.first & RESERVED_MASK) ||
+	    sl_quic_frames_walk(plain + bare.header_len,
+	                        p->len - bare.header_len - SL_QUIC_TAG_BYTES, take_server_crypto,
+	                        &after, &info) != SL_PARSE_DONE)
+		return false;
+	if (number >= after.server_number_next)
+		after.server_number_next = number + 1;
+	*conn = after;
+	return true;
+}
+
+/* Can a client of this connection take this packet for its server's (RFC 9000 7.2)? */
+static bool may_be_servers(const struct sl_quic_conn *conn, const struct sl_quic_packet *p)
+{
+	return !conn->answered || (p->version == conn->version &&
+	                           cid_is(&p->scid, conn->server_cid, conn->server_cid_len));
+}
+
+bool sl_quic_server_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
+                             const uint8_t *scid, size_t scid_len, const uint8_t *dgram, size_t len,
+                             struct sl_quic_header *first)
+{
+	struct sl_cursor c = {.at = dgram, .left = len};
+	struct sl_quic_packet p;
+	bool authentic = false;
+
+	while (c.left > 0) {
+		sl_quic_packet_read(&c, &p);
+		if (p.kind == SL_QUIC_PACKET_LIES)
+			break;
+		if (p.kind != SL_QUIC_PACKET_INITIAL || !cid_is(&p.dcid, scid, scid_len) ||
+		    !may_be_servers(conn, &p) || !walk_server_initial(crypto, conn, &p))
+			continue;
+		if (!authentic)
+			sl_quic_packet_header(first, &p);
+		authentic = true;
+	}
+	return authentic;
 }
 
 /* ---- Retry ---- */

@@ -7,8 +7,9 @@
  *  1. first datagram: sl_quic_initial_probe(), sl_quic_conn_init() with its version and DCID;
  *  2. this and the following ones, on hold: sl_quic_client_datagram(), until the ClientHello that
  *     its CRYPTO frames make up is judged;
- *  3. after the verdict, each datagram from the server: sl_quic_find_initial(); the first Initial's
- *     header goes to sl_quic_conn_answer(). A Retry may come instead: sl_quic_retry_parse();
+ *  3. after the verdict, each datagram from the server: sl_quic_server_datagram(); the first
+ *     authentic Initial's header goes to sl_quic_conn_answer(). A Retry may come instead:
+ *     sl_quic_retry_parse();
  *  4. after the verdict, each datagram from the client: sl_quic_find_initial().
  *     NOT_MINE: no Initial in it, it passes. BAD: it is dropped.
  *     DONE, and sl_quic_conn_owns() the header: sl_quic_client_datagram() with the same conn; its
@@ -45,11 +46,20 @@ struct sl_quic_conn {
 	uint32_t version;
 	uint8_t dcid_len;
 	uint8_t server_cid_len;
-	bool answered;                       /* the server has answered: server_cid is valid */
+	bool answered;  /* the server has answered: server_cid is valid */
+	bool has_hello; /* the server's answer shows that it has the whole ClientHello */
 	uint8_t dcid[SL_QUIC_CID_MAX];       /* of the client's first Initial: the keys' origin */
 	uint8_t server_cid[SL_QUIC_CID_MAX]; /* what the client addresses afterwards */
 	uint64_t number_next;                /* packet number behind the largest that opened */
+	uint64_t server_number_next;         /* the same of the server's */
+	uint64_t server_hello_at;            /* where in its CRYPTO stream its ServerHello begins */
 	struct sl_quic_keys client;
+};
+
+/* A connection ID that keys may be derived from. */
+struct sl_quic_origin {
+	uint8_t len;
+	uint8_t cid[SL_QUIC_CID_MAX];
 };
 
 /*
@@ -60,9 +70,21 @@ bool sl_quic_conn_init(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
                        const uint8_t *dcid, size_t dcid_len);
 
 /*
- * Takes notice of the server's first Initial: the client's later packets go to its SCID, under the
- * keys of the original DCID (RFC 9000 7.2, RFC 9001 5.2). A server may also have changed the
- * version (RFC 9368): the keys are then derived anew. Only the first answer counts. Until it is
+ * Opens the Initials of a server's datagram that are addressed to the client's Source Connection ID
+ * (scid), under the server's keys of conn, and notes in conn what they show: has_hello as soon as a
+ * ServerHello stands in one of them (RFC 9001 4.1.3; not a HelloRetryRequest). What does not open,
+ * or comes from another ID or in another version than the answer that counts, changes nothing.
+ * True, and the header of the first one that opened in *first, if one did. Each Initial costs a
+ * key's derivation and a decryption.
+ */
+bool sl_quic_server_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
+                             const uint8_t *scid, size_t scid_len, const uint8_t *dgram, size_t len,
+                             struct sl_quic_header *first);
+
+/*
+ * Takes notice of the server's first authentic Initial: the client's later packets go to its SCID,
+ * under the keys of the original DCID (RFC 9000 7.2, RFC 9001 5.2). A server may also have changed
+ * the version (RFC 9368): the keys are then derived anew. Only the first answer counts. Until it is
  * there a datagram may hold nothing that a client cannot yet send: Handshake packets, short
  * headers.
  */
@@ -79,6 +101,12 @@ bool sl_quic_conn_owns(const struct sl_quic_conn *conn, const struct sl_quic_hea
  */
 typedef int sl_quic_crypto_fn(void *arg, uint64_t offset, const uint8_t *data, size_t len);
 
+/* One Initial that opened: its number, and what tells it from another packet of that number. */
+struct sl_quic_mark {
+	uint64_t number;
+	uint8_t digest[SL_QUIC_DIGEST_BYTES];
+};
+
 struct sl_quic_datagram_info {
 	enum sl_reason reason;  /* why the answer is not DONE */
 	uint16_t initials;      /* Initial packets that opened */
@@ -90,7 +118,8 @@ struct sl_quic_datagram_info {
 	bool ack_eliciting;     /* an Initial holds more than ACK, PADDING and CONNECTION_CLOSE */
 	bool closes;            /* an Initial holds CONNECTION_CLOSE */
 	uint8_t scid_len;
-	uint8_t scid[SL_QUIC_CID_MAX]; /* of the first Initial */
+	uint8_t scid[SL_QUIC_CID_MAX];                  /* of the first Initial */
+	struct sl_quic_mark mark[SL_QUIC_INITIALS_MAX]; /* of the Initials, in their order */
 };
 
 /*
@@ -103,13 +132,25 @@ struct sl_quic_datagram_info {
  * SL_PARSE_BAD       SL_REASON_MALFORMED_QUIC: everything else, also what fn refused. Frames of
  *                    packets before the bad one were handed to fn already
  *
- * Refused, where RFC 9000 12.2 lets a server guess: packets of two connections in one datagram,
- * bytes behind the last packet that are neither all zero nor a short header packet of the same
- * DCID, a datagram below 1,200 bytes.
+ * Refused, where RFC 9000 12.2 lets a server guess: packets of two connections in one datagram, or
+ * of two Source Connection IDs, bytes behind the last packet that are neither all zero nor a short
+ * header packet of the same DCID, a datagram below 1,200 bytes.
  */
 enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
                                       const uint8_t *dgram, size_t len, sl_quic_crypto_fn *fn,
                                       void *arg, struct sl_quic_datagram_info *info);
+
+/* How many Initials does a datagram's chain hold, up to where it breaks? Pure, no key. */
+unsigned sl_quic_count_initials(const uint8_t *dgram, size_t len);
+
+/*
+ * Does an Initial of a client's datagram open under the keys that this ID gives, in the packet's
+ * version and with any packet number? To be asked for every ID that a server might take the keys
+ * from instead of the connection's own, before sl_quic_client_datagram(). Costs a key's derivation
+ * and two decryptions for each Initial.
+ */
+bool sl_quic_opens_under(struct sl_quic_crypto *crypto, const struct sl_quic_origin *origin,
+                         const uint8_t *dgram, size_t len);
 
 /*
  * Walks the frames of an Initial packet's plaintext (RFC 9000 19), in which PADDING, PING, ACK,

@@ -199,8 +199,10 @@ static inline void expect_held(const struct quic *q, const struct datagram *d)
 	assert_int_equal(left(q), before);
 }
 
-/* The server's first answer: an Initial from an ID that it has chosen. */
-static inline struct datagram answer(const struct quic *q, const uint8_t *scid, size_t scid_len)
+/* An Initial of the server's, from an ID that it has chosen. */
+static inline struct datagram server_initial(const struct quic *q, const uint8_t *scid,
+                                             size_t scid_len, uint64_t number,
+                                             const uint8_t *frames, size_t len)
 {
 	struct quic_options options = {.version = q->version,
 	                               .dcid = q->scid,
@@ -210,12 +212,41 @@ static inline struct datagram answer(const struct quic *q, const uint8_t *scid, 
 	                               .keys_cid = q->dcid,
 	                               .keys_cid_len = q->dcid_len,
 	                               .server = true,
+	                               .number = number,
 	                               .dgram_len = 1200};
-	uint8_t frames[16];
 	struct datagram d;
 
-	d.len = quic_initial(&options, frames, quic_ack_frame(0, 0, frames), d.bytes);
+	d.len = quic_initial(&options, frames, len, d.bytes);
 	return d;
+}
+
+/* The server's first answer: it acknowledges. */
+static inline struct datagram answer(const struct quic *q, const uint8_t *scid, size_t scid_len)
+{
+	uint8_t frames[16];
+
+	return server_initial(q, scid, scid_len, 0, frames, quic_ack_frame(0, 0, frames));
+}
+
+/* Its ServerHello (or HelloRetryRequest) at an offset of its CRYPTO stream, given the next one. */
+static inline struct datagram server_hello_at(const struct quic *q, const uint8_t *scid,
+                                              size_t scid_len, bool retry, size_t *offset)
+{
+	uint8_t frames[600], hello[256];
+	size_t len = hello_server(retry, hello), at = quic_ack_frame(0, 0, frames);
+
+	at += quic_crypto_frame(*offset, hello, len, frames + at);
+	*offset += len;
+	return server_initial(q, scid, scid_len, 1 + *offset, frames, at);
+}
+
+/* The server shows that it has the whole hello. */
+static inline struct datagram server_hello(const struct quic *q, const uint8_t *scid,
+                                           size_t scid_len)
+{
+	size_t offset = 0;
+
+	return server_hello_at(q, scid, scid_len, false, &offset);
 }
 
 /* A long header packet of no meaning, of either side. */

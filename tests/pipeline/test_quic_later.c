@@ -23,7 +23,7 @@ static void a_handshake_goes_through_and_leaves_nothing_behind(void **state)
 	struct inproc *gw = gateway(POLICY);
 	uint8_t cid[8];
 	struct quic q = judged(gw, ALLOWED, cid);
-	struct datagram d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8), more;
+	struct datagram d = server_hello(&q, cid, 8), more;
 
 	assert_int_not_equal(inproc_stats(gw, 0)->hold_bytes, 0);
 	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
@@ -61,7 +61,7 @@ static void a_judged_connection_is_only_looked_at_for_another_one(void **state)
 	struct datagram d = short_packet(cid, 8), hello;
 
 	expect(up_with_a_bad_checksum(&q, &d), SL_REASON_MALFORMED_PACKET);
-	hello = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+	hello = server_hello(&q, cid, 8);
 	expect(down(&q, &hello), SL_REASON_DOMAIN_ALLOWED);
 	expect_passes(&q, &d);
 	expect(up_with_a_bad_checksum(&q, &d), SL_REASON_DOMAIN_ALLOWED);
@@ -454,7 +454,7 @@ static void another_connection_is_judged_after_the_handshake_too(void **state)
 	struct inproc *gw = gateway(POLICY);
 	uint8_t cid[8];
 	struct quic q = judged(gw, ALLOWED, cid), evil = quic_for(gw, DENIED);
-	struct datagram d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+	struct datagram d = server_hello(&q, cid, 8);
 
 	down(&q, &d);
 	d = short_packet(cid, 8);
@@ -590,7 +590,7 @@ static void a_retry_is_followed_with_any_id_that_it_gives(void **state)
 		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
 		d = acknowledgement(&q, cid);
 		expect_passes(&q, &d);
-		d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+		d = server_hello(&q, cid, 8);
 		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
 		d = short_packet(cid, 8);
 		expect_passes(&q, &d);
@@ -721,7 +721,7 @@ static void id_of_an_open_flow_is_not_used_again(void **state)
 	struct inproc *gw = gateway(POLICY);
 	uint8_t cid[8];
 	struct quic q = judged(gw, ALLOWED, cid);
-	struct datagram d = long_packet(&q, QUIC_HANDSHAKE, false, cid, 8);
+	struct datagram d = server_hello(&q, cid, 8);
 
 	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
 	d = short_packet(cid, 8);
