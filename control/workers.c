@@ -39,6 +39,7 @@ struct sl_workers {
 	struct sl_workers_params params;
 	struct sl_clock clock;
 	atomic_bool stop;
+	struct sl_quic_ids *quic_ids;
 	struct rte_ring *handover[SL_WORKERS_MAX];
 	struct one one[SL_WORKERS_MAX];
 };
@@ -101,6 +102,7 @@ static int make_worker(struct sl_workers *workers, unsigned id, char *err, size_
 	        .publication = all->publication,
 	        .pool = all->pool,
 	        .handover = all->count > 1 ? workers->handover : NULL,
+	        .quic_ids = workers->quic_ids,
 	        .events = workers->one[id].events,
 	        .now_us = sl_clock_now_us,
 	        .clock_ctx = &workers->clock,
@@ -132,6 +134,11 @@ struct sl_workers *sl_workers_create(const struct sl_workers_params *params, cha
 	if (make_rings(workers) != 0) {
 		snprintf(err, err_size, "no memory for the workers' rings: %s",
 		         rte_strerror(rte_errno));
+		ret = -ENOMEM;
+	}
+	workers->quic_ids = sl_quic_ids_create(params->settings->flows);
+	if (ret == 0 && workers->quic_ids == NULL) {
+		snprintf(err, err_size, "no memory for the table of connection IDs");
 		ret = -ENOMEM;
 	}
 	for (unsigned i = 0; ret == 0 && i < params->count; i++)
@@ -289,5 +296,6 @@ void sl_workers_free(struct sl_workers *workers)
 		rte_ring_free(workers->one[i].events);
 		free_handover(workers->handover[i]);
 	}
+	sl_quic_ids_free(workers->quic_ids);
 	free(workers);
 }

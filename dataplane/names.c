@@ -22,21 +22,25 @@ void sl_names_destroy(struct sl_worker *worker)
 		sl_pool_destroy(&worker->names);
 }
 
-/* Keyed as the flow table is: names are the sandbox's to choose. */
-uint32_t sl_names_hash(const struct sl_worker *worker, const char *name, size_t len)
+uint32_t sl_names_hash_with(const uint64_t secret[SL_NAMES_SECRETS], const char *bytes, size_t len)
 {
-	const uint64_t *secret = worker->table.secret;
 	uint64_t hash = secret[0] ^ len, word;
 
 	for (size_t i = 0; i < len; i += 8) {
 		unsigned __int128 product;
 
 		word = 0;
-		memcpy(&word, name + i, RTE_MIN(len - i, sizeof(word)));
+		memcpy(&word, bytes + i, RTE_MIN(len - i, sizeof(word)));
 		product = (unsigned __int128)(hash ^ secret[1]) * (word ^ secret[2]);
 		hash = (uint64_t)product ^ (uint64_t)(product >> 64);
 	}
 	return (uint32_t)(hash ^ hash >> 32);
+}
+
+/* Keyed as the flow table is: names are the sandbox's to choose. */
+uint32_t sl_names_hash(const struct sl_worker *worker, const char *name, size_t len)
+{
+	return sl_names_hash_with(worker->table.secret, name, len);
 }
 
 uint32_t sl_names_take(struct sl_worker *worker, const char *name, size_t len)

@@ -21,6 +21,10 @@ void sl_names_destroy(struct sl_worker *worker);
 /* Hash of a canonical name, for tables of this worker only. */
 uint32_t sl_names_hash(const struct sl_worker *worker, const char *name, size_t len);
 
+/* The same for any table, whose secret says which bytes fall together. Pure. */
+#define SL_NAMES_SECRETS 3
+uint32_t sl_names_hash_with(const uint64_t secret[SL_NAMES_SECRETS], const char *bytes, size_t len);
+
 /* Takes a reference to a canonical name. 0 if there is no room. */
 uint32_t sl_names_take(struct sl_worker *worker, const char *name, size_t len);
 void sl_names_drop(struct sl_worker *worker, uint32_t index);

@@ -161,12 +161,17 @@ static void notice_initial(struct sl_worker *worker, struct sl_pkt *pkt, struct 
                            const uint8_t *dgram)
 {
 	unsigned trials = sl_quic_count_initials(dgram, pkt->payload_len);
+	const struct sl_quic_conn before = hold->conn;
 	struct sl_quic_header header;
 
-	if (may_decrypt(worker, pkt, trials) &&
-	    sl_quic_server_datagram(worker->quic_crypto, &hold->conn, hold->scid, hold->scid_len,
-	                            dgram, pkt->payload_len, &header))
+	if (!may_decrypt(worker, pkt, trials) ||
+	    !sl_quic_server_datagram(worker->quic_crypto, &hold->conn, hold->scid, hold->scid_len,
+	                             dgram, pkt->payload_len, &header))
+		return;
+	if (before.answered || sl_quic_cid_answer(worker, hold, header.scid, header.scid_len))
 		sl_quic_conn_answer(worker->quic_crypto, &hold->conn, &header);
+	else
+		hold->conn = before;
 }
 
 static void notice_server(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram)

@@ -38,6 +38,7 @@ struct sl_quic_hold {
 	uint32_t flow;               /* from here on zero when the element is made */
 	uint32_t next;               /* the flow's next connection, younger than this one */
 	uint32_t record;             /* of its ID (quic_cid.c); 0: none */
+	uint32_t server_record;      /* of the server's; 0: none */
 	uint32_t marks;              /* chunk: of the Initials that left or are held; 0: none */
 	uint32_t judged;             /* CRYPTO bytes from the start that were judged and let out */
 	bool timed;                  /* in the list of deadlines */
@@ -124,14 +125,22 @@ void sl_quic_pass(struct sl_worker *worker, struct sl_pkt *pkt);
 /*
  * quic_cid.c: NONE if the connection, whose first hello was judged and is about to leave, may use
  * its ID, which is its flow's from now on. Else why not: the ID was used before, by any flow of any
- * of the worker's sandboxes (malformed-quic), or there is no room to remember it (hold-limit).
+ * sandbox (malformed-quic), or there is no room to remember it and the server's (flow-limit).
  */
 enum sl_reason sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold);
+
+/*
+ * A server has chosen this ID for the connection, which is its flow's from now on. False if that
+ * cannot be believed: the ID is another connection's, whose server would find it by it.
+ */
+bool sl_quic_cid_answer(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *cid,
+                        uint8_t len);
 
 /* The connection is over, or its copy is given up: nobody may use its IDs for a while. */
 void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold);
 
-bool sl_quic_cid_create(struct sl_worker *worker, uint32_t capacity);
+/* Makes a table of the worker's own, if it shares none. Setup only; false if memory is short. */
+bool sl_quic_cid_create(struct sl_worker *worker);
 void sl_quic_cid_destroy(struct sl_worker *worker);
 void sl_quic_cid_timeouts(struct sl_worker *worker);
 

@@ -7,97 +7,72 @@
  * nobody for as long as a server may keep the connection (spec section 2, "a record outlives the
  * entry"). Must never forget one early to make room: the new connection is refused instead.
  *
- * The table is the worker's: sandboxes of other workers are not compared.
+ * The table is all workers' (quic_ids.c); a sandbox's part of it is counted by its own worker. A
+ * connection takes the room for the server's ID with its own, so that none is missing later.
  */
-#include "names.h"
 #include "quic.h"
+#include "quic_ids.h"
 
 /* Servers give a handshake up, and close an idle connection, sooner (RFC 9000 10.1). */
 #define RECORD_MS       60000
 #define TIMEOUTS_BUDGET 1024 /* records given back in one turn */
 
-struct record {
-	struct sl_deadline deadline; /* in worker->quic_ids_ended, once its connection has ended */
-	uint32_t chain;              /* the next one of the bucket; 0: none */
-	uint32_t flow;               /* index of the flow that used it, and its key */
-	struct sl_key key;
-	uint8_t len;
-	uint8_t cid[SL_QUIC_CID_MAX];
-};
+/* Shorter IDs meet by chance: a server that uses them tells its clients by their addresses too. */
+#define SERVER_CID_MIN 4
 
-bool sl_quic_cid_create(struct sl_worker *worker, uint32_t capacity)
+bool sl_quic_cid_create(struct sl_worker *worker)
 {
-	uint32_t buckets = 64;
-
-	while (buckets < capacity)
-		buckets *= 2;
-	worker->quic_id_mask = buckets - 1;
-	worker->quic_id_buckets = sl_pool_reserve(buckets * sizeof(uint32_t));
-	return worker->quic_id_buckets != NULL &&
-	       sl_pool_create(&worker->quic_ids, sizeof(struct record), capacity);
+	worker->quic_ids = worker->params.quic_ids;
+	if (worker->quic_ids == NULL)
+		worker->quic_ids = sl_quic_ids_create(worker->settings->flows);
+	return worker->quic_ids != NULL;
 }
 
 void sl_quic_cid_destroy(struct sl_worker *worker)
 {
-	if (worker->quic_ids.base != NULL)
-		sl_pool_destroy(&worker->quic_ids);
-	sl_pool_release(worker->quic_id_buckets,
-	                (worker->quic_id_mask + (size_t)1) * sizeof(uint32_t));
+	if (worker->params.quic_ids == NULL)
+		sl_quic_ids_free(worker->quic_ids);
+	worker->quic_ids = NULL;
 }
 
-static struct record *record_at(const struct sl_worker *worker, uint32_t index)
+static void record_give(struct sl_worker *worker, uint32_t index)
 {
-	return sl_pool_at(&worker->quic_ids, index);
+	worker->vlans[sl_quic_ids_at(worker->quic_ids, index)->key.vlan].quic_ids--;
+	sl_quic_ids_give(worker->quic_ids, index);
 }
 
-static uint32_t *bucket_of(const struct sl_worker *worker, const uint8_t *cid, uint8_t len)
+/* 0 at a limit: twice as many as flows, beside those of TCP. */
+static uint32_t record_take(struct sl_worker *worker, const struct sl_flow *flow)
 {
-	uint32_t hash = sl_names_hash(worker, (const char *)cid, len);
+	struct sl_vlan *vlan = &worker->vlans[flow->key.vlan];
+	uint32_t index = 0;
+	struct sl_quic_id *record;
 
-	return &worker->quic_id_buckets[hash & worker->quic_id_mask];
-}
-
-static bool is_taken(const struct sl_worker *worker, const uint8_t *cid, uint8_t len)
-{
-	uint32_t index = *bucket_of(worker, cid, len);
-
-	for (; index != 0; index = record_at(worker, index)->chain) {
-		const struct record *record = record_at(worker, index);
-
-		if (record->len == len && memcmp(record->cid, cid, len) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* 0 at a limit. */
-static uint32_t record_make(struct sl_worker *worker, const struct sl_flow *flow,
-                            const uint8_t *cid, uint8_t len)
-{
-	uint32_t *bucket = bucket_of(worker, cid, len), index;
-	struct record *record;
-
-	/* As many again as flows, beside those of TCP. */
-	if (worker->vlans[flow->key.vlan].quic_ids >= worker->settings->flows_per_sandbox)
-		return 0;
-	index = sl_pool_get(&worker->quic_ids);
+	if (vlan->quic_ids / 2 < worker->settings->flows_per_sandbox)
+		index = sl_quic_ids_take(worker->quic_ids);
 	if (index == 0)
 		return 0;
-	record = record_at(worker, index);
-	*record = (struct record){.chain = *bucket,
-	                          .flow = sl_flow_index(&worker->table, flow),
-	                          .key = flow->key,
-	                          .len = len};
-	memcpy(record->cid, cid, len);
-	*bucket = index;
-	worker->vlans[flow->key.vlan].quic_ids++;
+	record = sl_quic_ids_at(worker->quic_ids, index);
+	record->flow = sl_flow_index(&worker->table, flow);
+	record->key = flow->key;
+	vlan->quic_ids++;
 	return index;
 }
 
-static void end_record(struct sl_worker *worker, uint32_t index)
+static void record_end(struct sl_worker *worker, uint32_t index)
 {
-	sl_deadline_append(&worker->quic_ids, &worker->quic_ids_ended, index,
+	sl_deadline_append(sl_quic_ids_pool(worker->quic_ids), &worker->quic_ids_ended, index,
 	                   worker->now_ms + RECORD_MS);
+}
+
+static void records_drop(struct sl_worker *worker, struct sl_quic_hold *hold)
+{
+	if (hold->record != 0)
+		record_give(worker, hold->record);
+	if (hold->server_record != 0)
+		record_give(worker, hold->server_record);
+	hold->record = 0;
+	hold->server_record = 0;
 }
 
 /*
@@ -110,12 +85,14 @@ static bool inherit(struct sl_worker *worker, struct sl_quic_hold *hold)
 
 	for (; other != NULL; other = sl_quic_hold_at(worker, other->next))
 		if (other->record != 0 && other->negotiated && !other->inherited &&
-		    other->conn.version != hold->conn.version &&
+		    !other->conn.answered && other->conn.version != hold->conn.version &&
 		    other->conn.dcid_len == hold->conn.dcid_len &&
 		    memcmp(other->conn.dcid, hold->conn.dcid, hold->conn.dcid_len) == 0) {
 			hold->record = other->record;
-			other->record = 0;
+			hold->server_record = other->server_record;
 			hold->inherited = true;
+			other->record = 0;
+			other->server_record = 0;
 			return true;
 		}
 	return false;
@@ -123,35 +100,55 @@ static bool inherit(struct sl_worker *worker, struct sl_quic_hold *hold)
 
 enum sl_reason sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold)
 {
+	const struct sl_flow *flow = sl_quic_hold_flow(worker, hold);
+	const struct sl_quic_conn *conn = &hold->conn;
+
 	if (inherit(worker, hold))
 		return SL_REASON_NONE;
-	if (is_taken(worker, hold->conn.dcid, hold->conn.dcid_len))
+	if (sl_quic_ids_has(worker->quic_ids, conn->dcid, conn->dcid_len))
 		return SL_REASON_MALFORMED_QUIC;
-	hold->record = record_make(worker, sl_quic_hold_flow(worker, hold), hold->conn.dcid,
-	                           hold->conn.dcid_len);
-	return hold->record != 0 ? SL_REASON_NONE : SL_REASON_HOLD_LIMIT;
+	hold->record = record_take(worker, flow);
+	hold->server_record = record_take(worker, flow);
+	if (hold->record == 0 || hold->server_record == 0) {
+		records_drop(worker, hold);
+		return SL_REASON_FLOW_LIMIT;
+	}
+	/* Another worker may have been faster. */
+	if (!sl_quic_ids_list(worker->quic_ids, hold->record, conn->dcid, conn->dcid_len)) {
+		records_drop(worker, hold);
+		return SL_REASON_MALFORMED_QUIC;
+	}
+	return SL_REASON_NONE;
+}
+
+bool sl_quic_cid_answer(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *cid,
+                        uint8_t len)
+{
+	const struct sl_quic_conn *conn = &hold->conn;
+
+	if (hold->record == 0)
+		return false; /* another version has its ID */
+	if (len < SERVER_CID_MIN ||
+	    (conn->dcid_len == len && memcmp(conn->dcid, cid, conn->dcid_len) == 0))
+		return true;
+	return sl_quic_ids_list(worker->quic_ids, hold->server_record, cid, len);
 }
 
 void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold)
 {
-	const struct sl_quic_conn *conn = &hold->conn;
-	uint32_t index;
-
 	if (hold->record == 0)
 		return;
-	end_record(worker, hold->record);
+	record_end(worker, hold->record);
+	if (sl_quic_ids_at(worker->quic_ids, hold->server_record)->listed)
+		record_end(worker, hold->server_record);
+	else
+		record_give(worker, hold->server_record);
 	hold->record = 0;
-	/* A server takes Initials to the ID that it chose under the keys of the first one. */
-	if (!conn->answered || is_taken(worker, conn->server_cid, conn->server_cid_len))
-		return;
-	index = record_make(worker, sl_quic_hold_flow(worker, hold), conn->server_cid,
-	                    conn->server_cid_len);
-	if (index != 0)
-		end_record(worker, index);
+	hold->server_record = 0;
 }
 
 /* A flow outlives the copies of what it sent, and so does its server's side of it. */
-static bool is_open(const struct sl_worker *worker, const struct record *record)
+static bool is_open(const struct sl_worker *worker, const struct sl_quic_id *record)
 {
 	const struct sl_flow *flow = &worker->table.flows[record->flow];
 	size_t bytes = record->key.family == SL_FAMILY_4 ? 16 : sizeof(record->key);
@@ -161,25 +158,17 @@ static bool is_open(const struct sl_worker *worker, const struct record *record)
 
 void sl_quic_cid_timeouts(struct sl_worker *worker)
 {
+	struct sl_pool *pool = sl_quic_ids_pool(worker->quic_ids);
+
 	for (unsigned i = 0; i < TIMEOUTS_BUDGET; i++) {
-		uint32_t index =
-		        sl_deadline_due(worker, &worker->quic_ids, &worker->quic_ids_ended);
-		struct record *record;
-		uint32_t *link;
+		uint32_t index = sl_deadline_due(worker, pool, &worker->quic_ids_ended);
 
 		if (index == 0)
 			return;
-		record = record_at(worker, index);
-		sl_deadline_remove(&worker->quic_ids, &worker->quic_ids_ended, index);
-		if (is_open(worker, record)) {
-			end_record(worker, index);
-			continue;
-		}
-		link = bucket_of(worker, record->cid, record->len);
-		while (*link != index)
-			link = &record_at(worker, *link)->chain;
-		*link = record->chain;
-		worker->vlans[record->key.vlan].quic_ids--;
-		sl_pool_put(&worker->quic_ids, index);
+		sl_deadline_remove(pool, &worker->quic_ids_ended, index);
+		if (is_open(worker, sl_quic_ids_at(worker->quic_ids, index)))
+			record_end(worker, index);
+		else
+			record_give(worker, index);
 	}
 }

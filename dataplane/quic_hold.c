@@ -9,9 +9,7 @@
 bool sl_quic_create(struct sl_worker *worker)
 {
 	worker->quic_crypto = sl_quic_crypto_create();
-	return worker->quic_crypto != NULL &&
-	       sl_quic_cid_create(worker,
-	                          RTE_MAX(worker->settings->flows / worker->params.count, 1u)) &&
+	return worker->quic_crypto != NULL && sl_quic_cid_create(worker) &&
 	       sl_pool_create(&worker->quics, sizeof(struct sl_quic_hold),
 	                      (uint32_t)(worker->held_limit / sizeof(struct sl_quic_hold) + 1));
 }

@@ -1,5 +1,6 @@
 /*
- * state.h: everything that one worker owns. Only the worker's own thread touches it.
+ * state.h: everything that one worker owns. Only the worker's own thread touches it, but for what
+ * it says is all workers'.
  */
 #ifndef DATAPLANE_STATE_H
 #define DATAPLANE_STATE_H
@@ -140,10 +141,8 @@ struct sl_worker {
 	struct sl_pool quics; /* of struct sl_quic_hold */
 	struct sl_deadlines quics_open;
 	struct sl_quic_crypto *quic_crypto;
-	struct sl_pool quic_ids; /* connection IDs that were used (quic_cid.c) */
-	uint32_t *quic_id_buckets;
-	uint32_t quic_id_mask;
-	struct sl_deadlines quic_ids_ended;
+	struct sl_quic_ids *quic_ids; /* connection IDs that were used, all workers' (quic_ids.h) */
+	struct sl_deadlines quic_ids_ended; /* of this worker's flows */
 
 	struct sl_pool dns_streams;            /* of struct sl_dns_stream */
 	struct sl_deadlines dns_streams_timed; /* until the message is complete */

@@ -13,6 +13,7 @@
 
 #include "sluice/event.h"
 #include "sluice/generation.h"
+#include "sluice/quic_ids.h"
 #include "sluice/settings.h"
 #include "sluice/stats.h"
 
@@ -38,6 +39,7 @@ struct sl_worker_params {
 	struct rte_mempool *pool;           /* for frames that the gateway makes */
 	struct sl_port_io port[SL_PORT_COUNT];
 	struct rte_ring *const *handover; /* by worker: its own is [id]; NULL if count is 1 */
+	struct sl_quic_ids *quic_ids;     /* all workers', outlives them; NULL: it makes its own */
 	struct rte_ring *events; /* rte_ring_elem of struct sl_event, single producer; or NULL */
 	uint64_t (*now_us)(void *ctx); /* microseconds since the Unix epoch, never going back */
 	void *clock_ctx;

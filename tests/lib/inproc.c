@@ -40,6 +40,7 @@ struct inproc {
 	struct sl_settings settings;
 	struct sl_publication publication;
 	struct sl_reload *reload;
+	struct sl_quic_ids *quic_ids;
 	struct sl_worker *workers[SL_WORKERS_MAX];
 	struct rte_ring *events[SL_WORKERS_MAX];
 	struct rte_ring *handover[SL_WORKERS_MAX];
@@ -566,6 +567,7 @@ static void make_worker(struct inproc *gw, unsigned id)
 	        .publication = &gw->publication,
 	        .pool = gw->pool,
 	        .handover = gw->count > 1 ? gw->handover : NULL,
+	        .quic_ids = gw->quic_ids,
 	        .events = gw->events[id],
 	        .now_us = clock_read,
 	        .clock_ctx = gw,
@@ -589,6 +591,7 @@ static void make_workers(struct inproc *gw)
 		gw->handover[i] =
 		        make_ring("handover", i, sizeof(void *), RING_HANDOVER, RING_F_SC_DEQ);
 	}
+	gw->quic_ids = must(sl_quic_ids_create(gw->settings.flows));
 	for (unsigned i = 0; i < gw->count; i++)
 		make_worker(gw, i);
 }
@@ -647,6 +650,7 @@ void inproc_free(struct inproc *gw)
 			violated("frames are left in a hand-over ring");
 		rte_ring_free(gw->handover[i]);
 	}
+	sl_quic_ids_free(gw->quic_ids);
 	sl_reload_free(gw->reload);
 	if (rte_mempool_avail_count(gw->pool) != gw->pool_full)
 		violated("%u mbufs were not given back",

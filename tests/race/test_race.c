@@ -27,6 +27,7 @@
 
 #include "config.h"
 #include "diag.h"
+#include "ids.h"
 #include "inproc.h"
 #include "reload.h"
 #include "settings.h"
@@ -192,6 +193,7 @@ struct crew {
 	struct sl_reload *reload;
 	struct rte_mempool *pool;
 	struct rte_ring *handover[WORKERS];
+	struct sl_quic_ids *quic_ids;
 	struct member member[WORKERS];
 	struct race_talk talks[TALKS];
 	_Atomic uint64_t acknowledged;
@@ -571,6 +573,7 @@ static void make_member(struct crew *crew, unsigned id)
 	        .publication = &crew->publication,
 	        .pool = crew->pool,
 	        .handover = crew->handover,
+	        .quic_ids = crew->quic_ids,
 	        .now_us = real_time_us,
 	};
 	char err[256] = "";
@@ -686,6 +689,7 @@ static void end_crew(struct crew *crew)
 		rte_ring_free(member->events);
 		rte_ring_free(crew->handover[i]);
 	}
+	sl_quic_ids_free(crew->quic_ids);
 	assert_int_equal(rte_mempool_avail_count(crew->pool), MBUFS);
 	sl_reload_free(crew->reload);
 	race_documents_free();
@@ -711,6 +715,8 @@ static void test_every_packet_is_judged_by_one_generation(void **state)
 	for (unsigned i = 0; i < WORKERS; i++)
 		crew.handover[i] =
 		        make_ring("handover", i, sizeof(void *), HANDOVER, RING_F_SC_DEQ);
+	crew.quic_ids = sl_quic_ids_create(crew.settings.flows);
+	assert_non_null(crew.quic_ids);
 	for (unsigned i = 0; i < WORKERS; i++)
 		make_member(&crew, i);
 	push_change(&crew, &model, race_change(&model, 4 * RACE_VLANS), true, &pushes);
@@ -730,6 +736,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_every_packet_is_judged_by_one_generation),
+	        cmocka_unit_test(test_an_id_is_one_workers_at_a_time),
 	};
 
 	inproc_eal();
