@@ -126,9 +126,16 @@ static struct block weight_of(const struct reading *r, size_t len)
 	return weight;
 }
 
-size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, size_t keys_cid_len,
-                 uint8_t *out)
+struct ids {
+	const uint8_t *dcid, *keys, *other;
+	size_t dcid_len, keys_len, other_len;
+	uint8_t other_number_high;
+};
+
+static size_t twin(const struct ids *ids, uint8_t *out)
 {
+	const uint8_t *dcid = ids->dcid;
+	size_t dcid_len = ids->dcid_len;
 	size_t number_at = 6 + dcid_len + 1 + 1 + 2, sealed_at = number_at + 1;
 	size_t len = DGRAM_LEN - 16 - sealed_at;
 	uint8_t *sealed = out + sealed_at, first[16], mask[16], other_mask[16];
@@ -137,8 +144,8 @@ size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, 
 	struct reading one, two;
 	struct block solved, tag;
 
-	quic_keys(QUIC_V1, keys_cid, keys_cid_len, false, &one.keys);
-	quic_keys(QUIC_V1, dcid, dcid_len, false, &two.keys);
+	quic_keys(QUIC_V1, ids->keys, ids->keys_len, false, &one.keys);
+	quic_keys(QUIC_V1, ids->other, ids->other_len, false, &two.keys);
 	memset(out, 0, DGRAM_LEN);
 	memcpy(out, "\xc0\0\0\0\1", 5);
 	out[5] = (uint8_t)dcid_len;
@@ -165,6 +172,7 @@ size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, 
 
 	start(&one, out, number_at, mask);
 	start(&two, out, number_at, other_mask);
+	two.counter[10] ^= ids->other_number_high;
 	solved = multiply(
 	        xor(tag_of(&one, sealed_at, sealed, len), tag_of(&two, sealed_at, sealed, len)),
 	        invert(xor(weight_of(&one, len), weight_of(&two, len))));
@@ -172,4 +180,22 @@ size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, 
 	tag = tag_of(&one, sealed_at, sealed, len);
 	memcpy(sealed + len, tag.b, 16);
 	return DGRAM_LEN;
+}
+
+size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, size_t keys_cid_len,
+                 uint8_t *out)
+{
+	return twin(&(struct ids){.dcid = dcid,
+	                          .dcid_len = dcid_len,
+	                          .keys = keys_cid,
+	                          .keys_len = keys_cid_len,
+	                          .other = dcid,
+	                          .other_len = dcid_len},
+	            out);
+}
+
+size_t quic_twin_of(const uint8_t dcid[8], const uint8_t keys_cid[8], const uint8_t other_cid[8],
+                    uint8_t other_number_high, uint8_t *out)
+{
+	return twin(&(struct ids){dcid, keys_cid, other_cid, 8, 8, 8, other_number_high}, out);
 }

@@ -17,4 +17,11 @@
 size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, size_t keys_cid_len,
                  uint8_t *out);
 
+/*
+ * The same for IDs of 8 bytes, with a second key that may come from any other ID, and a second
+ * packet number of which the packet leaves out the byte above its lowest.
+ */
+size_t quic_twin_of(const uint8_t dcid[8], const uint8_t keys_cid[8], const uint8_t other_cid[8],
+                    uint8_t other_number_high, uint8_t *out);
+
 #endif

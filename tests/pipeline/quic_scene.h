@@ -295,6 +295,55 @@ static inline struct datagram initial_to(struct quic *q, const uint8_t *cid, siz
 	return d;
 }
 
+/* An Initial that only acknowledges. */
+static inline struct datagram acknowledgement(struct quic *q, const uint8_t cid[8])
+{
+	uint8_t frames[16];
+
+	return initial_to(q, cid, 8, frames, quic_ack_frame(0, 0, frames));
+}
+
+/* A Retry in answer to q's first Initial, which gives this ID. */
+static inline struct datagram retry_of(const struct quic *q, const uint8_t *scid, size_t scid_len,
+                                       bool broken)
+{
+	struct quic_options options = {.version = q->version,
+	                               .dcid = q->scid,
+	                               .dcid_len = q->scid_len,
+	                               .scid = scid,
+	                               .scid_len = scid_len,
+	                               .token = (const uint8_t *)"token",
+	                               .token_len = 5,
+	                               .tag_broken = broken};
+	struct datagram d;
+
+	d.len = quic_retry(&options, q->dcid, q->dcid_len, d.bytes);
+	return d;
+}
+
+/* The client begins again as it was told. */
+static inline void follow_retry(struct quic *q, const uint8_t *cid, size_t len)
+{
+	memcpy(q->dcid, cid, len);
+	q->dcid_len = len;
+	q->token = (const uint8_t *)"token";
+	q->token_len = 5;
+}
+
+/* Version Negotiation that offers the other version. */
+static inline struct datagram negotiation(const struct quic *q, const uint8_t *dcid)
+{
+	struct datagram d = {.len = 7 + 16 + 4};
+
+	memcpy(d.bytes, "\xc0\0\0\0\0", 5);
+	d.bytes[5] = 8;
+	memcpy(d.bytes + 6, q->scid, 8);
+	d.bytes[14] = 8;
+	memcpy(d.bytes + 15, dcid, 8);
+	memcpy(d.bytes + 23, q->version == QUIC_V1 ? "\x6b\x33\x43\xcf" : "\0\0\0\1", 4);
+	return d;
+}
+
 /* A judged connection, with the server's answer from this ID. */
 static inline struct quic judged(struct inproc *gw, const char *name, uint8_t server_cid[8])
 {

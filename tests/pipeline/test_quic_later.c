@@ -8,14 +8,6 @@
 
 #define PQ_LEN 1800
 
-/* An Initial that only acknowledges. */
-static struct datagram acknowledgement(struct quic *q, const uint8_t cid[8])
-{
-	uint8_t frames[16];
-
-	return initial_to(q, cid, 8, frames, quic_ack_frame(0, 0, frames));
-}
-
 /* ---- the judged connection ---- */
 
 static void a_handshake_goes_through_and_leaves_nothing_behind(void **state)
@@ -540,31 +532,6 @@ static void another_connection_that_stalls_is_dropped_alone(void **state)
 
 /* ---- Retry and version negotiation ---- */
 
-static struct datagram retry_of(const struct quic *q, const uint8_t *scid, size_t scid_len,
-                                bool broken)
-{
-	struct quic_options options = {.version = q->version,
-	                               .dcid = q->scid,
-	                               .dcid_len = q->scid_len,
-	                               .scid = scid,
-	                               .scid_len = scid_len,
-	                               .token = (const uint8_t *)"token",
-	                               .token_len = 5,
-	                               .tag_broken = broken};
-	struct datagram d;
-
-	d.len = quic_retry(&options, q->dcid, q->dcid_len, d.bytes);
-	return d;
-}
-
-static void follow_retry(struct quic *q, const uint8_t *cid, size_t len)
-{
-	memcpy(q->dcid, cid, len);
-	q->dcid_len = len;
-	q->token = (const uint8_t *)"token";
-	q->token_len = 5;
-}
-
 static void a_retry_is_followed_with_any_id_that_it_gives(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -616,30 +583,16 @@ static void a_retry_that_is_not_genuine_opens_no_short_id(void **state)
 	inproc_free(gw);
 }
 
-static struct datagram negotiation(const struct quic *q, const uint8_t *dcid)
-{
-	struct datagram d = {.len = 7 + 16 + 4};
-
-	memcpy(d.bytes, "\xc0\0\0\0\0", 5);
-	d.bytes[5] = 8;
-	memcpy(d.bytes + 6, q->scid, 8);
-	d.bytes[14] = 8;
-	memcpy(d.bytes + 15, dcid, 8);
-	memcpy(d.bytes + 23, "\x6b\x33\x43\xcf", 4);
-	return d;
-}
-
 static void another_version_is_tried_when_the_server_asks_for_it(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram d = initial_whole(&q), asked;
+	struct datagram d = initial_whole(&q), asked = negotiation(&q, q.dcid);
 
 	expect_passes(&q, &d);
 	q.version = QUIC_V2;
 	d = initial_whole(&q);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false); /* unasked, with the same ID */
-	asked = negotiation(&q, q.dcid);
 	expect(down(&q, &asked), SL_REASON_DOMAIN_ALLOWED);
 	expect_passes(&q, &d);
 	set_hello(&q, &(struct hello_options){.name = DENIED});
