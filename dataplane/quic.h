@@ -115,6 +115,36 @@ void sl_quic_hold_seal(struct sl_worker *worker, struct sl_quic_hold *hold, enum
 void sl_quic_hold_time(struct sl_worker *worker, struct sl_quic_hold *hold);
 void sl_quic_hold_untime(struct sl_worker *worker, struct sl_quic_hold *hold);
 
+static inline bool sl_quic_is_long(const uint8_t *dgram)
+{
+	return dgram[0] & 0x80;
+}
+
+/* The datagram's bytes, put together if they lie in several segments: valid inside one call. */
+static inline const uint8_t *sl_quic_payload(const struct sl_worker *worker,
+                                             const struct sl_pkt *pkt)
+{
+	return rte_pktmbuf_read(pkt->mbuf, pkt->payload_off, pkt->payload_len, worker->scratch);
+}
+
+/* quic_server.c: settles a datagram from the server, and notes what of it is believed. */
+void sl_quic_from_server(struct sl_worker *worker, struct sl_pkt *pkt);
+
+/*
+ * quic_keys.c: may that many keys be tried on a packet of this sandbox? Each is paid for, whether
+ * it opens anything or not. False, and nothing is taken, beyond the limit.
+ */
+bool sl_quic_may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt, unsigned trials);
+
+/*
+ * Pays for all keys that a client's datagram is to be tried with, and tries those that it must not
+ * open under: the flow's but the owner's first ones. owner: the connection that it belongs to;
+ * NULL: one that its header begins. NONE, malformed-quic or rate-limit.
+ */
+enum sl_reason sl_quic_try_keys(struct sl_worker *worker, struct sl_pkt *pkt,
+                                const struct sl_quic_hold *owner,
+                                const struct sl_quic_header *header, const uint8_t *dgram);
+
 /* quic_judge.c: settles a datagram that holds an Initial of this connection. */
 void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                    const uint8_t *dgram, uint32_t len);

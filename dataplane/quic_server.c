@@ -1,0 +1,130 @@
+/*
+ * quic_server.c: what of a server is believed (spec section 3): an Initial that opens under the
+ * keys of the client's first ID, a Retry by its tag, Version Negotiation that does not list the
+ * version in use. All else goes to the sandbox as it is and changes nothing here.
+ *
+ * Settles with: no-flow, and what sl_quic_pass() says.
+ */
+#include "quic.h"
+
+/* RFC 9000 6.2: one that lists the version in use is no server's, and is ignored. */
+static bool lists_version(const uint8_t *versions, uint32_t len, uint32_t version)
+{
+	const uint8_t wanted[4] = {(uint8_t)(version >> 24), (uint8_t)(version >> 16),
+	                           (uint8_t)(version >> 8), (uint8_t)version};
+
+	for (; len >= sizeof(wanted); versions += sizeof(wanted), len -= sizeof(wanted))
+		if (memcmp(versions, wanted, sizeof(wanted)) == 0)
+			return true;
+	return false;
+}
+
+/* RFC 9000 17.2.1: version negotiation echoes both IDs of the client's datagram. */
+static bool negotiates(const struct sl_quic_hold *hold, const uint8_t *dgram, uint32_t len)
+{
+	const struct sl_quic_conn *conn = &hold->conn;
+	uint32_t scid_at = 6 + hold->scid_len, list_at = scid_at + 1 + conn->dcid_len;
+
+	return len > scid_at + conn->dcid_len && memcmp(dgram + 1, "\0\0\0\0", 4) == 0 &&
+	       dgram[5] == hold->scid_len && memcmp(dgram + 6, hold->scid, hold->scid_len) == 0 &&
+	       dgram[scid_at] == conn->dcid_len &&
+	       memcmp(dgram + scid_at + 1, conn->dcid, conn->dcid_len) == 0 &&
+	       !lists_version(dgram + list_at, len - list_at, conn->version);
+}
+
+static bool is_retry(const uint8_t *dgram, uint32_t len)
+{
+	struct sl_cursor c = {.at = dgram, .left = len};
+	struct sl_quic_packet packet;
+
+	sl_quic_packet_read(&c, &packet);
+	return packet.kind == SL_QUIC_PACKET_RETRY;
+}
+
+static bool is_to_client(const struct sl_quic_hold *hold, const struct sl_quic_header *header)
+{
+	return header->dcid_len == hold->scid_len &&
+	       memcmp(header->dcid, hold->scid, hold->scid_len) == 0;
+}
+
+/*
+ * A Retry is believed by its tag, which only who got the connection's first Initial can make. The
+ * copy stays: nothing says that no server has a part of that hello.
+ */
+static void notice_retry(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+                         const uint8_t *dgram)
+{
+	struct sl_quic_header header;
+
+	if (sl_quic_may_decrypt(worker, pkt, 1) &&
+	    sl_quic_retry_parse(worker->quic_crypto, &hold->conn, dgram, pkt->payload_len,
+	                        &header) == SL_PARSE_DONE &&
+	    is_to_client(hold, &header)) {
+		hold->retried = true;
+		hold->retry_cid_len = header.scid_len;
+		memcpy(hold->retry_cid, header.scid, header.scid_len);
+	}
+}
+
+/* What sends a client that has heard nothing yet to begin again. */
+static void notice_refusal(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+                           const uint8_t *dgram)
+{
+	if (hold->conn.answered || hold->retried || hold->negotiated)
+		return;
+	if (is_retry(dgram, pkt->payload_len))
+		notice_retry(worker, pkt, hold, dgram);
+	else
+		hold->negotiated = negotiates(hold, dgram, pkt->payload_len);
+}
+
+/* A server's Initial is believed once it has opened; without a token it is as if it were lost. */
+static void notice_initial(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+                           const uint8_t *dgram)
+{
+	unsigned trials = sl_quic_count_initials(dgram, pkt->payload_len);
+	const struct sl_quic_conn before = hold->conn;
+	struct sl_quic_header header;
+
+	if (!sl_quic_may_decrypt(worker, pkt, trials) ||
+	    !sl_quic_server_datagram(worker->quic_crypto, &hold->conn, hold->scid, hold->scid_len,
+	                             dgram, pkt->payload_len, &header))
+		return;
+	if (before.answered || sl_quic_cid_answer(worker, hold, header.scid, header.scid_len))
+		sl_quic_conn_answer(worker->quic_crypto, &hold->conn, &header);
+	else
+		hold->conn = before;
+}
+
+static void notice_server(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram)
+{
+	struct sl_quic_hold *hold = sl_quic_hold_of(worker, pkt->flow);
+	struct sl_quic_header header;
+	bool initial = sl_quic_find_initial(dgram, pkt->payload_len, &header) == SL_PARSE_DONE;
+
+	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
+		if (!hold->accepted)
+			continue; /* it has not been asked */
+		if (!initial)
+			notice_refusal(worker, pkt, hold, dgram);
+		else if (!hold->conn.has_hello && is_to_client(hold, &header))
+			notice_initial(worker, pkt, hold, dgram);
+	}
+}
+
+void sl_quic_from_server(struct sl_worker *worker, struct sl_pkt *pkt)
+{
+	struct sl_flow *flow = pkt->flow;
+
+	if (flow->reason == SL_REASON_NONE) {
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* it has not been asked */
+		return;
+	}
+	if (sl_quic_hold_of(worker, flow) != NULL && pkt->payload_len > 0) {
+		const uint8_t *dgram = sl_quic_payload(worker, pkt);
+
+		if (sl_quic_is_long(dgram))
+			notice_server(worker, pkt, dgram);
+	}
+	sl_quic_pass(worker, pkt);
+}
