@@ -45,6 +45,14 @@ static int take(void *arg, uint64_t offset, const uint8_t *data, size_t len)
 	return 0;
 }
 
+static bool opens_under(const struct sl_quic_conn *conn, const uint8_t *dgram, size_t len)
+{
+	struct sl_quic_origin origin = {.len = conn->dcid_len};
+
+	memcpy(origin.cid, conn->dcid, conn->dcid_len);
+	return sl_quic_opens_under(crypto, &origin, dgram, len);
+}
+
 static void check_datagram(struct sl_quic_conn *conn, const uint8_t *dgram, size_t len)
 {
 	struct bounds bounds = {0};
@@ -55,6 +63,9 @@ static void check_datagram(struct sl_quic_conn *conn, const uint8_t *dgram, size
 	must(answer != SL_PARSE_MORE && bounds.bytes <= len);
 	must((answer == SL_PARSE_DONE) == (info.reason == SL_REASON_NONE));
 	must(answer != SL_PARSE_DONE || (info.initials > 0 && len >= SL_QUIC_INITIAL_DGRAM_MIN));
+	must(answer != SL_PARSE_DONE || sl_quic_count_initials(dgram, len) == info.initials);
+	/* What opens with the number that is expected opens with some number. */
+	must(answer != SL_PARSE_DONE || opens_under(conn, dgram, len));
 }
 
 static void check_first(const uint8_t *dgram, size_t len)
@@ -84,6 +95,29 @@ static enum sl_parse check_frames(const uint8_t *frames, size_t len)
 	return answer;
 }
 
+/* The same frames from a server: it is believed if they may stand there. */
+static void check_server(const struct quic_options *sealed, const uint8_t *frames, size_t len,
+                         enum sl_parse plain)
+{
+	static uint8_t dgram[4096 + 1400];
+	struct quic_options o = *sealed;
+	struct sl_quic_header header;
+	struct sl_quic_conn conn;
+	size_t dgram_len;
+	bool believed;
+
+	o.server = true;
+	o.keys_cid = dcid;
+	o.keys_cid_len = sizeof(dcid);
+	o.dcid_len = 0; /* the client has none */
+	dgram_len = quic_initial(&o, frames, len, dgram);
+	must(sl_quic_conn_init(crypto, &conn, o.version, dcid, sizeof(dcid)));
+	believed = sl_quic_server_datagram(crypto, &conn, dcid, 0, dgram, dgram_len, &header);
+	must(believed || plain != SL_PARSE_DONE); /* padding may complete a frame */
+	must(believed || !conn.has_hello);
+	must(!opens_under(&conn, dgram, dgram_len));
+}
+
 static void check_sealed(unsigned how, const uint8_t *frames, size_t len)
 {
 	static uint8_t dgram[4096 + 1400];
@@ -110,6 +144,8 @@ static void check_sealed(unsigned how, const uint8_t *frames, size_t len)
 	must(conn.number_next == o.number + 1);
 	if (plain == SL_PARSE_DONE && dgram_len >= 1200)
 		must(answer == SL_PARSE_DONE);
+	must(opens_under(&conn, dgram, dgram_len));
+	check_server(&o, frames, len, plain);
 }
 
 static void check_later(const uint8_t *dgram, size_t len)
@@ -124,6 +160,8 @@ static void check_later(const uint8_t *dgram, size_t len)
 	must(sl_quic_retry_parse(crypto, &conn, dgram, len, &retry) != SL_PARSE_MORE);
 	if (answer != SL_PARSE_DONE)
 		return;
+	(void)sl_quic_server_datagram(crypto, &conn, header.dcid, header.dcid_len, dgram, len,
+	                              &retry);
 	sl_quic_conn_answer(crypto, &conn, &header);
 	check_datagram(&conn, dgram, len);
 }

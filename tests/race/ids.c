@@ -61,12 +61,11 @@ static void *compete(void *arg)
 	return NULL;
 }
 
-void test_an_id_is_one_workers_at_a_time(void **state)
+void race_for_ids(void)
 {
 	struct rivals rivals = {.ids = sl_quic_ids_create(ROOM)};
 	pthread_t threads[THREADS];
 
-	(void)state;
 	assert_non_null(rivals.ids);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, compete, &rivals), 0);

@@ -4,6 +4,7 @@
 #ifndef TESTS_RACE_IDS_H
 #define TESTS_RACE_IDS_H
 
-void test_an_id_is_one_workers_at_a_time(void **state);
+/* Fails the test unless each ID is one thread's at a time and all are given back. */
+void race_for_ids(void);
 
 #endif

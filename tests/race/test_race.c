@@ -732,6 +732,12 @@ static void test_every_packet_is_judged_by_one_generation(void **state)
 	check_coverage(&crew, &pushes);
 }
 
+static void test_an_id_is_one_workers_at_a_time(void **state)
+{
+	(void)state;
+	race_for_ids();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
