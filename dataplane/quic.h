@@ -131,8 +131,8 @@ static inline const uint8_t *sl_quic_payload(const struct sl_worker *worker,
 void sl_quic_from_server(struct sl_worker *worker, struct sl_pkt *pkt);
 
 /*
- * quic_keys.c: may that many keys be tried on a packet of this sandbox? Each is paid for, whether
- * it opens anything or not. False, and nothing is taken, beyond the limit.
+ * quic_keys.c: may that many keys be tried on a packet of this sandbox, or of its servers? Each is
+ * paid for, whether it opens anything or not. False, and nothing is taken, beyond the limit.
  */
 bool sl_quic_may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt, unsigned trials);
 

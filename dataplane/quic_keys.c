@@ -6,12 +6,14 @@
  */
 #include "quic.h"
 
-/* Of one sandbox: Initials, times the keys that each is tried with. */
+/* Of one sandbox, and as many of its servers: Initials, times the keys that each is tried with. */
 #define DECRYPTS_PER_SECOND 4000
 
 bool sl_quic_may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt, unsigned trials)
 {
-	struct sl_bucket_rate *bucket = &worker->vlans[pkt->vlan].decrypts, before = *bucket;
+	/* By port, so that a server cannot use up what its client has. */
+	struct sl_bucket_rate *bucket = &worker->vlans[pkt->vlan].decrypts[pkt->in_port];
+	const struct sl_bucket_rate before = *bucket;
 
 	while (trials-- > 0)
 		if (!sl_rate_take(bucket, worker->now_us, DECRYPTS_PER_SECOND)) {

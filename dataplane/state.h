@@ -67,7 +67,8 @@ struct sl_vlan {
 	struct sl_bucket_rate neighbour[SL_PORT_COUNT];
 	struct sl_bucket_rate strangers[2]; /* discovery of who was not heard lately; IPv4, IPv6 */
 	struct sl_heard heard[SL_NEIGHBOURS_HEARD];
-	struct sl_bucket_rate decrypts; /* QUIC Initials */
+	struct sl_bucket_rate
+	        decrypts[SL_PORT_COUNT]; /* keys tried on QUIC packets of either side */
 	/* The last inbound fragment that was found to belong to a flow, for a second. */
 	struct sl_addr fragment_remote;
 	uint8_t fragment_proto;

@@ -339,6 +339,33 @@ static void every_key_that_is_tried_costs_a_token(void **state)
 	inproc_free(gw);
 }
 
+/* A server's Initials are paid for as well, out of another purse than its client's. */
+static void servers_initials_cost_their_client_nothing(void **state)
+{
+	struct inproc *gw = inproc_create_with(&(struct inproc_options){
+	        .policy = POLICY, .config = CONFIG, .relaxed = true, .checksums_full = true});
+	struct quic q = quic_for(gw, ALLOWED), other = quic_for(gw, ALLOWED);
+	struct datagram d = initial_whole(&q), forged, honest;
+	uint8_t cid[8];
+
+	expect_passes(&q, &d);
+	fresh_cid(cid, 8);
+	forged = honest = answer(&q, cid, 8);
+	forged.bytes[forged.len - 1] ^= 1;
+	for (int i = 0; i < 4100; i++)
+		expect(down(&q, &forged), SL_REASON_DOMAIN_ALLOWED);
+	expect(down(&q, &honest), SL_REASON_DOMAIN_ALLOWED); /* as if it were lost */
+	d = acknowledgement(&q, cid);
+	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
+	d = initial_whole(&other);
+	expect_passes(&other, &d);
+	inproc_advance_s(gw, 1);
+	expect(down(&q, &honest), SL_REASON_DOMAIN_ALLOWED);
+	d = acknowledgement(&q, cid);
+	expect_passes(&q, &d);
+	inproc_free(gw);
+}
+
 /* ---- what tells packets from each other ---- */
 
 static void source_id_of_a_connection_never_changes(void **state)
@@ -528,6 +555,7 @@ int main(void)
 	        cmocka_unit_test(id_goes_to_another_version_once),
 	        cmocka_unit_test(initial_that_opens_under_two_keys_is_refused),
 	        cmocka_unit_test(every_key_that_is_tried_costs_a_token),
+	        cmocka_unit_test(servers_initials_cost_their_client_nothing),
 	        cmocka_unit_test(source_id_of_a_connection_never_changes),
 	        cmocka_unit_test(packet_number_stands_for_one_packet),
 	        cmocka_unit_test(packets_on_record_are_bounded),
