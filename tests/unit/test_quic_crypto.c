@@ -43,6 +43,11 @@ static void keys_every_cid_length_equals_plain_hkdf(void **state)
 			assert_memory_equal(keys.key, expected.key, 16);
 			assert_memory_equal(keys.iv, expected.iv, 12);
 			assert_memory_equal(keys.hp, expected.hp, 16);
+			quic_keys(versions[v], cid, len, true, &expected);
+			assert_true(
+			        sl_quic_crypto_server_keys(crypto, versions[v], cid, len, &keys));
+			assert_memory_equal(keys.key, expected.key, 16);
+			assert_memory_equal(keys.hp, expected.hp, 16);
 		}
 }
 
@@ -55,6 +60,38 @@ static void keys_unknown_version_refuses(void **state)
 	assert_false(sl_quic_crypto_client_keys(crypto, QUIC_V1, dcid, 21, &keys));
 	assert_false(sl_quic_conn_init(crypto, &conn, 0, dcid, 8));
 	assert_false(sl_quic_conn_init(crypto, &conn, QUIC_V1, dcid, 21));
+}
+
+/* RFC 9001 A.3, RFC 9369 A.3: an acknowledgement and a ServerHello, to a client without an ID. */
+static void rfc_server_initial_is_believed(void **state)
+{
+	const char *const vectors[2] = {rfc_v1_server_initial, rfc_v2_server_initial};
+	uint8_t cid[20], dgram[1300], scid[8];
+	size_t cid_len = from_hex(rfc_dcid, cid);
+
+	from_hex("f067a5502a4262b5", scid);
+	for (size_t v = 0; v < 2; v++) {
+		size_t len = from_hex(vectors[v], dgram);
+		struct sl_quic_header header;
+		struct sl_quic_conn conn;
+
+		assert_true(sl_quic_conn_init(crypto, &conn, versions[v], cid, cid_len));
+		assert_false(sl_quic_server_datagram(crypto, &conn, cid, 8, dgram, len, &header));
+		dgram[len - 1] ^= 1;
+		assert_false(sl_quic_server_datagram(crypto, &conn, cid, 0, dgram, len, &header));
+		dgram[len - 1] ^= 1;
+		assert_false(conn.has_hello);
+		assert_true(sl_quic_server_datagram(crypto, &conn, cid, 0, dgram, len, &header));
+		assert_true(conn.has_hello);
+		assert_int_equal(conn.server_number_next, 2);
+		assert_int_equal(header.scid_len, 8);
+		assert_memory_equal(header.scid, scid, 8);
+		/* the answer that counts came from another ID */
+		header.scid[0] ^= 1;
+		assert_true(sl_quic_conn_init(crypto, &conn, versions[v], cid, cid_len));
+		sl_quic_conn_answer(crypto, &conn, &header);
+		assert_false(sl_quic_server_datagram(crypto, &conn, cid, 0, dgram, len, &header));
+	}
 }
 
 static void rfc_retry_gives_new_cid(void **state)
@@ -176,6 +213,7 @@ int main(void)
 	        cmocka_unit_test(rfc_keys_are_derived),
 	        cmocka_unit_test(keys_every_cid_length_equals_plain_hkdf),
 	        cmocka_unit_test(keys_unknown_version_refuses),
+	        cmocka_unit_test(rfc_server_initial_is_believed),
 	        cmocka_unit_test(rfc_retry_gives_new_cid),
 	        cmocka_unit_test(retry_that_no_client_believes_is_refused),
 	        cmocka_unit_test(retry_client_begins_anew_with_token),
