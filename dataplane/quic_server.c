@@ -3,7 +3,7 @@
  * keys of the client's first ID, a Retry by its tag, Version Negotiation that does not list the
  * version in use. All else goes to the sandbox as it is and changes nothing here.
  *
- * Settles with: no-flow, and what sl_quic_pass() says.
+ * Settles with: no-flow, rate-limit, and what sl_quic_pass() says.
  */
 #include "quic.h"
 
@@ -49,67 +49,78 @@ static bool is_to_client(const struct sl_quic_hold *hold, const struct sl_quic_h
 
 /*
  * A Retry is believed by its tag, which only who got the connection's first Initial can make. The
- * copy stays: nothing says that no server has a part of that hello.
+ * copy stays: nothing says that no server has a part of that hello. False: it cannot be paid for.
  */
-static void notice_retry(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+static bool notice_retry(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                          const uint8_t *dgram)
 {
 	struct sl_quic_header header;
 
-	if (sl_quic_may_decrypt(worker, pkt, 1) &&
-	    sl_quic_retry_parse(worker->quic_crypto, &hold->conn, dgram, pkt->payload_len,
+	if (!sl_quic_may_decrypt(worker, pkt, 1))
+		return false;
+	if (sl_quic_retry_parse(worker->quic_crypto, &hold->conn, dgram, pkt->payload_len,
 	                        &header) == SL_PARSE_DONE &&
 	    is_to_client(hold, &header)) {
 		hold->retried = true;
 		hold->retry_cid_len = header.scid_len;
 		memcpy(hold->retry_cid, header.scid, header.scid_len);
 	}
+	return true;
 }
 
 /* What sends a client that has heard nothing yet to begin again. */
-static void notice_refusal(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+static bool notice_refusal(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                            const uint8_t *dgram)
 {
 	if (hold->conn.answered || hold->retried || hold->negotiated)
-		return;
+		return true;
 	if (is_retry(dgram, pkt->payload_len))
-		notice_retry(worker, pkt, hold, dgram);
-	else
-		hold->negotiated = negotiates(hold, dgram, pkt->payload_len);
+		return notice_retry(worker, pkt, hold, dgram);
+	hold->negotiated = negotiates(hold, dgram, pkt->payload_len);
+	return true;
 }
 
-/* A server's Initial is believed once it has opened; without a token it is as if it were lost. */
-static void notice_initial(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
+/* A server's Initial is believed once it has opened. False: it cannot be paid for. */
+static bool notice_initial(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                            const uint8_t *dgram)
 {
 	unsigned trials = sl_quic_count_initials(dgram, pkt->payload_len);
 	const struct sl_quic_conn before = hold->conn;
 	struct sl_quic_header header;
 
-	if (!sl_quic_may_decrypt(worker, pkt, trials) ||
-	    !sl_quic_server_datagram(worker->quic_crypto, &hold->conn, hold->scid, hold->scid_len,
+	if (!sl_quic_may_decrypt(worker, pkt, trials))
+		return false;
+	if (!sl_quic_server_datagram(worker->quic_crypto, &hold->conn, hold->scid, hold->scid_len,
 	                             dgram, pkt->payload_len, &header))
-		return;
+		return true;
 	if (before.answered || sl_quic_cid_answer(worker, hold, header.scid, header.scid_len))
 		sl_quic_conn_answer(worker->quic_crypto, &hold->conn, &header);
 	else
 		hold->conn = before;
+	return true;
 }
 
-static void notice_server(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram)
+/*
+ * False: the datagram cannot be paid for, and must not reach the client either, which would know an
+ * ID of the server's then that is on no record.
+ */
+static bool notice_server(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram)
 {
 	struct sl_quic_hold *hold = sl_quic_hold_of(worker, pkt->flow);
+	bool initial = sl_quic_count_initials(dgram, pkt->payload_len) > 0, paid = true;
 	struct sl_quic_header header;
-	bool initial = sl_quic_find_initial(dgram, pkt->payload_len, &header) == SL_PARSE_DONE;
 
-	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
+	/* A client reads an Initial in front of what breaks the chain, so its header is enough. */
+	(void)sl_quic_find_initial(dgram, pkt->payload_len, &header);
+	for (; paid && hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
 		if (!hold->accepted)
 			continue; /* it has not been asked */
 		if (!initial)
-			notice_refusal(worker, pkt, hold, dgram);
+			paid = notice_refusal(worker, pkt, hold, dgram);
 		else if (!hold->conn.has_hello && is_to_client(hold, &header))
-			notice_initial(worker, pkt, hold, dgram);
+			paid = notice_initial(worker, pkt, hold, dgram);
 	}
+	return paid;
 }
 
 void sl_quic_from_server(struct sl_worker *worker, struct sl_pkt *pkt)
@@ -123,8 +134,10 @@ void sl_quic_from_server(struct sl_worker *worker, struct sl_pkt *pkt)
 	if (sl_quic_hold_of(worker, flow) != NULL && pkt->payload_len > 0) {
 		const uint8_t *dgram = sl_quic_payload(worker, pkt);
 
-		if (sl_quic_is_long(dgram))
-			notice_server(worker, pkt, dgram);
+		if (sl_quic_is_long(dgram) && !notice_server(worker, pkt, dgram)) {
+			sl_pkt_drop_quietly(pkt, SL_REASON_RATE_LIMIT);
+			return;
+		}
 	}
 	sl_quic_pass(worker, pkt);
 }
