@@ -12,6 +12,8 @@
  *     sl_quic_retry_parse();
  *  4. after the verdict, each datagram from the client: sl_quic_find_initial().
  *     NOT_MINE: no Initial in it, it passes. BAD: it is dropped.
+ *     DONE: it must open under none of the other IDs that keys may come from:
+ *     sl_quic_opens_under().
  *     DONE, and sl_quic_conn_owns() the header: sl_quic_client_datagram() with the same conn; its
  *     CRYPTO frames must repeat judged bytes. As long as a copy of these is kept they are compared;
  *     when it is gone, only a datagram without CRYPTO data (info.crypto_frames == 0) passes so.

@@ -591,7 +591,9 @@ static void make_workers(struct inproc *gw)
 		gw->handover[i] =
 		        make_ring("handover", i, sizeof(void *), RING_HANDOVER, RING_F_SC_DEQ);
 	}
-	gw->quic_ids = must(sl_quic_ids_create(gw->settings.flows));
+	gw->quic_ids = gw->options.quic_ids;
+	if (gw->quic_ids == NULL)
+		gw->quic_ids = must(sl_quic_ids_create(gw->settings.flows));
 	for (unsigned i = 0; i < gw->count; i++)
 		make_worker(gw, i);
 }
@@ -650,7 +652,8 @@ void inproc_free(struct inproc *gw)
 			violated("frames are left in a hand-over ring");
 		rte_ring_free(gw->handover[i]);
 	}
-	sl_quic_ids_free(gw->quic_ids);
+	if (gw->options.quic_ids == NULL)
+		sl_quic_ids_free(gw->quic_ids);
 	sl_reload_free(gw->reload);
 	if (rte_mempool_avail_count(gw->pool) != gw->pool_full)
 		violated("%u mbufs were not given back",

@@ -41,7 +41,8 @@ struct inproc_options {
 	uint32_t mbufs;      /* 0: plenty */
 	bool dns_rewrite;    /* draw id and case, as a running gateway does */
 	bool checksums_full; /* no partial checksum is good, as in a running gateway */
-	bool relaxed;        /* check the invariants only in inproc_check() and inproc_free() */
+	struct sl_quic_ids *quic_ids; /* shared with another gateway, outlives it; NULL: its own */
+	bool relaxed; /* check the invariants only in inproc_check() and inproc_free() */
 };
 
 /* Both end the program, with the messages, if the policy or the config is refused. */

@@ -1,5 +1,6 @@
 /*
- * ids.c: the table of connection IDs under workers that list and give back the same few of them.
+ * ids.c: the table of connection IDs under threads that list and give back the same few of them,
+ * and under two gateways that share it, to which the same connections come.
  */
 #include "ids.h"
 
@@ -11,12 +12,14 @@
 
 #include <cmocka.h>
 
+#include "../pipeline/quic_scene.h"
 #include "quic_ids.h"
 
 #define THREADS 4
 #define IDS     32 /* wanted by all */
 #define ROOM    1  /* connection, so two elements: less than the threads want at times */
 #define TURNS   20000
+#define HELLOS  1000 /* each with an ID of its own, to both gateways */
 
 struct rivals {
 	struct sl_quic_ids *ids;
@@ -75,4 +78,79 @@ void race_for_ids(void)
 	assert_true(rivals.won > 0);
 	assert_int_equal(sl_quic_ids_pool(rivals.ids)->used, 0);
 	sl_quic_ids_free(rivals.ids);
+}
+
+/* ---- two gateways ---- */
+
+struct side {
+	struct inproc *gw;
+	struct quic quic; /* a connection, but for its IDs and ports */
+	atomic_uint *judged;
+	pthread_t thread;
+};
+
+static void number_cid(uint8_t cid[8], uint8_t kind, unsigned i)
+{
+	memset(cid, kind, 8);
+	cid[6] = (uint8_t)(i >> 8);
+	cid[7] = (uint8_t)i;
+}
+
+/* Says hello with an ID that the other gateway's sandbox uses as well, and is answered if it may.
+ */
+static void say_hello(struct side *side, unsigned i)
+{
+	struct quic q = side->quic;
+	uint8_t server_cid[8];
+	struct datagram d;
+
+	q.sport = (uint16_t)(20000 + i);
+	number_cid(q.dcid, 1, i);
+	d = initial_whole(&q);
+	if (up(&q, &d) != SL_REASON_DOMAIN_ALLOWED)
+		return;
+	atomic_fetch_add(&side->judged[i], 1);
+	number_cid(server_cid, 2, i / 2); /* of two connections, one of which is believed */
+	d = server_hello(&q, server_cid, 8);
+	down(&q, &d);
+	d = short_packet(server_cid, 8);
+	up(&q, &d);
+}
+
+static void *say_hellos(void *arg)
+{
+	struct side *side = arg;
+
+	for (unsigned i = 0; i < HELLOS; i++)
+		say_hello(side, i);
+	return NULL;
+}
+
+void race_for_connections(void)
+{
+	static atomic_uint judged[HELLOS];
+	struct sl_quic_ids *ids = sl_quic_ids_create(HELLOS);
+	struct side sides[2] = {0};
+
+	assert_non_null(ids);
+	for (unsigned k = 0; k < 2; k++) {
+		struct side *side = &sides[k];
+
+		side->judged = judged;
+		side->gw = inproc_create_with(&(struct inproc_options){
+		        .policy = POLICY, .config = CONFIG, .quic_ids = ids, .relaxed = true});
+		side->quic = quic_for(side->gw, ALLOWED);
+	}
+	for (unsigned k = 0; k < 2; k++)
+		assert_int_equal(pthread_create(&sides[k].thread, NULL, say_hellos, &sides[k]), 0);
+	for (unsigned k = 0; k < 2; k++)
+		pthread_join(sides[k].thread, NULL);
+	for (unsigned k = 0; k < 2; k++) {
+		inproc_advance_s(sides[k].gw, 190); /* all of it is given back */
+		inproc_free(sides[k].gw);
+	}
+	assert_int_equal(sl_quic_ids_pool(ids)->used, 0);
+	sl_quic_ids_free(ids);
+	for (unsigned i = 0; i < HELLOS; i++)
+		assert_int_equal(judged[i], 1);
 }

@@ -7,4 +7,7 @@
 /* Fails the test unless each ID is one thread's at a time and all are given back. */
 void race_for_ids(void);
 
+/* Fails the test unless of two gateways in threads of their own one judges each connection ID. */
+void race_for_connections(void);
+
 #endif

@@ -738,11 +738,18 @@ static void test_an_id_is_one_workers_at_a_time(void **state)
 	race_for_ids();
 }
 
+static void test_an_id_is_judged_by_one_worker(void **state)
+{
+	(void)state;
+	race_for_connections();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_every_packet_is_judged_by_one_generation),
 	        cmocka_unit_test(test_an_id_is_one_workers_at_a_time),
+	        cmocka_unit_test(test_an_id_is_judged_by_one_worker),
 	};
 
 	inproc_eal();
