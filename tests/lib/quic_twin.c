@@ -129,7 +129,7 @@ static struct block weight_of(const struct reading *r, size_t len)
 struct ids {
 	const uint8_t *dcid, *keys, *other;
 	size_t dcid_len, keys_len, other_len;
-	uint8_t other_number_high;
+	uint8_t number, other_number_high;
 };
 
 static size_t twin(const struct ids *ids, uint8_t *out)
@@ -153,9 +153,9 @@ static size_t twin(const struct ids *ids, uint8_t *out)
 	out[number_at - 2] = (uint8_t)(0x40 | (1 + len + 16) >> 8);
 	out[number_at - 1] = (uint8_t)(1 + len + 16);
 
-	/* The frames' bytes under the first keys and packet number 0: counter 2 of its key stream.
-	 */
+	/* The frames' bytes under the first keys and packet number: counter 2 of its key stream. */
 	memcpy(first, one.keys.iv, 12);
+	first[11] ^= ids->number;
 	memcpy(first + 12, "\0\0\0\2", 4);
 	aes(one.keys.key, first, first);
 	for (size_t i = 0; i < sizeof(frames); i++)
@@ -168,7 +168,7 @@ static size_t twin(const struct ids *ids, uint8_t *out)
 		aes(two.keys.hp, out + number_at + 4, other_mask);
 	} while ((mask[0] ^ other_mask[0]) & 0x0f);
 	out[0] ^= mask[0] & 0x0f;
-	out[number_at] ^= mask[1];
+	out[number_at] = ids->number ^ mask[1];
 
 	start(&one, out, number_at, mask);
 	start(&two, out, number_at, other_mask);
@@ -194,8 +194,9 @@ size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, 
 	            out);
 }
 
-size_t quic_twin_of(const uint8_t dcid[8], const uint8_t keys_cid[8], const uint8_t other_cid[8],
-                    uint8_t other_number_high, uint8_t *out)
+size_t quic_twin_of(const uint8_t dcid[8], const uint8_t keys_cid[8], uint8_t number,
+                    const uint8_t other_cid[8], uint8_t other_number_high, uint8_t *out)
 {
-	return twin(&(struct ids){dcid, keys_cid, other_cid, 8, 8, 8, other_number_high}, out);
+	return twin(&(struct ids){dcid, keys_cid, other_cid, 8, 8, 8, number, other_number_high},
+	            out);
 }

@@ -18,10 +18,10 @@ size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, 
                  uint8_t *out);
 
 /*
- * The same for IDs of 8 bytes, with a second key that may come from any other ID, and a second
- * packet number of which the packet leaves out the byte above its lowest.
+ * The same for IDs of 8 bytes, with a packet number, a second key that may come from any other ID,
+ * and a second packet number of which the packet leaves out the byte above its lowest.
  */
-size_t quic_twin_of(const uint8_t dcid[8], const uint8_t keys_cid[8], const uint8_t other_cid[8],
-                    uint8_t other_number_high, uint8_t *out);
+size_t quic_twin_of(const uint8_t dcid[8], const uint8_t keys_cid[8], uint8_t number,
+                    const uint8_t other_cid[8], uint8_t other_number_high, uint8_t *out);
 
 #endif

@@ -267,12 +267,12 @@ static void initial_that_opens_under_two_keys_is_refused(void **state)
 		d = retry_of(&retried, retry, 8, false);
 		expect(down(&retried, &d), SL_REASON_DOMAIN_ALLOWED);
 		for (size_t i = 0; i < COUNT(others); i++) {
-			d.len = quic_twin_of(cid, q.dcid, others[i], far ? 3 : 0, d.bytes);
+			d.len = quic_twin_of(cid, q.dcid, 0, others[i], far ? 3 : 0, d.bytes);
 			expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
 		}
-		d.len = quic_twin_of(q.dcid, q.dcid, old.dcid, far ? 3 : 0, d.bytes);
+		d.len = quic_twin_of(q.dcid, q.dcid, 0, old.dcid, far ? 3 : 0, d.bytes);
 		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
-		d.len = quic_twin_of(cid, q.dcid, strange, far ? 3 : 0, d.bytes);
+		d.len = quic_twin_of(cid, q.dcid, 0, strange, far ? 3 : 0, d.bytes);
 		expect_passes(&q, &d);
 		inproc_free(gw);
 	}

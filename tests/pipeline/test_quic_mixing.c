@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "quic_scene.h"
+#include "quic_twin.h"
 
 #define FIRST  "ab.example"
 #define SECOND "cd.example"
@@ -48,6 +49,8 @@ struct attack {
 	size_t left;                       /* frames that were looked at */
 	uint8_t seen[IDS][BYTES][256 / 8]; /* which bytes left at which offset, by key */
 	uint64_t seen_us[IDS];             /* when the last one left */
+	struct quic last;                  /* that was judged, with its ID, */
+	unsigned keys, server_id;          /* the keys' and the server's */
 	unsigned judged, answered;
 };
 
@@ -124,6 +127,7 @@ static struct quic line_of(struct attack *a)
 	q.server = below(a, 4) ? "198.51.100.10" : "198.51.100.77";
 	q.version = below(a, 6) ? QUIC_V1 : QUIC_V2;
 	q.scid[7] = below(a, 6) == 0;
+	q.scid_len = below(a, 2) ? 8 : 0; /* a twin has none */
 	q.number = below(a, NUMBERS);
 	if (below(a, 4) == 0) {
 		q.token = (const uint8_t *)"token";
@@ -185,6 +189,34 @@ static void send_initial(struct attack *a)
 	options.keys_cid = a->ids[sent->keys];
 	options.keys_cid_len = 8;
 	sent->d.len = quic_initial(&options, frames, len, sent->d.bytes);
+	if (up(&q, &sent->d) != SL_REASON_DOMAIN_ALLOWED)
+		return;
+	a->judged++;
+	a->last = q;
+	a->keys = sent->keys;
+}
+
+/*
+ * An Initial to the ID that a server has chosen, which opens under that ID's own keys as well: who
+ * knows nothing of the connection takes it for another one's first, with a part of a hello in it.
+ */
+static void send_twin(struct attack *a)
+{
+	struct sent *sent = &a->sent[a->sent_count++];
+	unsigned keys = below(a, IDS);
+	struct quic q = line_of(a);
+
+	sent->keys = below(a, IDS);
+	if (a->judged > 0 && below(a, 2)) {
+		q = a->last;
+		keys = a->keys;
+		sent->keys = a->server_id;
+	}
+	sent->frames = keys != sent->keys;
+	sent->hello[0] = below(a, 2) ? &first : &second;
+	choose_range(a, &sent->from[0], &sent->to[0]);
+	sent->d.len = quic_twin_of(a->ids[sent->keys], a->ids[keys], (uint8_t)below(a, NUMBERS),
+	                           a->ids[sent->keys], (uint8_t)below(a, 3), sent->d.bytes);
 	a->judged += up(&q, &sent->d) == SL_REASON_DOMAIN_ALLOWED;
 }
 
@@ -196,32 +228,37 @@ static void send_again(struct attack *a)
 		up(&q, &a->sent[below(a, a->sent_count)].d);
 }
 
-/* To a client of which the server does not know whether it is one. */
+/* To the last client that was judged, or to any, whatever it has said. */
 static void answer_something(struct attack *a)
 {
 	struct quic q = line_of(a);
-	const uint8_t *id = a->ids[below(a, IDS)];
+	unsigned id = below(a, IDS);
 	struct datagram d;
 
 	memcpy(q.dcid, a->ids[below(a, IDS)], 8);
+	if (a->judged > 0 && below(a, 2)) {
+		q = a->last;
+		memcpy(q.dcid, a->ids[a->keys], 8);
+		a->server_id = id;
+	}
 	switch (below(a, 6)) {
 	case 0:
-		d = answer(&q, id, 8);
+		d = answer(&q, a->ids[id], 8);
 		break;
 	case 1:
-		d = server_hello(&q, id, 8);
+		d = server_hello(&q, a->ids[id], 8);
 		break;
 	case 2:
-		d = retry_of(&q, id, 8, below(a, 4) == 0);
+		d = retry_of(&q, a->ids[id], 8, below(a, 4) == 0);
 		break;
 	case 3:
 		d = negotiation(&q, q.dcid);
 		break;
 	case 4:
-		d = long_packet(&q, QUIC_HANDSHAKE, false, id, 8);
+		d = long_packet(&q, QUIC_HANDSHAKE, false, a->ids[id], 8);
 		break;
 	default:
-		d = answer(&q, id, 8);
+		d = answer(&q, a->ids[id], 8);
 		d.bytes[d.len - 1] ^= 1;
 		break;
 	}
@@ -238,7 +275,11 @@ static void send_short(struct attack *a)
 
 static void step(struct attack *a)
 {
-	switch (below(a, 12)) {
+	switch (below(a, 14)) {
+	case 12:
+	case 13:
+		send_twin(a);
+		break;
 	case 0:
 	case 1:
 	case 2:
