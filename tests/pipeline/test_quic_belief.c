@@ -197,36 +197,64 @@ static void retry_is_believed_by_the_id_that_it_answers(void **state)
 	}
 }
 
-/* Neither a Retry nor two negotiations lead back to an ID with another hello. */
-static void id_goes_to_another_version_once(void **state)
+/* A Retry leads to no other version of an ID that was used. */
+static void id_goes_to_another_version_when_negotiated_alone(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic q = quic_for(gw, ALLOWED), other;
+	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram d = initial_whole(&q);
 
 	expect_passes(&q, &d);
 	d = retry_of(&q, NULL, 0, false);
 	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
-	other = q;
-	other.version = QUIC_V2;
-	d = initial_whole(&other);
-	expect_refused(&other, &d, SL_REASON_MALFORMED_QUIC, false);
-
-	q = quic_for(gw, ALLOWED);
-	d = initial_whole(&q);
-	expect_passes(&q, &d);
-	d = negotiation(&q, q.dcid);
-	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
-	other = q;
-	other.version = QUIC_V2;
-	d = initial_whole(&other);
-	expect_passes(&other, &d);
-	d = negotiation(&other, other.dcid);
-	expect(down(&other, &d), SL_REASON_DOMAIN_ALLOWED);
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = 700});
+	q.version = QUIC_V2;
 	d = initial_whole(&q);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
 	inproc_free(gw);
+}
+
+/* A connection beside it on the same ports is through: what was given up is forgotten. */
+static void pass_by(const struct quic *q)
+{
+	struct quic other = quic_for(q->gw, ALLOWED);
+	struct datagram d = initial_whole(&other);
+	uint8_t cid[8];
+
+	other.sport = q->sport;
+	expect_passes(&other, &d);
+	fresh_cid(cid, 8);
+	d = server_hello(&other, cid, 8);
+	expect(down(&other, &d), SL_REASON_DOMAIN_ALLOWED);
+	d = short_packet(cid, 8);
+	expect_passes(&other, &d);
+}
+
+/* Two negotiations do not lead back to an ID with another hello, remembered or not. */
+static void id_goes_to_another_version_once(void **state)
+{
+	for (int forgotten = 0; forgotten < 2; forgotten++) {
+		struct inproc *gw = gateway(POLICY);
+		struct quic q = quic_for(gw, ALLOWED), other;
+		struct datagram d = initial_whole(&q);
+
+		expect_passes(&q, &d);
+		d = negotiation(&q, q.dcid);
+		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+		other = q;
+		other.version = QUIC_V2;
+		d = initial_whole(&other);
+		expect_passes(&other, &d);
+		if (forgotten)
+			pass_by(&q);
+		d = negotiation(&other, other.dcid);
+		expect(down(&other, &d), SL_REASON_DOMAIN_ALLOWED);
+		set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = 700});
+		d = initial_whole(&q);
+		inproc_clear(gw);
+		expect(up(&q, &d), SL_REASON_MALFORMED_QUIC);
+		assert_int_equal(left(&q), 0);
+		inproc_free(gw);
+	}
 }
 
 /* ---- keys ---- */
@@ -556,6 +584,7 @@ int main(void)
 	        cmocka_unit_test(copy_stays_until_the_second_hello_is_answered),
 	        cmocka_unit_test(retry_leaves_the_copy_where_it_is),
 	        cmocka_unit_test(retry_is_believed_by_the_id_that_it_answers),
+	        cmocka_unit_test(id_goes_to_another_version_when_negotiated_alone),
 	        cmocka_unit_test(id_goes_to_another_version_once),
 	        cmocka_unit_test(initial_that_opens_under_two_keys_is_refused),
 	        cmocka_unit_test(every_key_that_is_tried_costs_a_token),
