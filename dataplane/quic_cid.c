@@ -41,6 +41,14 @@ static void record_give(struct sl_worker *worker, uint32_t index)
 	sl_quic_ids_give(worker->quic_ids, index);
 }
 
+/* The sandbox has less than an even share of the table. */
+static bool has_few(const struct sl_worker *worker, const struct sl_vlan *vlan)
+{
+	uint32_t capacity = sl_quic_ids_pool(worker->quic_ids)->capacity;
+
+	return vlan->quic_ids < sl_even_share(worker, capacity);
+}
+
 /* 0 at a limit: twice as many as flows, beside those of TCP. */
 static uint32_t record_take(struct sl_worker *worker, const struct sl_flow *flow)
 {
@@ -49,7 +57,7 @@ static uint32_t record_take(struct sl_worker *worker, const struct sl_flow *flow
 	struct sl_quic_id *record;
 
 	if (vlan->quic_ids / 2 < worker->settings->flows_per_sandbox)
-		index = sl_quic_ids_take(worker->quic_ids);
+		index = sl_quic_ids_take(worker->quic_ids, has_few(worker, vlan));
 	if (index == 0)
 		return 0;
 	record = sl_quic_ids_at(worker->quic_ids, index);

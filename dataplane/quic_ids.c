@@ -86,12 +86,13 @@ static struct lock *part_of(struct sl_quic_ids *ids, uint32_t bucket)
 	return &ids->parts[bucket % PARTS];
 }
 
-uint32_t sl_quic_ids_take(struct sl_quic_ids *ids)
+uint32_t sl_quic_ids_take(struct sl_quic_ids *ids, bool few)
 {
-	uint32_t index;
+	uint32_t index = 0;
 
 	lock(&ids->free);
-	index = sl_pool_get(&ids->pool);
+	if (few || ids->pool.used < ids->pool.capacity - ids->pool.capacity / 10)
+		index = sl_pool_get(&ids->pool);
 	unlock(&ids->free);
 	if (index != 0)
 		memset(sl_quic_ids_at(ids, index), 0, sizeof(struct sl_quic_id));

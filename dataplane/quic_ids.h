@@ -33,8 +33,11 @@ static inline struct sl_quic_id *sl_quic_ids_at(struct sl_quic_ids *ids, uint32_
 	return sl_pool_at(sl_quic_ids_pool(ids), index);
 }
 
-/* Takes an element that has no ID yet. 0 if there is none left. */
-uint32_t sl_quic_ids_take(struct sl_quic_ids *ids);
+/*
+ * Takes an element that has no ID yet. 0 if there is none left; the last tenth is for those of
+ * `few`, whose sandbox has less than an even share.
+ */
+uint32_t sl_quic_ids_take(struct sl_quic_ids *ids, bool few);
 
 /* Lists an element under an ID (len <= SL_QUIC_CID_MAX). False, and nothing, if one is listed. */
 bool sl_quic_ids_list(struct sl_quic_ids *ids, uint32_t index, const uint8_t *cid, uint8_t len);

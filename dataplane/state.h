@@ -189,6 +189,14 @@ static inline bool sl_rate_take(struct sl_bucket_rate *bucket, uint64_t now_us, 
 	return true;
 }
 
+/* An even share of a limit for all sandboxes together, of which `limit` is all workers' part. */
+static inline uint64_t sl_even_share(const struct sl_worker *worker, uint64_t limit)
+{
+	uint64_t sandboxes = worker->generation != NULL ? worker->generation->sandbox_count : 0;
+
+	return limit / (sandboxes > 0 ? sandboxes : 1);
+}
+
 /*
  * A limit for all sandboxes together is not for the first who come: its last tenth is kept for
  * those that hold less than an even share of it (spec section 2). limit and used are this worker's,
@@ -197,12 +205,10 @@ static inline bool sl_rate_take(struct sl_bucket_rate *bucket, uint64_t now_us, 
 static inline bool sl_shared_room(const struct sl_worker *worker, uint64_t limit, uint64_t used,
                                   uint64_t own, uint64_t more)
 {
-	uint64_t sandboxes = worker->generation != NULL ? worker->generation->sandbox_count : 0;
-	uint64_t share = limit * worker->params.count / (sandboxes > 0 ? sandboxes : 1);
-
 	if (used + more > limit)
 		return false;
-	return used + more <= limit - limit / 10 || own + more <= share;
+	return used + more <= limit - limit / 10 ||
+	       own + more <= sl_even_share(worker, limit * worker->params.count);
 }
 
 /* Counts memory of a hold against the sandbox and the gateway; false (and nothing) at a limit. */

@@ -47,7 +47,7 @@ static void *compete(void *arg)
 	for (unsigned i = 0; i < TURNS; i++) {
 		unsigned wanted = (unsigned)rand_r(&seed) % IDS;
 		const uint8_t cid[8] = {(uint8_t)wanted};
-		uint32_t index = sl_quic_ids_take(rivals->ids);
+		uint32_t index = sl_quic_ids_take(rivals->ids, true);
 
 		if (index == 0) {
 			atomic_fetch_add(&rivals->full, 1);

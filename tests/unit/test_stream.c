@@ -39,6 +39,7 @@ static struct box *box_make(uint32_t pool, uint32_t all, uint32_t each)
 	memset(box->stats, 0, sizeof(*box->stats));
 	box->vlans = calloc(VLANS, sizeof(*box->vlans));
 	box->settings.held_bytes_per_sandbox = each * BYTES;
+	box->worker->params.count = 1;
 	box->worker->settings = &box->settings;
 	box->worker->vlans = box->vlans;
 	box->worker->stats = box->stats;
