@@ -21,8 +21,11 @@
 	  "the address is not in `subnets.allow` and no domain pattern could open it")             \
 	X(SOURCE_SPOOFED, "source-spoofed", "the source address is not the sandbox's own")         \
 	X(DOMAIN_NOT_ALLOWED, "domain-not-allowed", "no pattern of the policy matches the name")   \
-	X(NO_SERVER_NAME, "no-server-name", "the hello names no server, or an IP address")         \
+	X(NO_SERVER_NAME, "no-server-name",                                                        \
+	  "the hello (or HTTP request) names no server, or an IP address")                         \
 	X(NOT_TLS, "not-tls", "the connection does not begin with a TLS ClientHello")              \
+	X(MALFORMED_HTTP, "malformed-http",                                                        \
+	  "the HTTP request can be read in two ways, or no HTTP answers it")                       \
 	X(MALFORMED_HELLO, "malformed-hello", "the ClientHello breaks its own format")             \
 	X(HELLO_TOO_LARGE, "hello-too-large", "the ClientHello is larger than `hello-max`")        \
 	X(HELLO_TIMEOUT, "hello-timeout", "the ClientHello was not complete in time")              \

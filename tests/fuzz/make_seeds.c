@@ -1,7 +1,7 @@
 /*
- * make_seeds.c: writes the seeds under tests/fuzz/corpus/{tls_hello,quic_initial} anew, from the
- * builders that the unit tests use. To be run by hand when their form changes:
- * make_seeds tests/fuzz/corpus
+ * make_seeds.c: writes the seeds under tests/fuzz/corpus/{tls_hello,http_head,quic_initial} anew,
+ * from the builders that the unit tests use. To be run by hand when their form changes: make_seeds
+ * tests/fuzz/corpus
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +50,35 @@ static void tls_seeds(void)
 	seed("tls_hello", "retry", "\0\xff", 2, stream, hello_records(msg, len, 5, stream));
 	seed("tls_hello", "postgres", "\0\xff", 2,
 	     (const uint8_t *)"\x00\x00\x00\x08\x04\xd2\x16\x2f", 8);
+}
+
+static void http_seeds(void)
+{
+	static const struct {
+		const char *name, *text;
+	} requests[] = {
+	        {"plain", "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n"},
+	        {"fields",
+	         "GET /a?b HTTP/1.1\r\nUser-Agent: x\r\nhOST:  a.example:8080 \r\nX:\r\n\r\n"},
+	        {"body", "POST /a HTTP/1.1\r\nHost: a.b\r\nContent-Length: 4\r\n\r\nbody"},
+	        {"chunked",
+	         "PUT / HTTP/1.1\r\nHost: a.b\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+	        {"absolute", "GET http://a.b:81/c HTTP/1.1\r\nHost: a.b:81\r\n\r\n"},
+	        {"differs", "GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n"},
+	        {"asterisk", "OPTIONS * HTTP/1.1\r\nHost: a.b\r\n\r\n"},
+	        {"two_hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"},
+	        {"folded", "GET / HTTP/1.1\r\nX: y\r\n Host: b\r\nHost: a\r\n\r\n"},
+	        {"bare_lf", "GET / HTTP/1.1\r\nX: y\nHost: b\r\nHost: a\r\n\r\n"},
+	        {"blank", "GET / HTTP/1.1\r\nHost : b\r\nHost:\ta\r\n\r\n"},
+	        {"address", "GET / HTTP/1.0\r\nHost: [::1]:80\r\n\r\n"},
+	        {"connect", "CONNECT a.b:443 HTTP/1.1\r\nHost: a.b:443\r\n\r\n"},
+	        {"preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+	        {"other", "EHLO a.b\r\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		seed("http_head", requests[i].name, "\6", 1, (const uint8_t *)requests[i].text,
+		     strlen(requests[i].text));
 }
 
 static void hex_seed(const char *name, const char *prefix, const char *hex)
@@ -101,6 +130,7 @@ int main(int argc, char **argv)
 	}
 	directory = argv[1];
 	tls_seeds();
+	http_seeds();
 	quic_seeds();
 	return 0;
 }
