@@ -37,6 +37,7 @@ static void set_defaults(struct sl_config *config)
 	                .mix_case = true,
 	                .strip_ech = true},
 	        .inspect = {.ech = SL_CONFIG_ECH_ALLOW,
+	                    .http = SL_CONFIG_HTTP_DENY,
 	                    .hello_max_bytes = 16384,
 	                    .hello_timeout_s = 10},
 	        .source_rule = true,

@@ -32,6 +32,7 @@ enum sl_config_pinning {
 enum sl_config_refuse { SL_CONFIG_REFUSE_REFUSED = 0, SL_CONFIG_REFUSE_NXDOMAIN };
 
 enum sl_config_ech { SL_CONFIG_ECH_ALLOW = 0, SL_CONFIG_ECH_DENY };
+enum sl_config_http { SL_CONFIG_HTTP_DENY = 0, SL_CONFIG_HTTP_HOST };
 
 enum sl_config_huge_pages {
 	SL_CONFIG_HUGE_PAGES_AUTO = 0, /* where there are enough free ones, else none */
@@ -74,6 +75,7 @@ struct sl_config {
 
 	struct {
 		enum sl_config_ech ech;
+		enum sl_config_http http;
 		uint32_t hello_max_bytes;
 		uint32_t hello_timeout_s;
 	} inspect;

@@ -426,10 +426,23 @@ static void read_ech(struct reader *r, const struct sl_yaml_node *node, const ch
 		r->config->inspect.ech = (enum sl_config_ech)word;
 }
 
+static void read_http(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const char *const words[] = {
+	        [SL_CONFIG_HTTP_DENY] = "deny",
+	        [SL_CONFIG_HTTP_HOST] = "host",
+	};
+	unsigned word;
+
+	if (sl_schema_word(&r->schema, node, what, words, COUNT(words), &word))
+		r->config->inspect.http = (enum sl_config_http)word;
+}
+
 static void read_inspect(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
 	static const struct key keys[] = {
 	        {.name = "ech", .read = read_ech},
+	        {.name = "http", .read = read_http},
 	        NUMBER("hello-max", inspect.hello_max_bytes, 512, 65535),
 	        NUMBER("hello-timeout", inspect.hello_timeout_s, 1, 3600),
 	};

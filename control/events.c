@@ -185,6 +185,8 @@ static const char *via_text(enum sl_via via)
 		return "\"tls\"";
 	case SL_VIA_QUIC:
 		return "\"quic\"";
+	case SL_VIA_HTTP:
+		return "\"http\"";
 	case SL_VIA_DNS:
 		return "\"dns\"";
 	}

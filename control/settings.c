@@ -60,6 +60,7 @@ int sl_settings_from_config(const struct sl_config *config, bool replay, struct 
 	        .dns_mix_case = config->dns.mix_case,
 	        .dns_rewrite = !replay,
 	        .ech_deny = config->inspect.ech == SL_CONFIG_ECH_DENY,
+	        .http_host = config->inspect.http == SL_CONFIG_HTTP_HOST,
 	        .hello_max_bytes = config->inspect.hello_max_bytes,
 	        .hello_timeout_ms = config->inspect.hello_timeout_s * 1000,
 	        .flows = config->limits.flows,

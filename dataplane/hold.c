@@ -14,6 +14,12 @@
 /* How far a server's segment may be from what was delivered: losses, and keep-alives, in bytes. */
 #define SERVER_REACH (1u << 24)
 
+/*
+ * So much of a body may be acknowledged by a server that has not said a word: an upload that long
+ * is no request that a service of another kind puts up with, and sequence numbers wrap.
+ */
+#define UPLOAD_WATCHED (1u << 30)
+
 bool sl_hold_create(struct sl_worker *worker)
 {
 	uint32_t holds = (uint32_t)(worker->held_limit / sizeof(struct sl_hold) + 1);
@@ -318,16 +324,46 @@ static void server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
 }
 
+/* An HTTP server has not said enough to be told from another. */
+static bool awaits_http(const struct sl_hold *hold)
+{
+	return hold->http && hold->answer_bytes < SL_HTTP_ANSWER_BYTES;
+}
+
+/* What an HTTP server says first passes in its order. False: the segment is settled. */
+static bool http_answer_passes(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold,
+                               uint32_t offset)
+{
+	switch (sl_hold_http_answer(worker, pkt, hold, offset)) {
+	case SL_PARSE_DONE:
+	case SL_PARSE_MORE:
+		return true;
+	case SL_PARSE_BAD:
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* it comes again */
+		return false;
+	case SL_PARSE_NOT_MINE:
+		break;
+	}
+	sl_hold_refuse(worker, pkt->flow, SL_REASON_MALFORMED_HTTP, NULL);
+	sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_HTTP);
+	return false;
+}
+
 static void server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
                                 struct sl_hold *hold, uint32_t acked)
 {
+	bool answered = hold->open && !awaits_http(hold);
+
 	flow->ack[1] = hold->tcp.base + acked;
-	if (hold->phase != SL_HOLD_JUDGED || acked < hold->judged)
-		return;
-	if (hold->open)
-		sl_hold_finish(worker, flow);
-	else
-		begin_watch(worker, flow, hold);
+	if (hold->phase == SL_HOLD_WATCH) {
+		if (answered || (hold->open && acked > UPLOAD_WATCHED))
+			sl_hold_finish(worker, flow);
+	} else if (hold->phase == SL_HOLD_JUDGED && acked >= hold->judged) {
+		if (answered)
+			sl_hold_finish(worker, flow);
+		else
+			begin_watch(worker, flow, hold);
+	}
 }
 
 static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
@@ -352,6 +388,8 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		server_early(worker, pkt, hold);
 		return;
 	}
+	if (judged && awaits_http(hold) && !http_answer_passes(worker, pkt, hold, offset))
+		return;
 	if (offset < 1u << 30)
 		hold->server_end = RTE_MAX(hold->server_end, offset + pkt->payload_len);
 	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
@@ -566,8 +604,11 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		client_behind(worker, pkt, hold, offset);
 		return;
 	}
-	if (hold->phase == SL_HOLD_WATCH && pkt->payload_len > 0) {
-		/* The server has all of it, and answers the bare header as it would the bytes. */
+	if (hold->phase == SL_HOLD_WATCH && pkt->payload_len > 0 && offset < hold->judged) {
+		/*
+		 * The server has all that was judged, and answers the bare header as it would the
+		 * bytes; a client that repeated more goes on behind it.
+		 */
 		sl_strict_pass_clean(pkt, (enum sl_reason)flow->reason);
 		return;
 	}

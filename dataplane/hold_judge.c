@@ -166,6 +166,11 @@ void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
 
 	if (hold->tcp.stream.contiguous <= hold->walked)
 		return;
+	hold->http = hold->http || sl_hold_is_http(worker, hold);
+	if (hold->http) {
+		sl_hold_judge_http(worker, flow);
+		return;
+	}
 	if (may_be_request(hold) && judge_postgres(worker, flow, hold))
 		return;
 	switch (walk_records(worker, hold)) {

@@ -93,6 +93,38 @@ static bool is_tls_denial(enum sl_reason reason)
 	}
 }
 
+/* Before anything was let out, so that the answer is the first that the client hears. */
+static bool is_http_denial(const struct sl_hold *hold, enum sl_reason reason)
+{
+	if (!hold->http || hold->phase != SL_HOLD_HELLO)
+		return false;
+	switch ((int)reason) {
+	case SL_REASON_DOMAIN_NOT_ALLOWED:
+	case SL_REASON_NO_SERVER_NAME:
+	case SL_REASON_MALFORMED_HTTP:
+	case SL_REASON_HELLO_TOO_LARGE:
+	case SL_REASON_ADDRESS_NOT_PINNED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What the client is told in its own words before the reset; the length, or 0. */
+static uint32_t explain(const struct sl_hold *hold, enum sl_reason reason,
+                        const struct sl_proof *proof, char *out)
+{
+	/* A record of type alert, TLS 1.2 on the wire as ever, fatal. */
+	static const uint8_t alert[7] = {21, 3, 3, 0, 2, 2, ALERT_ACCESS_DENIED};
+
+	if (is_http_denial(hold, reason))
+		return sl_hold_http_forbidden(reason, proof, out);
+	if (hold->http || !is_tls_denial(reason))
+		return 0;
+	memcpy(out, alert, sizeof(alert));
+	return sizeof(alert);
+}
+
 static void send_to_sandbox(struct sl_worker *worker, const struct sl_path *path,
                             struct sl_tcp_spec *spec, const uint8_t *payload, uint32_t n)
 {
@@ -108,12 +140,13 @@ static void send_to_sandbox(struct sl_worker *worker, const struct sl_path *path
 	sl_build_tcp_send(worker, path, mbuf, spec, SL_REASON_NONE, 0);
 }
 
-/* The sandbox's side: a TLS client is told why in its own words, then the connection is reset. */
+/* The sandbox's side: the client is told why in its own words, then the connection is reset. */
 static void end_sandbox_side(struct sl_worker *worker, const struct sl_flow *flow,
-                             const struct sl_hold *hold, enum sl_reason reason)
+                             const struct sl_hold *hold, enum sl_reason reason,
+                             const struct sl_proof *proof)
 {
-	/* A record of type alert, TLS 1.2 on the wire as ever, fatal. */
-	const uint8_t alert[7] = {21, 3, 3, 0, 2, 2, ALERT_ACCESS_DENIED};
+	char text[SL_HOLD_FORBIDDEN_BYTES];
+	uint32_t n = explain(hold, reason, proof, text);
 	struct sl_tcp_spec spec = {
 	        .sport_be = flow->key.remote_port,
 	        .dport_be = flow->key.inside_port,
@@ -127,9 +160,9 @@ static void end_sandbox_side(struct sl_worker *worker, const struct sl_flow *flo
 	if (!sl_reject_may_answer(worker, flow->key.vlan))
 		return;
 	sl_build_path_flow(worker, flow, SL_PORT_SANDBOX, &path);
-	if (is_tls_denial(reason)) {
-		send_to_sandbox(worker, &path, &spec, alert, sizeof(alert));
-		spec.seq += sizeof(alert);
+	if (n > 0) {
+		send_to_sandbox(worker, &path, &spec, (const uint8_t *)text, n);
+		spec.seq += n;
 	}
 	spec.flags = RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG;
 	spec.window = 0;
@@ -142,7 +175,7 @@ void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 	const struct sl_hold *hold = sl_hold_of(worker, flow);
 
 	if (!hold->tcp.opening)
-		end_sandbox_side(worker, flow, hold, reason);
+		end_sandbox_side(worker, flow, hold, reason, proof);
 	sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 	sl_flow_refuse(worker, flow, reason, proof);
 }

@@ -15,6 +15,7 @@ enum sl_via {
 	SL_VIA_NONE = 0,
 	SL_VIA_TLS,
 	SL_VIA_QUIC,
+	SL_VIA_HTTP,
 	SL_VIA_DNS,
 };
 

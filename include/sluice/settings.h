@@ -30,6 +30,7 @@ struct sl_settings {
 
 	/* inspect */
 	bool ech_deny;
+	bool http_host; /* plain HTTP is judged by its Host; else it is no TLS */
 	uint32_t hello_max_bytes;
 	uint32_t hello_timeout_ms;
 

@@ -87,6 +87,7 @@ static void expect_defaults(void)
 	assert_true(config.dns.strip_ech);
 	assert_true(config.dns.mix_case);
 	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_ALLOW);
+	assert_int_equal(config.inspect.http, SL_CONFIG_HTTP_DENY);
 	assert_int_equal(config.inspect.hello_max_bytes, 16384);
 	assert_int_equal(config.inspect.hello_timeout_s, 10);
 	assert_true(config.source_rule);
@@ -290,6 +291,13 @@ static void numbers_are_held_to_their_ranges(void **state)
 	refuse("inspect: {hello-max: 511}", "1:22: out of range (512 to 65535)");
 	refuse("inspect: {hello-timeout: 0}", "1:26: out of range");
 	refuse("inspect: {ech: off}", "1:16: none of: allow, deny");
+	accept("inspect: {http: host}");
+	assert_int_equal(config.inspect.http, SL_CONFIG_HTTP_HOST);
+	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_ALLOW);
+	accept("inspect: {http: deny}");
+	assert_int_equal(config.inspect.http, SL_CONFIG_HTTP_DENY);
+	refuse("inspect: {http: allow}", "1:17: none of: deny, host");
+	refuse("inspect: {http: true}", "1:17: ");
 	refuse("limits: {flows: 0}", "1:17: out of range");
 	refuse("limits: {flows: 99999999999999999999999}", "1:17: out of range");
 	refuse("limits: {flow: 1}", "1:10: unknown key \"flow\" in limits; known keys: flows");
