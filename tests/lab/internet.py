@@ -81,6 +81,7 @@ http {{
     default_type text/plain;
     location / {{ return 200 'sni=$ssl_server_name host=$http_host from=$remote_addr\\n'; }}
     location /big {{ alias {dir}/big; limit_rate 2m; }}
+    location /debian/ {{ alias {dir}/debian/; }}
   }}
 }}
 """
