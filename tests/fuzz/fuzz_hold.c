@@ -5,11 +5,11 @@
  * bent, lost on the way to the server (small TTL) or bare; the server's answers delivered or lost;
  * policies pushed, time passing, everything else that a sandbox can send. The server is a model
  * that shares no code with the gateway: it takes segments as RFC 9293 says, keeps of two bytes for
- * one place the first, answers a whole hello by a ServerHello, or first by a HelloRetryRequest.
- * Whatever the script:
+ * one place the first, answers a whole hello by a ServerHello, or first by a HelloRetryRequest, and
+ * a whole header section of HTTP by a response. Whatever the script:
  *
- *  - before it has answered, the server never sees a byte of the denied name's hello, and what it
- *    answers is a hello for the allowed name;
+ *  - before it has answered, the server never sees a byte of the denied name's hello or header
+ *    section, and what it answers is a hello or a request for the allowed name;
  *  - bytes that reach it twice before that are the same bytes;
  *  - after a RST nothing of the connection reaches it;
  *  - no other frame that leaves has the denied name in it;
@@ -43,7 +43,7 @@ static const struct inproc_frame *looked_at;
 
 static const char config[] =
         "dns: {resolvers: [203.0.113.53], pinning: off}\n"
-        "inspect: {hello-timeout: 2}\n"
+        "inspect: {hello-timeout: 2, http: host}\n"
         "timeouts: {tcp-established: 3, tcp-opening: 3, udp: 3, tcp-closing: 1, icmp: 1, dns: 1}\n"
         "limits: {flows: 4096, flows-per-sandbox: 64, held-bytes-per-sandbox: 65536, pins: 100}\n";
 
@@ -71,6 +71,7 @@ struct peer {
 	uint32_t got;    /* stream bytes taken in order */
 	uint32_t sent;   /* stream bytes said */
 	uint32_t looked; /* stream bytes that were read as records */
+	uint32_t head;   /* bytes of the header section, once it has left; 0: no HTTP */
 	bool have[STREAM];
 	uint8_t bytes[STREAM];
 };
@@ -81,7 +82,20 @@ static struct {
 	struct peer peer;
 } conns[CONNS];
 
-enum { GOOD, EVIL, CUT_GOOD, CUT_EVIL, POSTGRES_GOOD, POSTGRES_EVIL, EARLY, TWO, STREAMS };
+enum {
+	GOOD,
+	EVIL,
+	CUT_GOOD,
+	CUT_EVIL,
+	POSTGRES_GOOD,
+	POSTGRES_EVIL,
+	EARLY,
+	TWO,
+	HTTP_GOOD,
+	HTTP_EVIL,
+	HTTP_BODY,
+	STREAMS
+};
 
 static struct inproc *gw;
 static unsigned policy; /* in force */
@@ -118,6 +132,12 @@ static size_t add_hello(int stream, size_t at, const char *name, size_t fragment
 	return at + n;
 }
 
+static void add_text(int stream, const char *text)
+{
+	streams[stream].len = strlen(text);
+	memcpy(streams[stream].bytes, text, streams[stream].len);
+}
+
 static void prepare(void)
 {
 	static const uint8_t ssl_request[8] = {0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f};
@@ -137,6 +157,10 @@ static void prepare(void)
 	add_hello(EARLY, n + sizeof(early), "evil.example", 0);
 	n = add_hello(TWO, 0, "good.example", 0);
 	add_hello(TWO, n, "good.example", 0);
+	add_text(HTTP_GOOD, "GET / HTTP/1.1\r\nHost: good.example\r\nAccept: */*\r\n\r\n");
+	add_text(HTTP_EVIL, "GET / HTTP/1.1\r\nHost: evil.example\r\nAccept: */*\r\n\r\n");
+	add_text(HTTP_BODY, "POST / HTTP/1.1\r\nHost: good.example\r\nContent-Length: 7\r\n\r\n"
+	                    "a evil!GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
 }
 
 /* ---- the server ---- */
@@ -197,6 +221,31 @@ static size_t read_hello(struct peer *peer, uint8_t *out)
 	return 0;
 }
 
+/* Bytes of the header section that a stream begins with; 0: it is not whole, or no HTTP. */
+static size_t head_of(const uint8_t *bytes, size_t len)
+{
+	const uint8_t *end = len > 0 && bytes[0] >= 'A' && bytes[0] <= 'Z'
+	                             ? memmem(bytes, len, "\r\n\r\n", 4)
+	                             : NULL;
+
+	return end != NULL ? (size_t)(end - bytes) + 4 : 0;
+}
+
+static bool answer_http(unsigned i, bool lost)
+{
+	static const char ok[] = "HTTP/1.1 200 OK\r\n\r\n";
+	struct peer *peer = &conns[i].peer;
+	size_t head = head_of(peer->bytes, peer->got);
+
+	if (head == 0)
+		return false;
+	MUST(!holds(peer->bytes, head, MARK), "the server saw the denied host");
+	MUST(holds(peer->bytes, head, "good.example"), "the server answered another request");
+	say(i, TCP_ACK | TCP_PSH, ok, strlen(ok), lost);
+	peer->answered = true;
+	return true;
+}
+
 static void answer(unsigned i, bool lost)
 {
 	static uint8_t msg[HELLO_BYTES_MAX], record[HELLO_BYTES_MAX], hello[STREAM];
@@ -204,6 +253,8 @@ static void answer(unsigned i, bool lost)
 	bool again = peer->retries && !peer->retried;
 	size_t n;
 
+	if (answer_http(i, lost))
+		return;
 	MUST(!holds(peer->bytes, peer->got, MARK), "the server saw the denied name");
 	if (peer->got >= 8 && peer->sent == 0 &&
 	    memcmp(peer->bytes, "\0\0\0\10\4\xd2\x16\x2f", 8) == 0)
@@ -293,6 +344,23 @@ static int conn_of_port(uint16_t port)
 	return -1;
 }
 
+/*
+ * Of what leaves on an HTTP connection only the header section is judged: how many bytes of a
+ * payload may not have the mark.
+ */
+static size_t judged_bytes(struct peer *peer, const struct packet_view *view)
+{
+	uint32_t at = view->seq - (peer->iss + 1);
+
+	if (at == 0 && peer->head == 0)
+		peer->head = (uint32_t)head_of(view->payload, view->payload_len);
+	if (peer->head == 0)
+		return view->payload_len;
+	if (at >= peer->head)
+		return 0;
+	return view->payload_len < peer->head - at ? view->payload_len : peer->head - at;
+}
+
 /* Looks at every frame that has left, and lets those of connections reach the server. */
 static void deliver(bool lost)
 {
@@ -301,14 +369,15 @@ static void deliver(bool lost)
 	while ((frame = inproc_take(gw, SL_PORT_UPLINK)) != NULL) {
 		const struct packet_view *view = &(looked_at = frame)->view;
 		int i = view->ok && view->proto == 6 ? conn_of_port(view->sport) : -1;
+		size_t judged = i >= 0 ? judged_bytes(&conns[i].peer, view) : 0;
 
 		/* Before the verdict nothing of the frame; before the answer nothing of the stream.
 		 */
-		if (i < 0 || conns[i].peer.got <= 8)
+		if (i < 0 || (conns[i].peer.got <= 8 && conns[i].peer.head == 0))
 			MUST(!holds(frame->bytes, frame->len, MARK), "the denied name left");
 		if (i >= 0 && !conns[i].peer.answered) {
 			MUST(view->l4_csum_ok, "a bad checksum left");
-			MUST(!holds(view->payload, view->payload_len, MARK),
+			MUST(!holds(view->payload, judged, MARK),
 			     "the denied name left in the stream");
 		}
 		for (size_t k = 0; view->ok && k < view->trailer_len; k++)

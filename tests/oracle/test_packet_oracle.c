@@ -24,7 +24,8 @@
 
 #define CONFIG                                                                                     \
 	"dns: {resolvers: [203.0.113.53, 10.9.9.9, '2001:db8:53::53'], pinning: off}\n"            \
-	"protected: [198.18.0.0/15]\n"
+	"protected: [198.18.0.0/15]\n"                                                             \
+	"inspect: {http: host}\n"
 
 static uint64_t seed, state;
 
@@ -225,10 +226,17 @@ static enum sl_reason ask_tcp(struct inproc *gw, const struct asked *asked, uint
 	                         .dport = asked->question.port};
 	static uint8_t message[HELLO_BYTES_MAX], records[RECORDS_BYTES_MAX];
 	enum sl_reason opened = inproc_tcp_open(gw, &tcp);
+	char request[200];
 	size_t len;
 
 	if (opened != SL_REASON_NONE)
 		return opened;
+	if (draw(3) == 0) { /* the name proved in the other way that TCP has */
+		len = (size_t)snprintf(request, sizeof(request),
+		                       "GET /%u HTTP/1.1\r\nHost: %s\r\n\r\n", draw(1000),
+		                       asked->name);
+		return inproc_tcp_client(gw, &tcp, request, len);
+	}
 	len = hello_named(asked->name, message);
 	len = hello_records(message, len, 0, records);
 	return inproc_tcp_client(gw, &tcp, records, len);

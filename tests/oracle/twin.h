@@ -23,7 +23,7 @@ struct twin_question {
 	struct sl_addr remote;
 	int proto;        /* IP protocol */
 	uint16_t port;    /* the remote one, host order */
-	const char *name; /* canonical: of the hello, or asked for by DNS; NULL: none */
+	const char *name; /* canonical: of the hello or request, or asked for by DNS; NULL: none */
 };
 
 /* config NULL: no internal or protected ranges, any resolver, no source rule. */

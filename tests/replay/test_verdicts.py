@@ -67,6 +67,19 @@ def test_plain_http_is_not_tls(replay):
     assert not any(b"GET" in bytes(p) for p in done.uplink)
 
 
+def test_plain_http_is_judged_by_host_where_the_config_says_so(replay):
+    config = "dns: {resolvers: [203.0.113.53], pinning: off}\ninspect: {http: host}"
+    for host, reason, verdict in [("www.example.com", "domain-allowed", "allow"),
+                                  ("www.example.org", "domain-not-allowed", "deny")]:
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        done = replay(domains("*.example.com"), [*tcp_open(dport=80), tcp_data(request, dport=80)], config=config)
+        assert done.reasons[reason] >= 1
+        event = done.events[-1]
+        assert (event["verdict"], event["reason"], event["name"], event["via"]) == (verdict, reason, host, "http")
+        assert any(b"GET" in bytes(p) for p in done.uplink) == (verdict == "allow")
+        assert any(f"sluice: {reason} {host}\n".encode() in bytes(p) for p in done.sandbox) == (verdict == "deny")
+
+
 def test_plain_http_passes_by_subnet(replay):
     done = replay(subnets("192.0.2.0/24"),
                   [*tcp_open(dport=80), tcp_data(b"GET / HTTP/1.1\r\n\r\n", dport=80)])
