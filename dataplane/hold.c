@@ -444,6 +444,26 @@ static void own(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *
 		sl_strict_own(worker, flow, &hold->tcp, begin);
 }
 
+/* How many of the client's first bytes the server has, and the copy no more (begin_watch). */
+static uint32_t forgotten(const struct sl_hold *hold)
+{
+	if (hold->phase == SL_HOLD_WATCH)
+		return hold->judged;
+	return hold->second ? hold->hello_at : 0;
+}
+
+/*
+ * Bytes that the server has acknowledged cannot be compared any more. It answers the bare header as
+ * it would the bytes; a client that repeated more goes on behind them. True if that settles things.
+ */
+static bool pass_repeated(struct sl_pkt *pkt, const struct sl_hold *hold)
+{
+	if (pkt->payload_len == 0 || sl_strict_offset(&hold->tcp, pkt) >= forgotten(hold))
+		return false;
+	sl_strict_pass_clean(pkt, (enum sl_reason)pkt->flow->reason);
+	return true;
+}
+
 static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
 	struct sl_flow *flow = pkt->flow;
@@ -455,6 +475,8 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not take it */
 		return;
 	}
+	if (pass_repeated(pkt, hold))
+		return;
 	if (offset + pkt->payload_len > worker->settings->held_bytes_per_flow) {
 		sl_hold_refuse(worker, flow, SL_REASON_HOLD_LIMIT, NULL);
 		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT);
@@ -604,14 +626,8 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 		client_behind(worker, pkt, hold, offset);
 		return;
 	}
-	if (hold->phase == SL_HOLD_WATCH && pkt->payload_len > 0 && offset < hold->judged) {
-		/*
-		 * The server has all that was judged, and answers the bare header as it would the
-		 * bytes; a client that repeated more goes on behind it.
-		 */
-		sl_strict_pass_clean(pkt, (enum sl_reason)flow->reason);
+	if (pass_repeated(pkt, hold))
 		return;
-	}
 	sl_flow_sent(flow, sl_segment_seq(pkt) + pkt->payload_len);
 	if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) {
 		hold->client_fin = true;

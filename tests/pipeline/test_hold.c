@@ -1733,6 +1733,30 @@ static void retry_second_hello_is_compared_like_the_first(void **state)
 	inproc_free(c.gw);
 }
 
+/* The copy of the first hello is gone: what comes in its place is neither kept nor sent. */
+static void retry_bytes_in_the_place_of_the_first_hello_never_leave(void **state)
+{
+	struct conn c = retried();
+	const int64_t ack = (int64_t)retry_len;
+
+	for (int i = 0; i < 3; i++) {
+		inproc_clear(c.gw);
+		expect(SEND(&c, CLIENT, .ack = ack, .bytes = evil.bytes, .len = evil.len),
+		       SL_REASON_DOMAIN_ALLOWED);
+		expect_segment(from_end(c.gw, UPLINK, 0), TCP_ACK, c.iss + 1,
+		               c.irs + 1 + (uint32_t)retry_len);
+		expect_server_sees_nothing(&c);
+		assert_int_equal(inproc_held(c.gw), 0);
+		if (i == 1) /* judged, and not acknowledged */
+			expect(second(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	}
+	expect(second(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(server(&c, ack, (int64_t)(2 * good.len), server_hello, server_hello_len),
+	       SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
+	inproc_free(c.gw);
+}
+
 /* Anything but a hello in the next handshake record ends the connection; nothing at all, too. */
 static void retry_without_a_second_hello_ends(void **state)
 {
@@ -2423,6 +2447,7 @@ int main(void)
 	        TEST(retry_second_hello_of_the_same_name_leaves),
 	        TEST(retry_second_hello_of_another_name_never_leaves),
 	        TEST(retry_second_hello_is_compared_like_the_first),
+	        TEST(retry_bytes_in_the_place_of_the_first_hello_never_leave),
 	        TEST(retry_without_a_second_hello_ends),
 	        TEST(retry_second_hello_sent_ahead_is_held),
 	        TEST(retry_early_data_cannot_be_replaced_by_a_hello),
