@@ -16,12 +16,16 @@ GOOD = f"{GET}Host: {ALLOWED}\r\nConnection: close\r\n\r\n".encode()
 EVIL = f"{GET}Host: {DENIED}\r\nConnection: close\r\n\r\n".encode()
 
 
+POLICY = """
+    sandboxes:
+      - {{vlan: 101, name: build, policy: {{allow: [{}]}}}}
+    """
+BOTH = f'{ALLOWED}, "*.s3.amazonaws.com"'
+
+
 @pytest.fixture(scope="module")
 def gateway(world):
-    yield from shared_gateway(world, f"""
-        sandboxes:
-          - {{vlan: 101, name: build, policy: {{allow: [{ALLOWED}, "*.s3.amazonaws.com"]}}}}
-        """, inspect={"http": "host"})
+    yield from shared_gateway(world, POLICY.format(BOTH), inspect={"http": "host"})
 
 
 @pytest.fixture
@@ -117,6 +121,12 @@ def apt(sandbox, where, url, *command):
                        "-o", f"Dir::State={where}/state", "-o", f"Dir::Cache={where}/cache",
                        "-o", "Dir::State::status=/dev/null", "-o", "APT::Sandbox::User=root",
                        "-o", "Acquire::Retries=0", *command, timeout=60)
+
+
+def test_client_that_ends_its_side_is_answered(gateway, build):
+    with build.talk(SERVER, 80, GOOD) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert heard(connection).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 # ---- requests that lie ----
@@ -262,3 +272,18 @@ def test_what_follows_a_judged_request_is_not_judged(gateway, build):
         connection.sendall(EVIL)
         assert f"host={DENIED}".encode() in heard(connection)
     assert build.internet.await_seen("web", host=DENIED)
+
+
+def test_push_cuts_a_download_whose_name_it_drops(gateway, build):
+    with build.talk(SERVER, 80, GOOD.replace(b"GET /", b"GET /big")) as connection:
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        gateway.push(POLICY.format(f"{BOTH}, other.example"))
+        read = 0
+        while read < 1_000_000:  # it goes on
+            read += len(connection.recv(65536))
+        gateway.push(POLICY.format("other.example"))
+        with pytest.raises(ConnectionResetError):
+            while connection.recv(65536):
+                pass
+        gateway.denied(build, "policy-changed", name=ALLOWED, via="http", sport=connection.getsockname()[1])
+    gateway.push(POLICY.format(BOTH))

@@ -17,6 +17,7 @@
 #define SECOND "cd.example"
 #define MIXED  "ad.example" /* FIRST up to its second letter, then SECOND */
 #define POLICY "sandboxes: [{vlan: 101, policy: {allow: [" FIRST ", " SECOND "]}}]"
+#define HTTP   CONFIG "inspect: {http: host}\n"
 #define OTHER  "02:00:00:00:00:66" /* another host of the uplink's segment */
 #define MINUTE 61
 
@@ -560,7 +561,7 @@ static void attack_at_random(const struct mix *mix)
 		memset(&a, 0, sizeof(a));
 		a.mix = mix;
 		a.c = conn_of(inproc_create_with(&(struct inproc_options){
-		        .policy = POLICY, .config = CONFIG, .relaxed = true}));
+		        .policy = POLICY, .config = HTTP, .relaxed = true}));
 		a.c.server = mix->server;
 		a.c.dport = mix->dport;
 		a.base = a.c.iss;
@@ -595,6 +596,30 @@ static void no_two_judged_hellos_make_a_third(void **state)
 	                  .dport = 443,
 	                  .answer = answer,
 	                  .answer_len = answer_len};
+
+	attack_at_random(&mix);
+}
+
+static struct message request_for(const char *name)
+{
+	char text[200];
+
+	return message_of(text, (size_t)snprintf(text, sizeof(text),
+	                                         "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", name));
+}
+
+/* Bytes behind a judged request pass freely: the attacks send none, only requests in their place.
+ */
+static void no_two_judged_requests_make_a_third(void **state)
+{
+	static const uint8_t ok[] = "HTTP/1.1 200 OK\r\n\r\n";
+	struct mix mix = {.first = request_for(FIRST),
+	                  .second = request_for(SECOND),
+	                  .mixed = request_for(MIXED),
+	                  .server = "198.51.100.10",
+	                  .dport = 80,
+	                  .answer = ok,
+	                  .answer_len = sizeof(ok) - 1};
 
 	attack_at_random(&mix);
 }
@@ -666,6 +691,7 @@ int main(void)
 	        TEST(name_stays_with_an_answered_flow),
 	        TEST(server_that_speaks_no_tls_ends_the_flow),
 	        TEST(no_two_judged_hellos_make_a_third),
+	        TEST(no_two_judged_requests_make_a_third),
 	        TEST(no_two_judged_queries_make_a_third),
 	        TEST(no_option_of_a_judged_query_is_read_as_one),
 	};
