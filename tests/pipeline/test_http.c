@@ -542,6 +542,32 @@ static void body_of_any_length_passes_a_silent_server(void **state)
 	inproc_free(c.gw);
 }
 
+/* Numbers wrap: an upload of gigabytes to a silent server is not watched to its end. */
+static void body_of_gigabytes_is_let_go(void **state)
+{
+	static const uint8_t scale[] = {1, 3, 3, 14};
+	const int64_t most = 65535ll << 14, gib = 1ll << 30;
+	struct conn c = conn_of(gateway_with(POLICY, HTTP));
+
+	c.dport = 80;
+	SEND(&c, CLIENT, .flags = TCP_SYN, .options = scale, .options_len = 4);
+	SEND(&c, SERVER, .flags = TCP_SYN | TCP_ACK, .options = scale, .options_len = 4);
+	SEND(&c, CLIENT);
+	expect(say(&c, 0, GOOD), SL_REASON_DOMAIN_ALLOWED);
+	expect(SEND(&c, SERVER, .ack = LEN, .window = PKT_SET(65535)), SL_REASON_DOMAIN_ALLOWED);
+	expect(SEND(&c, SERVER, .ack = most, .window = PKT_SET(65535)), SL_REASON_DOMAIN_ALLOWED);
+	expect(say(&c, most, "on"), SL_REASON_DOMAIN_ALLOWED);
+	assert_true(inproc_stats(c.gw, 0)->hold_bytes > 0);
+	expect(SEND(&c, SERVER, .ack = gib + 1), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
+	for (int64_t at = gib + 1; at < 4 * gib; at += gib) {
+		expect(say(&c, at, "more"), SL_REASON_DOMAIN_ALLOWED);
+		assert_true(packet_view_says(from_end(c.gw, UPLINK, 0), "more"));
+		expect(SEND(&c, SERVER, .ack = at + 4), SL_REASON_DOMAIN_ALLOWED);
+	}
+	inproc_free(c.gw);
+}
+
 /* ---- the server ---- */
 
 /* "server-first bytes are still refused". */
@@ -758,6 +784,7 @@ int main(void)
 	        TEST(retransmission_that_reaches_into_the_body_passes),
 	        TEST(body_behind_the_header_section_leaves_with_it),
 	        TEST(body_of_any_length_passes_a_silent_server),
+	        TEST(body_of_gigabytes_is_let_go),
 	        TEST(server_first_bytes_are_not_delivered),
 	        TEST(server_that_speaks_no_http_ends_the_flow),
 	        TEST(server_that_answers_in_pieces_is_heard),

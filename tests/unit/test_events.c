@@ -69,6 +69,25 @@ static void format_tls_flow_has_every_key_in_order(void **state)
 	        "\"via\":\"tls\"}");
 }
 
+static void format_via_says_what_proved_the_name(void **state)
+{
+	static const struct {
+		enum sl_via via;
+		const char *text;
+	} cases[] = {{SL_VIA_NONE, "\"via\":null}"},
+	             {SL_VIA_TLS, "\"via\":\"tls\"}"},
+	             {SL_VIA_QUIC, "\"via\":\"quic\"}"},
+	             {SL_VIA_HTTP, "\"via\":\"http\"}"},
+	             {SL_VIA_DNS, "\"via\":\"dns\"}"}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sl_event event = tls_event();
+
+		event.via = (uint8_t)cases[i].via;
+		assert_non_null(strstr(format(&event), cases[i].text));
+	}
+}
+
 static void format_nothing_known_is_null(void **state)
 {
 	assert_string_equal(
@@ -308,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(suppressed_event_has_its_count),
 	        cmocka_unit_test(format_tls_flow_has_every_key_in_order),
+	        cmocka_unit_test(format_via_says_what_proved_the_name),
 	        cmocka_unit_test(format_nothing_known_is_null),
 	        cmocka_unit_test(format_unset_reason_is_a_denial),
 	        cmocka_unit_test(format_verdict_is_the_events_own),
