@@ -27,8 +27,10 @@
 	X(MALFORMED_HTTP, "malformed-http",                                                        \
 	  "the HTTP request can be read in two ways, or no HTTP answers it")                       \
 	X(MALFORMED_HELLO, "malformed-hello", "the ClientHello breaks its own format")             \
-	X(HELLO_TOO_LARGE, "hello-too-large", "the ClientHello is larger than `hello-max`")        \
-	X(HELLO_TIMEOUT, "hello-timeout", "the ClientHello was not complete in time")              \
+	X(HELLO_TOO_LARGE, "hello-too-large",                                                      \
+	  "the ClientHello (or HTTP header section) is larger than `hello-max`")                   \
+	X(HELLO_TIMEOUT, "hello-timeout",                                                          \
+	  "the ClientHello (or HTTP header section) was not complete in time")                     \
 	X(ECH_DENIED, "ech-denied", "the hello carries ECH and `inspect.ech` is deny")             \
 	X(STREAM_CONFLICT, "stream-conflict", "bytes differ from those that were judged")          \
 	X(ADDRESS_NOT_PINNED, "address-not-pinned",                                                \
