@@ -73,7 +73,7 @@ bool sl_dns_create(struct sl_worker *worker)
 	worker->queries_asked = sl_pool_reserve(QUERIES_MAX * sizeof(uint32_t));
 	worker->queries_sent = sl_pool_reserve(QUERIES_MAX * sizeof(uint32_t));
 	return worker->queries_asked != NULL && worker->queries_sent != NULL &&
-	       random_create(worker) && sl_dns_tcp_create(worker) &&
+	       random_create(worker) &&
 	       sl_pool_create(&worker->queries, sizeof(struct sl_query),
 	                      RTE_MIN(flows, (uint32_t)QUERIES_MAX));
 }
@@ -88,7 +88,6 @@ void sl_dns_destroy(struct sl_worker *worker)
 	sl_pool_release(worker->queries_sent, QUERIES_MAX * sizeof(uint32_t));
 	if (worker->queries.base != NULL)
 		sl_pool_destroy(&worker->queries);
-	sl_dns_tcp_destroy(worker);
 }
 
 /* ---- which address is a resolver ---- */
@@ -227,35 +226,15 @@ enum sl_parse sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbo
 	return sl_dns_answer_parse(msg, len, sent, pin ? pin_one : NULL, &pinning, &answer);
 }
 
-/* ---- the stages ---- */
+/* ---- the watcher's part that both transports have ---- */
 
-void sl_dns_first(struct sl_worker *worker, struct sl_pkt *pkt)
+enum sl_reason sl_dns_rejudge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                              const struct sl_flow *flow, const struct sl_addr *remote,
+                              const struct sl_address *address)
 {
-	if (pkt->proto == IPPROTO_TCP)
-		sl_dns_tcp_first(worker, pkt);
-	else
-		sl_dns_udp_first(worker, pkt);
-}
+	enum sl_reason reason;
 
-void sl_dns_walk(struct sl_worker *worker, struct sl_pkt *pkt)
-{
-	if (pkt->proto == IPPROTO_TCP)
-		sl_dns_tcp_walk(worker, pkt);
-	else
-		sl_dns_udp_walk(worker, pkt);
-}
-
-void sl_dns_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
-{
-	if (flow->flags & SL_FLOW_DNS_TCP)
-		sl_dns_tcp_end(worker, flow, reason);
-	else
-		sl_dns_udp_end(worker, flow);
-}
-
-void sl_dns_timeouts(struct sl_worker *worker)
-{
-	sl_dns_pending_timeouts(worker);
-	sl_dns_tcp_timeouts(worker);
-	sl_pins_sweep(worker);
+	return sl_dns_gate(worker, sandbox, remote, address, &reason) == SL_DNS_GATED
+	               ? SL_REASON_DNS_ALLOWED
+	               : SL_REASON_NONE;
 }

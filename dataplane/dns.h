@@ -9,6 +9,7 @@
 #include "inspect/dns.h"
 #include "stages.h"
 #include "strict.h"
+#include "watch.h"
 
 /* A query that left and was not answered yet. Counted against the sandbox's `held-bytes`. */
 struct sl_query {
@@ -119,10 +120,15 @@ static inline bool sl_dns_could_ask(const struct sl_worker *worker, uint16_t vla
 	return sl_rate_take(&look, worker->now_us, worker->settings->dns_queries_per_sandbox);
 }
 
-/* dns_udp.c */
-void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt);
-void sl_dns_udp_walk(struct sl_worker *worker, struct sl_pkt *pkt);
-void sl_dns_udp_end(struct sl_worker *worker, struct sl_flow *flow);
+/* Port 53 is still that of a resolver for this sandbox: its messages are judged, not its name. */
+enum sl_reason sl_dns_rejudge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                              const struct sl_flow *flow, const struct sl_addr *remote,
+                              const struct sl_address *address);
+
+extern const struct sl_watcher sl_dns_udp_watcher, sl_dns_tcp_watcher;
+
+bool sl_dns_create(struct sl_worker *worker);
+void sl_dns_destroy(struct sl_worker *worker);
 
 /*
  * dns_tcp.c: the connection. Its offsets count from tcp.base, which moves on as the server
@@ -154,13 +160,6 @@ static inline struct sl_dns_stream *sl_dns_stream_of(const struct sl_worker *wor
 {
 	return sl_pool_at(&worker->dns_streams, sl_flow_cold(&worker->table, flow)->hold);
 }
-
-bool sl_dns_tcp_create(struct sl_worker *worker);
-void sl_dns_tcp_destroy(struct sl_worker *worker);
-void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt);
-void sl_dns_tcp_walk(struct sl_worker *worker, struct sl_pkt *pkt);
-void sl_dns_tcp_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
-void sl_dns_tcp_timeouts(struct sl_worker *worker);
 
 /* dns_tcp_judge.c: the messages. */
 

@@ -85,7 +85,7 @@ void sl_dns_pending_timeouts(struct sl_worker *worker)
 			return;
 		flow = &worker->table.flows[sl_dns_pending_at(worker, index)->flow];
 		sl_dns_pending_free(worker,
-		                    flow->flags & SL_FLOW_DNS_TCP
+		                    flow->watch == SL_WATCH_DNS_TCP
 		                            ? &sl_dns_stream_of(worker, flow)->pending
 		                            : &sl_flow_cold(&worker->table, flow)->hold,
 		                    index);

@@ -18,13 +18,13 @@
 #define WINDOW_BYTES    32768 /* how far ahead of the acknowledged bytes a client may be */
 #define TIMEOUTS_BUDGET 256   /* connections ended in one turn */
 
-bool sl_dns_tcp_create(struct sl_worker *worker)
+static bool create(struct sl_worker *worker)
 {
 	return sl_pool_create(&worker->dns_streams, sizeof(struct sl_dns_stream),
 	                      (uint32_t)(worker->held_limit / sizeof(struct sl_dns_stream) + 1));
 }
 
-void sl_dns_tcp_destroy(struct sl_worker *worker)
+static void destroy(struct sl_worker *worker)
 {
 	if (worker->dns_streams.base != NULL)
 		sl_pool_destroy(&worker->dns_streams);
@@ -69,7 +69,7 @@ static void refuse_flow(struct sl_worker *worker, struct sl_flow *flow, enum sl_
 	sl_flow_refuse(worker, flow, reason, &proof);
 }
 
-void sl_dns_tcp_timeouts(struct sl_worker *worker)
+static void timeouts(struct sl_worker *worker)
 {
 	for (unsigned i = 0; i < TIMEOUTS_BUDGET; i++) {
 		uint32_t index =
@@ -99,7 +99,7 @@ static void look_again(struct sl_worker *worker, struct sl_flow *flow)
 
 static const struct sl_strict_user user = {.again = send_again, .look = look_again};
 
-void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
+static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_dns_stream *dns;
 	struct sl_strict tcp;
@@ -126,12 +126,12 @@ void sl_dns_tcp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	dns->tcp.flow = sl_flow_index(&worker->table, flow);
 	dns->tcp.room = WINDOW_BYTES;
 	sl_flow_cold(&worker->table, flow)->hold = index;
-	flow->flags |= SL_FLOW_DNS_TCP;
+	flow->watch = SL_WATCH_DNS_TCP;
 	touch(worker, flow);
 	sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
 }
 
-void sl_dns_tcp_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
@@ -145,7 +145,7 @@ void sl_dns_tcp_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 	sl_pool_put(&worker->dns_streams, cold->hold);
 	sl_held_give(worker, flow->key.vlan, sizeof(*dns));
 	cold->hold = 0;
-	flow->flags &= (uint8_t)~SL_FLOW_DNS_TCP;
+	flow->watch = SL_WATCH_NONE;
 }
 
 static void refuse(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason)
@@ -499,7 +499,7 @@ static bool write_waiting(struct sl_worker *worker, uint16_t vlan, struct sl_dns
 /* The server has all that was written in the client's place: the flow is as any other. */
 static void end_open(struct sl_worker *worker, struct sl_flow *flow)
 {
-	sl_dns_tcp_end(worker, flow, SL_REASON_NO_FLOW);
+	end(worker, flow, SL_REASON_NO_FLOW);
 	sl_verdict_set_fast(worker, flow);
 }
 
@@ -530,9 +530,14 @@ static bool open_up(struct sl_worker *worker, struct sl_flow *flow)
 	return true;
 }
 
-bool sl_dns_tcp_is_open(const struct sl_worker *worker, const struct sl_flow *flow)
+/* Bytes have passed that were not asked for a name: none stands for them. */
+static enum sl_reason rejudge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                              const struct sl_flow *flow, const struct sl_addr *remote,
+                              const struct sl_address *address)
 {
-	return sl_dns_stream_of(worker, flow)->open;
+	if (sl_dns_stream_of(worker, flow)->open)
+		return SL_REASON_NONE;
+	return sl_dns_rejudge(worker, sandbox, flow, remote, address);
 }
 
 static bool is_delivered(const struct sl_flow *flow, const struct sl_dns_stream *dns)
@@ -563,7 +568,7 @@ static void walk_open(struct sl_worker *worker, struct sl_pkt *pkt)
 
 /* ---- the walk ---- */
 
-void sl_dns_tcp_walk(struct sl_worker *worker, struct sl_pkt *pkt)
+static void walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
@@ -582,3 +587,13 @@ void sl_dns_tcp_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 		from_server(worker, pkt, dns);
 	}
 }
+
+const struct sl_watcher sl_dns_tcp_watcher = {
+        .create = create,
+        .destroy = destroy,
+        .first = first,
+        .walk = walk,
+        .end = end,
+        .rejudge = rejudge,
+        .timeouts = timeouts,
+};

@@ -25,7 +25,7 @@ static uint32_t *pending_of(struct sl_worker *worker, const struct sl_flow *flow
 	return &sl_flow_cold(&worker->table, flow)->hold;
 }
 
-void sl_dns_udp_end(struct sl_worker *worker, struct sl_flow *flow)
+static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	sl_dns_pending_free_all(worker, pending_of(worker, flow));
 }
@@ -210,7 +210,7 @@ static void drop_unsent(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_re
 	pkt->quiet = true;
 }
 
-void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt)
+static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_dns_query query;
 	struct sl_proof proof;
@@ -222,7 +222,7 @@ void sl_dns_udp_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	flow = sl_flow_open(worker, pkt, &pkt->key);
 	if (flow == NULL)
 		return;
-	flow->flags |= SL_FLOW_DNS;
+	flow->watch = SL_WATCH_DNS_UDP;
 	sl_flow_touch(worker, flow);
 	proof = sl_dns_proof(&query);
 	reason = send_new(worker, pkt, flow, &query);
@@ -456,7 +456,7 @@ static void walk_opened_up(struct sl_worker *worker, struct sl_pkt *pkt)
 	uint32_t index = 0;
 
 	if (*pending_of(worker, flow) == 0) {
-		flow->flags &= (uint8_t)~SL_FLOW_DNS;
+		flow->watch = SL_WATCH_NONE;
 		sl_verdict_set_fast(worker, flow);
 	}
 	if (pkt->in_port == SL_PORT_UPLINK && pkt->payload_len >= SL_DNS_HEADER_BYTES)
@@ -476,7 +476,7 @@ static void walk_opened_up(struct sl_worker *worker, struct sl_pkt *pkt)
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 }
 
-void sl_dns_udp_walk(struct sl_worker *worker, struct sl_pkt *pkt)
+static void walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	if (pkt->flow->reason != SL_REASON_DNS_ALLOWED)
 		walk_opened_up(worker, pkt);
@@ -485,3 +485,19 @@ void sl_dns_udp_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 	else
 		walk_answer(worker, pkt);
 }
+
+static uint32_t idle_ms(const struct sl_settings *settings)
+{
+	return settings->dns_ms;
+}
+
+const struct sl_watcher sl_dns_udp_watcher = {
+        .create = sl_dns_create,
+        .destroy = sl_dns_destroy,
+        .first = first,
+        .walk = walk,
+        .end = end,
+        .rejudge = sl_dns_rejudge,
+        .idle_ms = idle_ms,
+        .timeouts = sl_dns_pending_timeouts,
+};

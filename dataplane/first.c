@@ -8,6 +8,7 @@
 #include <rte_tcp.h>
 
 #include "stages.h"
+#include "watch.h"
 
 #define DNS_PORT 53
 
@@ -40,10 +41,10 @@ static void open_by_name(struct sl_worker *worker, struct sl_pkt *pkt)
 	}
 	sl_nexthop_raise(pkt);
 	if (pkt->proto == IPPROTO_TCP) {
-		sl_hold_first(worker, pkt);
+		sl_watchers[SL_WATCH_STREAM]->first(worker, pkt);
 	} else {
 		sl_nexthop_steer(worker, pkt);
-		sl_quic_first(worker, pkt);
+		sl_watchers[SL_WATCH_QUIC]->first(worker, pkt);
 	}
 }
 
@@ -74,7 +75,8 @@ void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt)
 			return;
 		case SL_DNS_GATED:
 			sl_nexthop_raise(pkt);
-			sl_dns_first(worker, pkt);
+			sl_watchers[pkt->proto == IPPROTO_TCP ? SL_WATCH_DNS_TCP : SL_WATCH_DNS_UDP]
+			        ->first(worker, pkt);
 			return;
 		case SL_DNS_NOT_GATED:
 			break;

@@ -10,6 +10,7 @@
 #include "names.h"
 #include "record.h"
 #include "stages.h"
+#include "watch.h"
 
 void sl_flow_find(struct sl_worker *worker)
 {
@@ -108,23 +109,21 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 	return flow;
 }
 
-/* Gives back what inspection keeps of a flow. */
-static void end_inspection(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+/* Nobody looks into it any more. */
+static void end_watch(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
-	if (flow->flags & SL_FLOW_HOLD)
-		sl_hold_end(worker, flow, reason);
-	if (flow->flags & (SL_FLOW_DNS | SL_FLOW_DNS_TCP))
-		sl_dns_end(worker, flow, reason);
-	if (flow->flags & SL_FLOW_QUIC)
-		sl_quic_end(worker, flow, reason);
-	flow->flags &= (uint8_t) ~(SL_FLOW_HOLD | SL_FLOW_DNS | SL_FLOW_DNS_TCP | SL_FLOW_QUIC);
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
+
+	if (watcher != NULL)
+		watcher->end(worker, flow, reason);
+	flow->watch = SL_WATCH_NONE;
 }
 
 void sl_flow_close(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 
-	end_inspection(worker, flow, reason);
+	end_watch(worker, flow, reason);
 	sl_record_end(worker, flow);
 	sl_names_drop(worker, cold->name);
 	unlink_flow(worker, sl_flow_index(&worker->table, flow));
@@ -134,7 +133,7 @@ void sl_flow_close(struct sl_worker *worker, struct sl_flow *flow, enum sl_reaso
 void sl_flow_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                     const struct sl_proof *proof)
 {
-	end_inspection(worker, flow, reason);
+	end_watch(worker, flow, reason);
 	flow->state = SL_FLOW_REFUSED;
 	sl_verdict_flow(worker, flow, reason, proof);
 	sl_flow_touch(worker, flow);
@@ -143,17 +142,18 @@ void sl_flow_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 void sl_flow_touch(struct sl_worker *worker, struct sl_flow *flow)
 {
 	const struct sl_settings *settings = worker->settings;
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
 	uint32_t timeout = settings->udp_ms;
 
-	if (flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS)) {
+	if (watcher != NULL && watcher->idle_ms != NULL) {
+		timeout = watcher->idle_ms(settings);
+	} else if (flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS)) {
 		if (flow->state == SL_FLOW_SYN_SENT || flow->state == SL_FLOW_SYN_RCVD)
 			timeout = settings->tcp_opening_ms;
 		else if (flow->state == SL_FLOW_CLOSING || flow->state == SL_FLOW_REFUSED)
 			timeout = settings->tcp_closing_ms;
 		else
 			timeout = settings->tcp_established_ms;
-	} else if (flow->flags & SL_FLOW_DNS) {
-		timeout = settings->dns_ms;
 	} else if (flow->key.proto == IPPROTO_ICMP || flow->key.proto == IPPROTO_ICMPV6) {
 		timeout = settings->icmp_ms;
 	}
@@ -182,18 +182,22 @@ static void refused_flow_packet(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_reject_tcp(worker, pkt);
 }
 
-static void walk_tcp(struct sl_worker *worker, struct sl_pkt *pkt)
+static void walk_known(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
+	bool tcp = pkt->proto == IPPROTO_TCP;
 
-	if (flow->state == SL_FLOW_REFUSED)
+	if (tcp && flow->state == SL_FLOW_REFUSED) {
 		refused_flow_packet(worker, pkt);
-	else if (flow->flags & SL_FLOW_HOLD)
-		sl_hold_walk(worker, pkt);
-	else if (flow->flags & SL_FLOW_DNS_TCP)
-		sl_dns_walk(worker, pkt);
-	else
+	} else if (watcher != NULL) {
+		watcher->walk(worker, pkt);
+	} else if (tcp) {
 		sl_flow_tcp(worker, pkt);
+	} else {
+		sl_flow_touch(worker, flow);
+		sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
+	}
 }
 
 bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt)
@@ -215,15 +219,6 @@ bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_pkt_drop_quietly(pkt, SL_REASON_POLICY_CHANGED);
 		return true;
 	}
-	if (tcp) {
-		walk_tcp(worker, pkt);
-	} else if (flow->flags & SL_FLOW_DNS) {
-		sl_dns_walk(worker, pkt);
-	} else if (flow->flags & SL_FLOW_QUIC) {
-		sl_quic_walk(worker, pkt);
-	} else {
-		sl_flow_touch(worker, flow);
-		sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
-	}
+	walk_known(worker, pkt);
 	return true;
 }

@@ -19,13 +19,9 @@ enum sl_flow_state {
 };
 
 /* Flags. */
-#define SL_FLOW_HOLD       0x01 /* has a TCP hold: its packets go through hold_tcp.c */
-#define SL_FLOW_DNS        0x02 /* DNS over UDP: every packet goes through dns.c */
-#define SL_FLOW_QUIC       0x04 /* judged by a QUIC Initial: long headers are looked at */
-#define SL_FLOW_FIN_INSIDE 0x08
-#define SL_FLOW_FIN_REMOTE 0x10
-#define SL_FLOW_DNS_TCP    0x20 /* DNS over TCP: the stream goes through dns_tcp.c */
-#define SL_FLOW_FRAGMENTS  0x40 /* stands for fragments, which have no ports */
+#define SL_FLOW_FIN_INSIDE 0x01
+#define SL_FLOW_FIN_REMOTE 0x02
+#define SL_FLOW_FRAGMENTS  0x04 /* stands for fragments, which have no ports */
 
 struct sl_flow {
 	struct sl_key key;
@@ -38,7 +34,7 @@ struct sl_flow {
 	uint8_t state;       /* enum sl_flow_state */
 	uint8_t reason;      /* enum sl_reason: the verdict; NONE while on hold */
 	uint8_t flags;
-	uint8_t via; /* enum sl_via */
+	uint8_t watch; /* enum sl_watch: who looks into it */
 	/*
 	 * The last acknowledgement seen from the sandbox [0] and from the uplink [1]: what the
 	 * other side's next byte is, and so the number that a reset must carry (RFC 5961).
@@ -62,7 +58,8 @@ struct sl_flow_cold {
 	uint32_t mismatches; /* DNS over UDP: answers that fitted no query */
 	uint8_t priority;    /* of the sandbox's frames: 802.1p and DEI, the tag's upper 4 bits */
 	uint8_t dscp;        /* and of their packets, in the upper 6 bits (RFC 2474) */
-	uint8_t reserved[14];
+	uint8_t via;         /* enum sl_via */
+	uint8_t reserved[13];
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct sl_flow_cold) == 64, "a flow's cold state is one cache line");

@@ -9,6 +9,7 @@
 #include "names.h"
 #include "record.h"
 #include "stages.h"
+#include "watch.h"
 
 /* True if the flow is another sandbox's, which had this VLAN before. */
 static bool is_inherited(const struct sl_worker *worker, const struct sl_flow *flow)
@@ -22,7 +23,7 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 {
 	bool tcp = flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS);
 	const struct sl_name *name;
-	struct sl_proof proof = {.via = (enum sl_via)flow->via};
+	struct sl_proof proof = {.via = (enum sl_via)sl_flow_cold(&worker->table, flow)->via};
 	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
 
 	if (index != 0) {
@@ -71,6 +72,7 @@ static bool name_still_allowed(const struct sl_worker *worker, const struct sl_s
 static enum sl_reason judge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                             const struct sl_flow *flow)
 {
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
 	struct sl_addr inside, remote;
 	struct sl_address address;
 	enum sl_reason reason;
@@ -80,10 +82,10 @@ static enum sl_reason judge(struct sl_worker *worker, const struct sl_sandbox *s
 	if (!sl_sandbox_owns(worker, sandbox, &inside))
 		return SL_REASON_SOURCE_SPOOFED;
 	sl_subnet_look(worker, sandbox, &remote, sl_subnet_class(worker, &remote), &address);
-	if ((flow->flags & SL_FLOW_DNS) ||
-	    ((flow->flags & SL_FLOW_DNS_TCP) && !sl_dns_tcp_is_open(worker, flow))) {
-		if (sl_dns_gate(worker, sandbox, &remote, &address, &reason) == SL_DNS_GATED)
-			return SL_REASON_DNS_ALLOWED;
+	if (watcher != NULL && watcher->rejudge != NULL) {
+		reason = watcher->rejudge(worker, sandbox, flow, &remote, &address);
+		if (reason != SL_REASON_NONE)
+			return reason;
 	}
 	reason = sl_subnet_judge(sandbox, &address);
 	if (reason != SL_REASON_NONE)
@@ -97,10 +99,10 @@ static enum sl_reason judge(struct sl_worker *worker, const struct sl_sandbox *s
 /* The address of a flow on hold needs no name any more. */
 static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
-	if (flow->flags & SL_FLOW_HOLD)
-		sl_hold_open_up(worker, flow, reason);
-	else if (flow->flags & SL_FLOW_QUIC)
-		sl_quic_open_up(worker, flow, reason);
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
+
+	if (watcher != NULL && watcher->open_up != NULL)
+		watcher->open_up(worker, flow, reason);
 	else
 		sl_verdict_flow(worker, flow, reason, NULL);
 }
@@ -109,6 +111,7 @@ bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 {
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
+	const struct sl_watcher *watcher;
 	enum sl_reason reason;
 
 	if (sandbox != NULL && cold->epoch == sandbox->epoch)
@@ -131,8 +134,9 @@ bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 		return false;
 	}
 	cold->epoch = sandbox->epoch;
+	watcher = sl_watcher_of(flow);
 	if (is_on_hold(flow) ||
-	    ((flow->flags & SL_FLOW_HOLD) && reason != SL_REASON_DOMAIN_ALLOWED)) {
+	    (watcher != NULL && watcher->opens_judged && reason != SL_REASON_DOMAIN_ALLOWED)) {
 		if (reason != SL_REASON_NONE && reason != SL_REASON_DNS_ALLOWED)
 			open_up(worker, flow, reason);
 	} else if (reason != flow->reason) {

@@ -20,14 +20,14 @@
  */
 #define UPLOAD_WATCHED (1u << 30)
 
-bool sl_hold_create(struct sl_worker *worker)
+static bool create(struct sl_worker *worker)
 {
 	uint32_t holds = (uint32_t)(worker->held_limit / sizeof(struct sl_hold) + 1);
 
 	return sl_pool_create(&worker->holds, sizeof(struct sl_hold), holds);
 }
 
-void sl_hold_destroy(struct sl_worker *worker)
+static void destroy(struct sl_worker *worker)
 {
 	if (worker->holds.base != NULL)
 		sl_pool_destroy(&worker->holds);
@@ -53,7 +53,7 @@ static void clear_deadline(struct sl_worker *worker, struct sl_hold *hold, uint3
 static void judge(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
 	sl_hold_judge(worker, flow);
-	if ((flow->flags & SL_FLOW_HOLD) && hold->phase == SL_HOLD_JUDGED)
+	if (flow->watch == SL_WATCH_STREAM && hold->phase == SL_HOLD_JUDGED)
 		set_deadline(worker, hold, sl_flow_cold(&worker->table, flow)->hold);
 }
 
@@ -76,7 +76,7 @@ static void send_again(struct sl_worker *worker, struct sl_flow *flow, uint32_t 
 
 static const struct sl_strict_user user = {.again = send_again};
 
-void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
+static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	const struct sl_settings *settings = worker->settings;
 	struct sl_strict tcp;
@@ -106,13 +106,13 @@ void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt)
 	hold->tcp.flow = sl_flow_index(&worker->table, flow);
 	hold->tcp.room = RTE_MIN((uint32_t)settings->held_bytes_per_flow, (uint32_t)SL_STREAM_MAX);
 	sl_tls_records_init(&hold->records, settings->hello_max_bytes);
-	flow->flags |= SL_FLOW_HOLD;
+	flow->watch = SL_WATCH_STREAM;
 	sl_flow_cold(&worker->table, flow)->hold = index;
 	touch(worker, flow);
 	sl_pkt_forward(pkt, SL_REASON_NONE);
 }
 
-void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 	struct sl_hold *hold = sl_hold_of(worker, flow);
@@ -123,7 +123,7 @@ void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason 
 	sl_pool_put(&worker->holds, cold->hold);
 	sl_held_give(worker, flow->key.vlan, sizeof(*hold));
 	cold->hold = 0;
-	flow->flags &= (uint8_t)~SL_FLOW_HOLD;
+	flow->watch = SL_WATCH_NONE;
 }
 
 void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow)
@@ -135,7 +135,7 @@ void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow)
 		flow->flags |= SL_FLOW_FIN_INSIDE;
 	if (hold->server_fin)
 		flow->flags |= SL_FLOW_FIN_REMOTE;
-	sl_hold_end(worker, flow, (enum sl_reason)flow->reason);
+	end(worker, flow, (enum sl_reason)flow->reason);
 	if ((flow->flags & both) == both)
 		flow->state = SL_FLOW_CLOSING;
 	else
@@ -144,7 +144,7 @@ void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow)
 	sl_flow_touch(worker, flow);
 }
 
-void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 	bool opening = hold->tcp.opening;
@@ -166,7 +166,7 @@ static bool is_over(const struct sl_hold *hold)
 	       hold->tcp.held_packets == 0;
 }
 
-void sl_hold_timeouts(struct sl_worker *worker)
+static void timeouts(struct sl_worker *worker)
 {
 	uint32_t index;
 
@@ -402,7 +402,7 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_hold_release(worker, flow, hold->open ? hold->tcp.stream.end : hold->judged,
 		                (enum sl_reason)flow->reason);
 	server_acknowledges(worker, flow, hold, acked);
-	if ((flow->flags & SL_FLOW_HOLD) && judged && !hold->open && !hold->second &&
+	if (flow->watch == SL_WATCH_STREAM && judged && !hold->open && !hold->second &&
 	    (pkt->payload_len > 0 || sl_segment_has(pkt, RTE_TCP_FIN_FLAG)) &&
 	    offset - hold->server_early < 1u << 30)
 		server_answers(worker, pkt, hold, offset);
@@ -509,7 +509,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	sl_strict_hold(worker, pkt, &hold->tcp);
 	if (hold->phase == SL_HOLD_HELLO || hold->phase == SL_HOLD_SECOND)
 		judge(worker, flow, hold);
-	if (flow->flags & SL_FLOW_HOLD)
+	if (flow->watch == SL_WATCH_STREAM)
 		own(worker, flow, hold, false);
 }
 
@@ -668,7 +668,7 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 	}
 }
 
-void sl_hold_walk(struct sl_worker *worker, struct sl_pkt *pkt)
+static void walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_hold *hold = sl_hold_of(worker, pkt->flow);
 
@@ -677,3 +677,14 @@ void sl_hold_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 	else
 		from_server(worker, pkt, hold);
 }
+
+const struct sl_watcher sl_hold_watcher = {
+        .create = create,
+        .destroy = destroy,
+        .first = first,
+        .walk = walk,
+        .end = end,
+        .open_up = open_up,
+        .opens_judged = true,
+        .timeouts = timeouts,
+};

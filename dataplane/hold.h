@@ -12,6 +12,7 @@
 #include "inspect/tls_hello.h"
 #include "stages.h"
 #include "strict.h"
+#include "watch.h"
 
 enum sl_hold_phase {
 	SL_HOLD_HELLO = 0, /* the client's first bytes are collected, once it is open */
@@ -43,6 +44,8 @@ struct sl_hold {
 	struct sl_tls_records records;
 	struct sl_http_walk head;
 };
+
+extern const struct sl_watcher sl_hold_watcher;
 
 static inline struct sl_hold *sl_hold_of(const struct sl_worker *worker, const struct sl_flow *flow)
 {

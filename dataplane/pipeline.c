@@ -18,6 +18,7 @@
 
 #include "forward.h"
 #include "parse.h"
+#include "watch.h"
 
 /* Flags that no honest end combines (RFC 9293 3.5; a SYN with FIN or RST, or nothing at all). */
 static bool has_odd_flags(const struct sl_pkt *pkt)
@@ -32,13 +33,16 @@ static bool has_odd_flags(const struct sl_pkt *pkt)
 
 static void walk_slowly(struct sl_worker *worker, struct sl_pkt *pkt)
 {
+	const struct sl_watcher *watcher;
+
 	if (pkt->fragment) {
 		sl_fragment(worker, pkt);
 		return;
 	}
 	if (pkt->flow != NULL && pkt->in_port == SL_PORT_SANDBOX && sl_flow_guarded(pkt->flow))
 		sl_nexthop_keep(worker, pkt);
-	if (pkt->flow != NULL && (pkt->flow->flags & SL_FLOW_QUIC) && sl_quic_fast(worker, pkt))
+	if (pkt->flow != NULL && (watcher = sl_watcher_of(pkt->flow)) != NULL &&
+	    watcher->fast != NULL && watcher->fast(worker, pkt))
 		return;
 	if ((pkt->proto == IPPROTO_TCP && has_odd_flags(pkt)) ||
 	    !sl_parse_l4_checksum(worker, pkt)) {

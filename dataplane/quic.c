@@ -22,7 +22,7 @@ static void first_initial(struct sl_worker *worker, struct sl_pkt *pkt, const ui
 
 	if (flow == NULL)
 		return;
-	flow->flags |= SL_FLOW_QUIC;
+	flow->watch = SL_WATCH_QUIC;
 	/* Its hello may take longer than the time that an idle flow has. */
 	flow->expires_ms = worker->now_ms + RTE_MAX(worker->settings->udp_ms,
 	                                            worker->settings->hello_timeout_ms + 1000);
@@ -36,7 +36,7 @@ static void first_initial(struct sl_worker *worker, struct sl_pkt *pkt, const ui
 	sl_quic_judge(worker, pkt, hold, dgram, pkt->payload_len);
 }
 
-void sl_quic_first(struct sl_worker *worker, struct sl_pkt *pkt)
+static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	const struct sl_proof none = {NULL, 0, SL_VIA_QUIC};
 	const uint8_t *dgram = sl_quic_payload(worker, pkt);
@@ -180,7 +180,7 @@ static void opened_by_address(struct sl_worker *worker, struct sl_pkt *pkt, bool
 	}
 	if (unjudged) {
 		sl_quic_end(worker, flow, (enum sl_reason)flow->reason);
-		flow->flags &= (uint8_t)~SL_FLOW_QUIC;
+		flow->watch = SL_WATCH_NONE;
 		sl_names_drop(worker, cold->name);
 		cold->name = 0;
 		sl_verdict_set_fast(worker, flow);
@@ -256,7 +256,7 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt)
 	}
 }
 
-bool sl_quic_fast(struct sl_worker *worker, struct sl_pkt *pkt)
+static bool fast(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	const uint8_t fixed = 0x40, form_long = 0x80;
 	struct sl_flow *flow = pkt->flow;
@@ -273,7 +273,7 @@ bool sl_quic_fast(struct sl_worker *worker, struct sl_pkt *pkt)
 	return true;
 }
 
-void sl_quic_walk(struct sl_worker *worker, struct sl_pkt *pkt)
+static void walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	if (pkt->in_port == SL_PORT_SANDBOX)
 		from_client(worker, pkt);
@@ -291,14 +291,14 @@ void sl_quic_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason 
 		sl_quic_hold_free(worker, hold, reason);
 }
 
-void sl_quic_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow);
 
 	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next))
 		sl_quic_hold_release(worker, hold, reason);
 	sl_quic_end(worker, flow, reason);
-	flow->flags &= (uint8_t)~SL_FLOW_QUIC;
+	flow->watch = SL_WATCH_NONE;
 	sl_verdict_flow(worker, flow, reason, NULL);
 	sl_flow_touch(worker, flow);
 }
@@ -320,7 +320,7 @@ static void time_out(struct sl_worker *worker, struct sl_quic_hold *hold)
 	}
 }
 
-void sl_quic_timeouts(struct sl_worker *worker)
+static void timeouts(struct sl_worker *worker)
 {
 	uint32_t index;
 
@@ -328,3 +328,14 @@ void sl_quic_timeouts(struct sl_worker *worker)
 	while ((index = sl_deadline_due(worker, &worker->quics, &worker->quics_open)) != 0)
 		time_out(worker, sl_quic_hold_at(worker, index));
 }
+
+const struct sl_watcher sl_quic_watcher = {
+        .create = sl_quic_create,
+        .destroy = sl_quic_destroy,
+        .first = first,
+        .walk = walk,
+        .fast = fast,
+        .end = sl_quic_end,
+        .open_up = open_up,
+        .timeouts = timeouts,
+};

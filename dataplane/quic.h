@@ -9,6 +9,7 @@
 #include "deadline.h"
 #include "inspect/quic_initial.h"
 #include "stages.h"
+#include "watch.h"
 #include "stream.h"
 
 #define SL_QUIC_HELLO_DGRAMS 4 /* over which a hello may be spread */
@@ -173,5 +174,11 @@ void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold);
 bool sl_quic_cid_create(struct sl_worker *worker);
 void sl_quic_cid_destroy(struct sl_worker *worker);
 void sl_quic_cid_timeouts(struct sl_worker *worker);
+
+extern const struct sl_watcher sl_quic_watcher;
+
+bool sl_quic_create(struct sl_worker *worker);
+void sl_quic_destroy(struct sl_worker *worker);
+void sl_quic_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 
 #endif

@@ -149,29 +149,11 @@ enum sl_dns_gate sl_dns_gate(const struct sl_worker *worker, const struct sl_san
                              const struct sl_addr *remote, const struct sl_address *address,
                              enum sl_reason *reason);
 
-bool sl_dns_create(struct sl_worker *worker);
-void sl_dns_destroy(struct sl_worker *worker);
-
-/* Settles the first packet of a gated flow: a UDP query or a TCP SYN. */
-void sl_dns_first(struct sl_worker *worker, struct sl_pkt *pkt);
-
-/* Settles a packet of a flow that has SL_FLOW_DNS or SL_FLOW_DNS_TCP. */
-void sl_dns_walk(struct sl_worker *worker, struct sl_pkt *pkt);
-
-/* Gives back what a flow has pending (its packets on hold count under `reason`). */
-void sl_dns_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
-
 /*
  * Answers a refused packet from the sandbox as a DNS server would (`dns.refuse`), if it is a UDP
  * query to port 53. False: it is not, nothing was sent. The caller minds the answers' limit.
  */
 bool sl_dns_refusal(struct sl_worker *worker, const struct sl_pkt *pkt);
-
-/* Forgets queries that nobody answered in time. */
-void sl_dns_timeouts(struct sl_worker *worker);
-
-/* True if bytes of a flow with SL_FLOW_DNS_TCP have passed that were not asked for a name. */
-bool sl_dns_tcp_is_open(const struct sl_worker *worker, const struct sl_flow *flow);
 
 /* pins.c: which name's DNS answer gave which address to which sandbox. */
 bool sl_pins_create(struct sl_worker *worker, uint32_t capacity);
@@ -205,39 +187,11 @@ bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget);
 /* Gives expired pins back, some at a time. */
 void sl_pins_sweep(struct sl_worker *worker);
 
-/* quic.c: QUIC under rule 3. */
-bool sl_quic_create(struct sl_worker *worker);
-void sl_quic_destroy(struct sl_worker *worker);
-void sl_quic_first(struct sl_worker *worker, struct sl_pkt *pkt);
-void sl_quic_walk(struct sl_worker *worker, struct sl_pkt *pkt); /* flows with SL_FLOW_QUIC */
-
-/*
- * Settles a packet of a flow with SL_FLOW_QUIC that sl_quic_walk would let pass without a look at
- * more than its first byte: nothing is compared any more, and from the client it has a short header
- * (which goes to the datagram's end, RFC 9000 12.2). As for any judged flow, its checksum is left
- * to its receiver. False: it was not settled.
- */
-bool sl_quic_fast(struct sl_worker *worker, struct sl_pkt *pkt);
-void sl_quic_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
-void sl_quic_timeouts(struct sl_worker *worker);
-
-/* The policy opens the address of a flow on hold without a name: everything held leaves. */
-void sl_quic_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
-
-/* hold.c: TLS under rule 3. */
-bool sl_hold_create(struct sl_worker *worker);
-void sl_hold_destroy(struct sl_worker *worker);
-void sl_hold_first(struct sl_worker *worker, struct sl_pkt *pkt); /* a SYN */
-void sl_hold_walk(struct sl_worker *worker, struct sl_pkt *pkt);  /* flows with SL_FLOW_HOLD */
-void sl_hold_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
-void sl_hold_timeouts(struct sl_worker *worker);
-
 /* strict_own.c: deliveries that are the gateway's, of connections under judgement. Setup; each
  * turn. */
 bool sl_strict_create(struct sl_worker *worker);
 void sl_strict_destroy(struct sl_worker *worker);
 void sl_strict_timeouts(struct sl_worker *worker); /* sends again what the server lacks */
-void sl_hold_open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 
 /*
  * Judges a name that a hello proved, for a flow to this address: pattern, then pin. Returns

@@ -4,6 +4,8 @@
  */
 #include "verdict.h"
 
+#include "watch.h"
+
 #include <netinet/in.h>
 #include <rte_ring_elem.h>
 
@@ -239,13 +241,11 @@ void sl_verdict_refuse_quietly(struct sl_worker *worker, struct sl_pkt *pkt, enu
 
 void sl_verdict_set_fast(struct sl_worker *worker, struct sl_flow *flow)
 {
-	const uint8_t looked_into =
-	        SL_FLOW_HOLD | SL_FLOW_DNS | SL_FLOW_QUIC | SL_FLOW_DNS_TCP | SL_FLOW_FRAGMENTS;
 	bool icmp = flow->key.proto == IPPROTO_ICMP || flow->key.proto == IPPROTO_ICMPV6;
 
 	flow->fast_epoch = 0;
 	if (flow->state == SL_FLOW_ESTABLISHED && sl_reason_allows(flow->reason) &&
-	    (flow->flags & looked_into) == 0 && !icmp)
+	    flow->watch == SL_WATCH_NONE && !(flow->flags & SL_FLOW_FRAGMENTS) && !icmp)
 		flow->fast_epoch = sl_flow_cold(&worker->table, flow)->epoch;
 }
 
@@ -277,7 +277,7 @@ bool sl_verdict_flow(struct sl_worker *worker, struct sl_flow *flow, enum sl_rea
 	}
 	flow->reason = reason;
 	if (proof != NULL)
-		flow->via = proof->via;
+		cold->via = proof->via;
 	cold->epoch = sandbox != NULL ? sandbox->epoch : 0;
 	sl_verdict_set_fast(worker, flow);
 	sl_verdict_report_flow(worker, flow, sl_reason_allows(reason), reason, proof);

@@ -11,6 +11,7 @@
 #include "stages.h"
 #include "stream.h"
 #include "tx.h"
+#include "watch.h"
 
 #define SWEEP_BUDGET 256 /* flows that a turn judges again after a push */
 
@@ -57,11 +58,12 @@ static void run_burst(struct sl_worker *worker, struct rte_mbuf **mbufs, unsigne
 static void look_after(struct sl_worker *worker, bool all)
 {
 	sl_flow_sweep(worker, all ? UINT32_MAX : SWEEP_BUDGET);
-	sl_hold_timeouts(worker);
+	for (int kind = 0; kind < SL_WATCH_COUNT; kind++)
+		if (sl_watchers[kind] != NULL && sl_watchers[kind]->timeouts != NULL)
+			sl_watchers[kind]->timeouts(worker);
 	sl_strict_timeouts(worker);
 	sl_record_timeouts(worker);
-	sl_dns_timeouts(worker);
-	sl_quic_timeouts(worker);
+	sl_pins_sweep(worker);
 	sl_verdict_tell(worker);
 	sl_flow_age(worker, all);
 }
@@ -150,6 +152,15 @@ bool sl_worker_settled(const struct sl_worker *worker)
 	       atomic_load_explicit(&worker->settled, memory_order_acquire) == generation->number;
 }
 
+static bool create_watchers(struct sl_worker *worker)
+{
+	for (int kind = 0; kind < SL_WATCH_COUNT; kind++)
+		if (sl_watchers[kind] != NULL && sl_watchers[kind]->create != NULL &&
+		    !sl_watchers[kind]->create(worker))
+			return false;
+	return true;
+}
+
 static bool create_tables(struct sl_worker *worker)
 {
 	const struct sl_settings *settings = worker->settings;
@@ -164,8 +175,8 @@ static bool create_tables(struct sl_worker *worker)
 	               &worker->chunks, sizeof(struct sl_stream_chunk),
 	               (uint32_t)(worker->held_limit / sizeof(struct sl_stream_chunk) + 1)) &&
 	       sl_pins_create(worker, RTE_MAX(settings->pins / share, 1u)) &&
-	       sl_record_create(worker, flows) && sl_hold_create(worker) && sl_dns_create(worker) &&
-	       sl_strict_create(worker) && sl_quic_create(worker);
+	       sl_record_create(worker, flows) && sl_strict_create(worker) &&
+	       create_watchers(worker);
 }
 
 static bool create_arrays(struct sl_worker *worker)
@@ -212,9 +223,9 @@ void sl_worker_free(struct sl_worker *worker)
 {
 	if (worker == NULL)
 		return;
-	sl_quic_destroy(worker);
-	sl_dns_destroy(worker);
-	sl_hold_destroy(worker);
+	for (int kind = SL_WATCH_COUNT - 1; kind >= 0; kind--)
+		if (sl_watchers[kind] != NULL && sl_watchers[kind]->destroy != NULL)
+			sl_watchers[kind]->destroy(worker);
 	sl_strict_destroy(worker);
 	sl_record_destroy(worker);
 	sl_pins_destroy(worker);

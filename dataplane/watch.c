@@ -1,0 +1,15 @@
+/*
+ * watch.c: the list of what looks into traffic. The only file that knows all of them.
+ */
+#include "watch.h"
+
+#include "dns.h"
+#include "hold.h"
+#include "quic.h"
+
+const struct sl_watcher *const sl_watchers[SL_WATCH_COUNT] = {
+        [SL_WATCH_STREAM] = &sl_hold_watcher,
+        [SL_WATCH_DNS_UDP] = &sl_dns_udp_watcher,
+        [SL_WATCH_DNS_TCP] = &sl_dns_tcp_watcher,
+        [SL_WATCH_QUIC] = &sl_quic_watcher,
+};
