@@ -154,7 +154,7 @@ bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox
 		return sandbox->mode == SL_MODE_ALLOW_ALL ||
 		       (sandbox->mode == SL_MODE_CUSTOM && sandbox->names != NULL &&
 		        sandbox->names->any);
-	return sl_inspect_allows(worker, sandbox, name, len);
+	return sl_judge_allows(worker, sandbox, name, len);
 }
 
 /* ANY counts as well: its answer may hold the very records that are to be kept out. */

@@ -35,7 +35,7 @@ static void open_by_name(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse(worker, pkt, SL_REASON_PROTOCOL_NOT_ALLOWED, NULL);
 		return;
 	}
-	if (!sl_inspect_pinned(worker, pkt)) {
+	if (!sl_judge_pinned(worker, pkt)) {
 		sl_verdict_refuse(worker, pkt, SL_REASON_ADDRESS_NOT_PINNED, NULL);
 		return;
 	}

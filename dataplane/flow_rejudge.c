@@ -65,7 +65,7 @@ static bool name_still_allowed(const struct sl_worker *worker, const struct sl_s
 	if (index == 0)
 		return false;
 	name = sl_names_at(worker, index);
-	return sl_inspect_allows(worker, sandbox, name->text, name->len);
+	return sl_judge_allows(worker, sandbox, name->text, name->len);
 }
 
 /* What the present policy says of the flow: an allow reason, NONE (go on holding), or a denial. */

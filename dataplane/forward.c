@@ -2,58 +2,33 @@
  * forward.c: what becomes of a settled packet: it leaves, is answered, or is dropped; and is
  * counted once. Must never change a verdict.
  */
-#include <rte_ip.h>
+#include <netinet/in.h>
+#include <rte_tcp.h>
 
 #include "forward.h"
 
-/* Moves the Ethernet addresses over a tag that is taken out, or makes room for one. */
-static bool retag(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_port_id out)
+#include "send.h"
+
+/* What a refused sandbox gets, within its limit (spec section 2). */
+static void answer(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
-	bool want = worker->settings->native_vlan[out] != pkt->vlan;
-	uint8_t *at;
-
-	if (want == pkt->tagged)
-		return true;
-	if (want) {
-		at = (uint8_t *)rte_pktmbuf_prepend(pkt->mbuf, RTE_VLAN_HLEN);
-		if (at == NULL)
-			return false;
-		memmove(at, at + RTE_VLAN_HLEN, 2 * RTE_ETHER_ADDR_LEN);
-		at[12] = RTE_ETHER_TYPE_VLAN >> 8;
-		at[13] = RTE_ETHER_TYPE_VLAN & 0xff;
-		at[14] = (uint8_t)(pkt->vlan >> 8);
-		at[15] = (uint8_t)pkt->vlan;
-		pkt->end += RTE_VLAN_HLEN;
-	} else {
-		at = rte_pktmbuf_mtod(pkt->mbuf, uint8_t *);
-		memmove(at + RTE_VLAN_HLEN, at, 2 * RTE_ETHER_ADDR_LEN);
-		rte_pktmbuf_adj(pkt->mbuf, RTE_VLAN_HLEN);
-		pkt->end -= RTE_VLAN_HLEN;
-	}
-	return true;
-}
-
-static void send_on(struct sl_worker *worker, struct sl_pkt *pkt)
-{
-	enum sl_port_id out = pkt->in_port == SL_PORT_SANDBOX ? SL_PORT_UPLINK : SL_PORT_SANDBOX;
-
-	if (unlikely(!retag(worker, pkt, out))) {
-		sl_count(worker, pkt->vlan, SL_REASON_TX_FULL, 1);
-		rte_pktmbuf_free(pkt->mbuf);
+	if (pkt->l3 != SL_L3_IPV4 && pkt->l3 != SL_L3_IPV6)
 		return;
-	}
-	/* Nothing leaves behind the IP packet but zeros, which are ours and not some port's. */
-	if (unlikely(rte_pktmbuf_pkt_len(pkt->mbuf) != pkt->end ||
-	             pkt->end < RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN))
-		sl_build_trim(pkt->mbuf, pkt->end);
-	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan, (enum sl_reason)pkt->reason, 1);
+	if (pkt->proto == IPPROTO_TCP && (pkt->tcp_flags & RTE_TCP_RST_FLAG))
+		return;
+	if (!sl_reject_may_answer(worker, pkt->vlan))
+		return;
+	if (pkt->proto == IPPROTO_TCP)
+		sl_reject_tcp(worker, pkt);
+	else if (!sl_dns_refusal(worker, pkt))
+		sl_reject_icmp(worker, pkt);
 }
 
 struct rte_mbuf *sl_forward(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	switch ((enum sl_fate)pkt->fate) {
 	case SL_FATE_FORWARD:
-		send_on(worker, pkt);
+		sl_send_on(worker, pkt);
 		break;
 	case SL_FATE_DROP:
 		/* Whatever nobody settled is dropped, and seen in the counters as malformed. */
@@ -62,7 +37,7 @@ struct rte_mbuf *sl_forward(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_count(worker, pkt->sandbox != NULL ? pkt->vlan : 0, (enum sl_reason)pkt->reason,
 		         1);
 		if (!pkt->quiet && pkt->in_port == SL_PORT_SANDBOX)
-			sl_reject(worker, pkt);
+			answer(worker, pkt);
 		return pkt->mbuf;
 	case SL_FATE_HELD:
 		return pkt->mbuf;

@@ -83,7 +83,7 @@ static enum sl_reason judge_head(struct sl_worker *worker, struct sl_flow *flow,
 	if (head->port != 0 && head->port != rte_be_to_cpu_16(flow->key.remote_port))
 		return SL_REASON_MALFORMED_HTTP;
 	proof.len = head->name_len;
-	return sl_inspect_name(worker, flow, &proof);
+	return sl_judge_name(worker, flow, &proof);
 }
 
 static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)

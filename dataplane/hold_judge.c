@@ -118,7 +118,7 @@ static enum sl_reason judge_hello(struct sl_worker *worker, struct sl_flow *flow
 	if (hello->ech && worker->settings->ech_deny)
 		return SL_REASON_ECH_DENIED;
 	named.len = hello->name_len;
-	return sl_inspect_name(worker, flow, &named);
+	return sl_judge_name(worker, flow, &named);
 }
 
 /* The name in a second hello is the one that the first was let out for. */

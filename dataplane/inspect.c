@@ -6,8 +6,8 @@
 #include "sluice/hostname.h"
 #include "stages.h"
 
-bool sl_inspect_allows(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                       const char *name, size_t len)
+bool sl_judge_allows(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                     const char *name, size_t len)
 {
 	if (sandbox->mode == SL_MODE_ALLOW_ALL)
 		return true;
@@ -17,13 +17,13 @@ bool sl_inspect_allows(const struct sl_worker *worker, const struct sl_sandbox *
 	                      len);
 }
 
-enum sl_reason sl_inspect_name(struct sl_worker *worker, const struct sl_flow *flow,
-                               const struct sl_proof *proof)
+enum sl_reason sl_judge_name(struct sl_worker *worker, const struct sl_flow *flow,
+                             const struct sl_proof *proof)
 {
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
 	struct sl_addr remote;
 
-	if (!sl_inspect_allows(worker, sandbox, proof->text, proof->len))
+	if (!sl_judge_allows(worker, sandbox, proof->text, proof->len))
 		return SL_REASON_DOMAIN_NOT_ALLOWED;
 	if (!sl_pins_apply(worker, sandbox))
 		return SL_REASON_DOMAIN_ALLOWED;
@@ -37,7 +37,7 @@ enum sl_reason sl_inspect_name(struct sl_worker *worker, const struct sl_flow *f
 	return SL_REASON_ADDRESS_NOT_PINNED;
 }
 
-bool sl_inspect_pinned(struct sl_worker *worker, const struct sl_pkt *pkt)
+bool sl_judge_pinned(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
 	struct sl_addr remote;
 

@@ -241,7 +241,7 @@ static bool pin_allowed(const struct sl_worker *worker, const struct sl_sandbox 
 	if (pin->epoch != sandbox->epoch) {
 		const struct sl_name *name = sl_names_at(worker, pin->name);
 
-		pin->allowed = sl_inspect_allows(worker, sandbox, name->text, name->len);
+		pin->allowed = sl_judge_allows(worker, sandbox, name->text, name->len);
 		pin->epoch = sandbox->epoch;
 	}
 	return pin->allowed;

@@ -2,7 +2,7 @@
  * quic_hold.c: the memory of QUIC connections, and their datagrams on hold: copies, so that a
  * sandbox cannot keep the ports' buffers. Must never send what quic_judge.c did not allow.
  */
-#include "forward.h"
+#include "send.h"
 #include "parse.h"
 #include "quic.h"
 
@@ -273,7 +273,7 @@ void sl_quic_hold_release(struct sl_worker *worker, struct sl_quic_hold *hold,
 		sl_pkt_forward(&out, reason);
 		worker->stats->held--;
 		if (out.mbuf != NULL)
-			sl_forward(worker, &out);
+			sl_send_on(worker, &out);
 		else /* it did not leave; the client sends it again, and equal bytes pass */
 			sl_count(worker, vlan, SL_REASON_TX_FULL, 1);
 		frame_free(worker, vlan, frame);

@@ -171,7 +171,7 @@ static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow
 	if (!begins)
 		return SL_REASON_DOMAIN_ALLOWED;
 	proof.len = hello->name_len;
-	return sl_inspect_name(worker, flow, &proof);
+	return sl_judge_name(worker, flow, &proof);
 }
 
 /*

@@ -93,7 +93,7 @@ static void finish_prohibited(struct sl_worker *worker, const struct sl_path *pa
 	sl_build_send(worker, path, mbuf, SL_REASON_NONE, 0);
 }
 
-static void reject_icmp(struct sl_worker *worker, const struct sl_pkt *pkt)
+void sl_reject_icmp(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
 	uint32_t limit = pkt->l3 == SL_L3_IPV4 ? ICMP_QUOTE_BYTES : ICMP6_QUOTE_BYTES;
 	uint32_t quote_bytes = RTE_MIN(limit, pkt->end - pkt->l3_off);
@@ -151,18 +151,4 @@ void sl_reject_flow_icmp(struct sl_worker *worker, const struct sl_flow *flow)
 		memcpy(quote + ip_bytes + 4, &flow->key.inside_port, 2);
 	}
 	finish_prohibited(worker, &path, quote_bytes, mbuf);
-}
-
-void sl_reject(struct sl_worker *worker, const struct sl_pkt *pkt)
-{
-	if (pkt->l3 != SL_L3_IPV4 && pkt->l3 != SL_L3_IPV6)
-		return;
-	if (pkt->proto == IPPROTO_TCP && (pkt->tcp_flags & RTE_TCP_RST_FLAG))
-		return;
-	if (!sl_reject_may_answer(worker, pkt->vlan))
-		return;
-	if (pkt->proto == IPPROTO_TCP)
-		sl_reject_tcp(worker, pkt);
-	else if (!sl_dns_refusal(worker, pkt))
-		reject_icmp(worker, pkt);
 }

@@ -197,21 +197,23 @@ void sl_strict_timeouts(struct sl_worker *worker); /* sends again what the serve
  * Judges a name that a hello proved, for a flow to this address: pattern, then pin. Returns
  * SL_REASON_DOMAIN_ALLOWED or a deny reason.
  */
-enum sl_reason sl_inspect_name(struct sl_worker *worker, const struct sl_flow *flow,
+enum sl_reason sl_judge_name(struct sl_worker *worker, const struct sl_flow *flow,
                                const struct sl_proof *proof);
 
 /* True if the sandbox's patterns match the name. */
-bool sl_inspect_allows(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+bool sl_judge_allows(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                        const char *name, size_t len);
 
 /*
  * The pin check of a SYN or first datagram under rule 3 (spec section 4). True if it may go on;
  * under `pinning: log` it always may, and what enforce would refuse is reported.
  */
-bool sl_inspect_pinned(struct sl_worker *worker, const struct sl_pkt *pkt);
+bool sl_judge_pinned(struct sl_worker *worker, const struct sl_pkt *pkt);
 
 /* reject.c: what a refused sandbox gets. */
-void sl_reject(struct sl_worker *worker, const struct sl_pkt *pkt);
+
+/* ICMP administratively prohibited in answer to a packet from the sandbox. */
+void sl_reject_icmp(struct sl_worker *worker, const struct sl_pkt *pkt);
 
 /* True if one more answer to this sandbox may be made now; counts it if not. */
 bool sl_reject_may_answer(struct sl_worker *worker, uint16_t vlan);
