@@ -50,8 +50,8 @@ static const char usage[] =
         "usage: sluice run [--no-huge-pages] -c FILE\n"
         "\n"
         "Forwards between the two ports of the config FILE as its policy allows. SIGHUP reads the\n"
-        "policy again, SIGTERM and SIGINT stop. --no-huge-pages is `huge-pages: false`, whatever\n"
-        "FILE says.\n";
+        "policy again, SIGUSR1 writes the counters to the log, SIGTERM and SIGINT stop.\n"
+        "--no-huge-pages is `huge-pages: false`, whatever FILE says.\n";
 
 struct run {
 	struct sl_config config;
@@ -136,12 +136,37 @@ static void steer(void *ctx)
 
 /* ---- the control loop ---- */
 
+/* The counters as they stand, in the form of the last ones, each on a line of the log. */
+static void log_totals(const struct run *run)
+{
+	struct sl_totals totals = {0};
+	char *text = NULL, *rest;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (out == NULL)
+		return;
+	if (run->workers != NULL)
+		sl_workers_totals(run->workers, &totals);
+	sl_totals_print(&totals, true, out);
+	if (fclose(out) == 0) {
+		rest = text;
+		for (char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0';)
+			sl_log(SL_LOG_INFO, "counters: %s", line);
+	}
+	free(text);
+}
+
 /* Returns false if it is time to stop. */
 static bool take_signal(struct run *run)
 {
 	struct signalfd_siginfo info;
 
 	while (read(run->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR1) {
+			log_totals(run);
+			continue;
+		}
 		if (info.ssi_signo != SIGHUP) {
 			sl_log(SL_LOG_INFO, "stopping on SIG%s", sigabbrev_np((int)info.ssi_signo));
 			run->policy.ending = true;
@@ -182,17 +207,44 @@ static bool look_after_once(struct run *run)
 
 /* ---- start ---- */
 
+/*
+ * Signals that mean nothing to the gateway, though the kernel would end or stop a process on them:
+ * one that is sent by mistake, or to a whole group, must not cut every sandbox off.
+ */
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGUSR2,   SIGALRM, SIGVTALRM, SIGPROF, SIGPIPE,
+	                              SIGWINCH,  SIGTTIN, SIGTTOU,   SIGIO,   SIGPWR,
+	                              SIGSTKFLT, SIGXCPU, SIGXFSZ};
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+/* The same for the real-time signals. When the ports are open: drivers take some of them. */
+static void ignore_realtime_signals(void)
+{
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++) {
+		struct sigaction action;
+
+		if (sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+		    action.sa_handler == SIG_DFL)
+			signal(number, SIG_IGN);
+	}
+}
+
 /* Before the EAL, whose threads inherit the mask. */
 static int block_signals(void)
 {
 	sigset_t set;
 	int fd;
 
+	ignore_signals();
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	signal(SIGPIPE, SIG_IGN);
+	sigaddset(&set, SIGUSR1);
 	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
 		return -1;
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -339,6 +391,7 @@ static int open_ports(struct run *run)
 		}
 		sl_port_warn(&run->ports[port]);
 	}
+	ignore_realtime_signals();
 	steer(run);
 	return 0;
 }
