@@ -30,6 +30,7 @@
 #include "log.h"
 #include "memory.h"
 #include "policy.h"
+#include "port_lock.h"
 #include "ports.h"
 #include "reload.h"
 #include "restart.h"
@@ -62,6 +63,7 @@ struct run {
 	struct rte_mempool *pool;
 	struct sl_run_policy policy;
 	struct sl_port ports[SL_PORT_COUNT];
+	struct sl_port_lock locks[SL_PORT_COUNT];
 	struct sl_workers *workers;
 	int signals;
 	bool eal_up;
@@ -290,6 +292,24 @@ static void say_memory(const struct run *run, const struct sl_eal_machine *machi
 		sl_log(SL_LOG_WARNING, "there are more workers than CPUs");
 }
 
+/* Before the EAL, which opens them. */
+static int lock_devices(struct run *run)
+{
+	char err[512];
+
+	for (int port = 0; port < SL_PORT_COUNT; port++) {
+		const char *dev =
+		        port == SL_PORT_SANDBOX ? run->config.sandbox.dev : run->config.uplink.dev;
+
+		if (sl_port_lock_take(&run->locks[port], sl_port_role_text((enum sl_port_id)port),
+		                      dev, err, sizeof(err)) != 0) {
+			sl_log(SL_LOG_ERROR, "%s", err);
+			return -EBUSY;
+		}
+	}
+	return 0;
+}
+
 static int start_eal(struct run *run, const char *path)
 {
 	struct sl_eal_machine machine;
@@ -426,6 +446,8 @@ static int start(struct run *run, const char *path, bool no_huge_pages)
 	if (no_huge_pages)
 		run->config.machine.huge_pages = SL_CONFIG_HUGE_PAGES_NONE;
 	if (ret == 0)
+		ret = lock_devices(run);
+	if (ret == 0)
 		ret = open_events(run);
 	if (ret == 0)
 		ret = start_eal(run, path);
@@ -498,6 +520,8 @@ static int stop(struct run *run, bool started)
 		ret = 1;
 	if (run->eal_up)
 		rte_eal_cleanup();
+	for (int port = 0; port < SL_PORT_COUNT; port++)
+		sl_port_lock_release(&run->locks[port]);
 	sl_eal_plan_free(&run->plan);
 	sl_config_fini(&run->config);
 	if (run->signals >= 0)
