@@ -5,8 +5,9 @@
 
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
-#include <net/if.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -60,10 +61,68 @@ int sl_netdev_mtu(const char *name)
 	return ret != 0 ? ret : ifr.ifr_mtu;
 }
 
-int sl_netdev_is_up(const char *name)
+/* ---- up, down, gone ---- */
+
+static enum sl_netdev_state state_of_flags(unsigned flags)
+{
+	if (!(flags & IFF_UP))
+		return SL_NETDEV_DOWN;
+	return flags & IFF_RUNNING ? SL_NETDEV_UP : SL_NETDEV_NO_LINK;
+}
+
+enum sl_netdev_state sl_netdev_state_of_name(const char *name)
 {
 	struct ifreq ifr = {0};
-	int ret = ask(name, SIOCGIFFLAGS, &ifr);
 
-	return ret != 0 ? ret : (ifr.ifr_flags & IFF_UP) != 0;
+	if (ask(name, SIOCGIFFLAGS, &ifr) != 0)
+		return SL_NETDEV_GONE;
+	return state_of_flags((unsigned short)ifr.ifr_flags);
+}
+
+enum sl_netdev_state sl_netdev_state_of_index(unsigned index)
+{
+	char name[IF_NAMESIZE];
+
+	return if_indextoname(index, name) != NULL ? sl_netdev_state_of_name(name) : SL_NETDEV_GONE;
+}
+
+int sl_netdev_watch(void)
+{
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE), ret;
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+void sl_netdev_read_changes(int fd,
+                            void (*tell)(void *ctx, unsigned index, enum sl_netdev_state state),
+                            void *ctx)
+{
+	_Alignas(struct nlmsghdr) char bytes[16384];
+	ssize_t got;
+
+	/* an overflow (ENOBUFS) ends it as well: who asks looks at the interfaces themselves, too
+	 */
+	while ((got = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
+		int len = (int)got;
+
+		for (struct nlmsghdr *head = (struct nlmsghdr *)bytes; NLMSG_OK(head, len);
+		     head = NLMSG_NEXT(head, len)) {
+			const struct ifinfomsg *info = NLMSG_DATA(head);
+
+			if (head->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
+				continue;
+			if (head->nlmsg_type == RTM_DELLINK && info->ifi_family == AF_UNSPEC)
+				tell(ctx, (unsigned)info->ifi_index, SL_NETDEV_GONE);
+			else if (head->nlmsg_type == RTM_NEWLINK)
+				tell(ctx, (unsigned)info->ifi_index,
+				     state_of_flags(info->ifi_flags));
+		}
+	}
 }

@@ -4,6 +4,7 @@
 #ifndef SLUICE_CONTROL_NETDEV_H
 #define SLUICE_CONTROL_NETDEV_H
 
+#include <net/if.h>
 #include <stdbool.h>
 
 /* What makes frames arrive that never were on a wire. */
@@ -19,7 +20,29 @@ int sl_netdev_offloads(const char *name, struct sl_netdev_offloads *offloads);
 /* The MTU, or -errno. */
 int sl_netdev_mtu(const char *name);
 
-/* 1 if it is up, 0 if not, or -errno. */
-int sl_netdev_is_up(const char *name);
+enum sl_netdev_state {
+	SL_NETDEV_GONE = 0,
+	SL_NETDEV_DOWN,    /* taken down by somebody */
+	SL_NETDEV_NO_LINK, /* up, but nothing is plugged in, or the other end is down */
+	SL_NETDEV_UP,
+};
+
+enum sl_netdev_state sl_netdev_state_of_name(const char *name);
+/* The interface may have been renamed meanwhile. */
+enum sl_netdev_state sl_netdev_state_of_index(unsigned index);
+
+/*
+ * A socket that becomes readable when an interface of this network namespace changes, or -errno.
+ * To be closed.
+ */
+int sl_netdev_watch(void);
+
+/*
+ * Takes what the socket has, and tells of each change which interface it was and what it had
+ * become: also of one that has been undone since. Does not block.
+ */
+void sl_netdev_read_changes(int fd,
+                            void (*tell)(void *ctx, unsigned index, enum sl_netdev_state state),
+                            void *ctx);
 
 #endif

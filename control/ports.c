@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
@@ -244,8 +245,14 @@ static int set_up_queues(struct sl_port *port, const struct sl_config *config, u
 
 static void share_queues(struct sl_port *port, unsigned workers)
 {
-	for (unsigned w = 0; w < workers; w++)
-		port->queues[w] = (struct sl_port_queues){.port = port->id, .tx = (uint16_t)w};
+	for (unsigned w = 0; w < workers; w++) {
+		struct sl_port_queues *queues = &port->queues[w];
+
+		queues->port = port->id;
+		queues->tx = (uint16_t)w;
+		queues->next = 0;
+		queues->rx_count = 0;
+	}
 	for (uint16_t q = 0; q < port->rx_queues; q++) {
 		struct sl_port_queues *queues = &port->queues[q % workers];
 
@@ -284,15 +291,13 @@ static uint32_t frame_max_of(const struct sl_port *port, const struct rte_eth_de
 	return max;
 }
 
-int sl_port_open(struct sl_port *port, enum sl_port_id role, const struct sl_config *config,
-                 unsigned workers, struct rte_mempool *pool, char *err, size_t err_size)
+static int open_device(struct sl_port *port, const struct sl_config *config, unsigned workers,
+                       struct rte_mempool *pool, char *err, size_t err_size)
 {
 	struct rte_eth_dev_info info;
 	struct rte_eth_conf conf;
 	int ret;
 
-	*port = (struct sl_port){.role = role};
-	port->dev = role == SL_PORT_SANDBOX ? config->sandbox.dev : config->uplink.dev;
 	ret = find(port, err, err_size);
 	if (ret == 0)
 		ret = rte_eth_dev_info_get(port->id, &info);
@@ -304,28 +309,117 @@ int sl_port_open(struct sl_port *port, enum sl_port_id role, const struct sl_con
 	conf = conf_of(port, config, &info);
 	ret = set_up_queues(port, config, workers, &conf, &info, pool);
 	if (ret != 0) {
-		snprintf(err, err_size, "port %s (%s) does not start: %s", sl_port_role_text(role),
-		         port->dev, strerror(-ret));
+		snprintf(err, err_size, "port %s (%s) does not start: %s",
+		         sl_port_role_text(port->role), port->dev, strerror(-ret));
 		return ret;
 	}
 	/* a bump in the wire takes what is addressed to others */
 	ret = rte_eth_promiscuous_enable(port->id);
 	if (ret != 0 && ret != -ENOTSUP)
-		sl_log(SL_LOG_WARNING, "port %s: no promiscuous mode (%s)", sl_port_role_text(role),
-		       strerror(-ret));
+		sl_log(SL_LOG_WARNING, "port %s: no promiscuous mode (%s)",
+		       sl_port_role_text(port->role), strerror(-ret));
 	share_queues(port, workers);
 	port->frame_max = frame_max_of(port, &info, config);
+	port->tx_frees_unsent = is_driver(info.driver_name, "net_af_packet");
 	return 0;
+}
+
+int sl_port_open(struct sl_port *port, enum sl_port_id role, const struct sl_config *config,
+                 unsigned workers, struct rte_mempool *pool, char *err, size_t err_size)
+{
+	*port = (struct sl_port){.role = role};
+	port->dev = role == SL_PORT_SANDBOX ? config->sandbox.dev : config->uplink.dev;
+	return open_device(port, config, workers, pool, err, err_size);
 }
 
 void sl_port_close(struct sl_port *port)
 {
 	if (port->dev == NULL)
 		return;
+	if (port->closed) {
+		port->dev = NULL;
+		return;
+	}
 	sl_steer_end(port);
 	rte_eth_dev_stop(port->id);
 	rte_eth_dev_close(port->id);
 	port->dev = NULL;
+}
+
+/* ---- away and back ---- */
+
+void sl_port_set_away(struct sl_port *port, unsigned workers, bool away)
+{
+	for (unsigned w = 0; w < workers; w++)
+		atomic_store(&port->queues[w].away, away);
+}
+
+void sl_port_detach(struct sl_port *port)
+{
+	char name[RTE_DEV_NAME_MAX_LEN];
+
+	port->missed = sl_port_missed(port);
+	sl_steer_end(port);
+	memset(port->rule, 0, sizeof(port->rule));
+	rte_eth_dev_stop(port->id);
+	rte_eth_dev_close(port->id);
+	device_name(port->dev, name, sizeof(name));
+	rte_eal_hotplug_remove(sl_ports_is_pci(port->dev) ? "pci" : "vdev", name);
+	port->closed = true;
+}
+
+/* Gives the device back to DPDK, which knew it from its own arguments at the start. */
+static int probe(const struct sl_port *port, const struct sl_config *config, unsigned workers)
+{
+	char devargs[SL_PORTS_DEVARGS_MAX], *args;
+	int ret;
+
+	if (sl_ports_is_pci(port->dev))
+		return rte_dev_probe(port->dev);
+	ret = sl_ports_devargs(port->dev, workers, config->machine.mtu, devargs, sizeof(devargs));
+	if (ret != 0)
+		return ret;
+	args = strchr(devargs, ',');
+	if (args != NULL)
+		*args++ = '\0';
+	return rte_eal_hotplug_add("vdev", devargs, args != NULL ? args : "");
+}
+
+static void remove_probed(const struct sl_port *port)
+{
+	char name[RTE_DEV_NAME_MAX_LEN];
+	uint16_t id;
+
+	device_name(port->dev, name, sizeof(name));
+	if (rte_eth_dev_get_port_by_name(name, &id) == 0)
+		rte_eth_dev_close(id);
+	rte_eal_hotplug_remove(sl_ports_is_pci(port->dev) ? "pci" : "vdev", name);
+}
+
+int sl_port_attach(struct sl_port *port, const struct sl_config *config, unsigned workers,
+                   struct rte_mempool *pool, char *err, size_t err_size)
+{
+	uint16_t rx_queues = port->rx_queues;
+	int ret = probe(port, config, workers);
+
+	if (ret != 0) {
+		snprintf(err, err_size, "DPDK cannot open it (%s)", strerror(-ret));
+		return ret;
+	}
+	ret = open_device(port, config, workers, pool, err, err_size);
+	/* which worker polls was settled when the workers were made */
+	if (ret == 0 && port->rx_queues != rx_queues) {
+		snprintf(err, err_size, "it has %u rx queues now, and had %u", port->rx_queues,
+		         rx_queues);
+		ret = -EINVAL;
+	}
+	if (ret != 0) {
+		port->rx_queues = rx_queues;
+		remove_probed(port);
+		return ret;
+	}
+	port->closed = false;
+	return 0;
 }
 
 /* ---- what to tell the operator ---- */
@@ -356,9 +450,6 @@ void sl_port_warn(const struct sl_port *port)
 	if (is_driver(info.driver_name, "net_tap"))
 		return;
 	warn_of_mtu(port, name);
-	if (sl_netdev_is_up(name) == 0)
-		sl_log(SL_LOG_WARNING, "port %s: interface %s is down",
-		       sl_port_role_text(port->role), name);
 	if (sl_netdev_offloads(name, &offloads) != 0)
 		return;
 	if (offloads.tx_checksum)
@@ -379,9 +470,9 @@ uint64_t sl_port_missed(const struct sl_port *port)
 {
 	struct rte_eth_stats stats;
 
-	if (rte_eth_stats_get(port->id, &stats) != 0)
-		return 0;
-	return stats.imissed + stats.rx_nombuf;
+	if (port->closed || rte_eth_stats_get(port->id, &stats) != 0)
+		return port->missed;
+	return port->missed + stats.imissed + stats.rx_nombuf;
 }
 
 /* ---- for the workers ---- */
@@ -391,6 +482,8 @@ static uint16_t receive(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 	struct sl_port_queues *queues = ctx;
 	uint16_t got = 0;
 
+	if (unlikely(atomic_load_explicit(&queues->away, memory_order_acquire)))
+		return 0;
 	for (uint16_t i = 0; i < queues->rx_count && got < n; i++) {
 		uint16_t queue = queues->rx[queues->next];
 
@@ -405,7 +498,31 @@ static uint16_t transmit(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct sl_port_queues *queues = ctx;
 
+	if (unlikely(atomic_load_explicit(&queues->away, memory_order_acquire)))
+		return 0;
 	return rte_eth_tx_burst(queues->port, queues->tx, pkts, n);
+}
+
+/*
+ * For net_af_packet, which frees every frame that it copied, and then says that it sent none of
+ * them if the interface has gone down meanwhile: who asked would free them once more, and two
+ * owners of one mbuf would follow. A reference of our own shows which frames it freed.
+ */
+static uint16_t transmit_referenced(void *ctx, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t said, freed = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		rte_pktmbuf_refcnt_update(pkts[i], 1);
+	said = transmit(ctx, pkts, n);
+	while (freed < n && rte_mbuf_refcnt_read(pkts[freed]) == 1)
+		freed++;
+	for (uint16_t i = freed; i < n; i++)
+		rte_pktmbuf_refcnt_update(pkts[i], -1);
+	if (said == 0) /* all of them stay the caller's, to be dropped */
+		return 0;
+	rte_pktmbuf_free_bulk(pkts, freed);
+	return freed;
 }
 
 struct sl_port_io sl_port_io(struct sl_port *port, unsigned worker)
@@ -414,7 +531,7 @@ struct sl_port_io sl_port_io(struct sl_port *port, unsigned worker)
 
 	return (struct sl_port_io){
 	        .rx = queues->rx_count > 0 ? receive : NULL,
-	        .tx = transmit,
+	        .tx = port->tx_frees_unsent ? transmit_referenced : transmit,
 	        .ctx = queues,
 	};
 }

@@ -4,6 +4,7 @@
 #ifndef SLUICE_CONTROL_PORTS_H
 #define SLUICE_CONTROL_PORTS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@ struct sl_config;
 
 /* One worker's share of one port. */
 struct sl_port_queues {
+	atomic_bool away; /* the port must not be touched (sl_port_set_away) */
 	uint16_t port;
 	uint16_t tx;
 	uint16_t next; /* whose turn it is to be asked first */
@@ -34,6 +36,9 @@ struct sl_port {
 	uint16_t id;     /* DPDK's */
 	uint16_t rx_queues;
 	uint32_t frame_max;                   /* bytes of the largest frame, its tag included */
+	uint64_t missed;                      /* by devices that were closed since */
+	bool tx_frees_unsent;                 /* what its driver did not send may be freed */
+	bool closed;                          /* while its device is away */
 	bool steering;                        /* there are rules of steer.c */
 	bool refused_steering;                /* it is asked for no more */
 	struct rte_flow *rule[SL_VLAN_COUNT]; /* by VLAN */
@@ -68,6 +73,23 @@ int sl_port_open(struct sl_port *port, enum sl_port_id role, const struct sl_con
 
 /* Stops and closes it. No worker runs any more. */
 void sl_port_close(struct sl_port *port);
+
+/*
+ * Tells the workers to leave a port alone, or to use it again: while it is away they receive
+ * nothing from it, and what they send there is dropped as tx-full. Only when each of them has been
+ * quiescent since (publication.qsbr) does none touch it any more. Control thread.
+ */
+void sl_port_set_away(struct sl_port *port, unsigned workers, bool away);
+
+/* Closes and removes the device of a port that is away and that no worker touches any more. */
+void sl_port_detach(struct sl_port *port);
+
+/*
+ * Opens the device of such a port again, which stays away. Returns 0, or -errno and a message in
+ * err.
+ */
+int sl_port_attach(struct sl_port *port, const struct sl_config *config, unsigned workers,
+                   struct rte_mempool *pool, char *err, size_t err_size);
 
 /* Warns in the log where the kernel under the port makes frames that no wire would carry. */
 void sl_port_warn(const struct sl_port *port);

@@ -30,6 +30,7 @@
 #include "log.h"
 #include "memory.h"
 #include "policy.h"
+#include "port_link.h"
 #include "port_lock.h"
 #include "ports.h"
 #include "reload.h"
@@ -64,6 +65,7 @@ struct run {
 	struct sl_run_policy policy;
 	struct sl_port ports[SL_PORT_COUNT];
 	struct sl_port_lock locks[SL_PORT_COUNT];
+	struct sl_port_links links;
 	struct sl_workers *workers;
 	int signals;
 	bool eal_up;
@@ -132,7 +134,7 @@ static void steer(void *ctx)
 	const struct sl_generation *current = atomic_load(&run->publication.current);
 
 	for (int port = 0; port < SL_PORT_COUNT; port++)
-		if (run->ports[port].dev != NULL)
+		if (run->ports[port].dev != NULL && !run->ports[port].closed)
 			sl_steer_port(&run->ports[port], current, run->plan.workers);
 }
 
@@ -190,6 +192,7 @@ static bool look_after_once(struct run *run)
 	struct pollfd fds[] = {
 	        {.fd = run->signals, .events = POLLIN},
 	        {.fd = sl_watch_fd(run->policy.watch), .events = POLLIN},
+	        {.fd = sl_port_links_fd(&run->links), .events = POLLIN},
 	};
 	int timeout_ms = sl_watch_timeout_ms(run->policy.watch, sl_clock_wait_ms());
 
@@ -197,11 +200,14 @@ static bool look_after_once(struct run *run)
 		timeout_ms = DRAIN_MS;
 	if (sl_run_policy_waits(&run->policy) && timeout_ms > SL_RUN_POLICY_POLL_MS)
 		timeout_ms = SL_RUN_POLICY_POLL_MS;
-	poll(fds, 2, timeout_ms);
+	timeout_ms = sl_port_links_timeout_ms(&run->links, timeout_ms);
+	poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms);
 	if (fds[0].revents != 0 && !take_signal(run))
 		return false;
 	sl_run_policy_take(&run->policy, sl_watch_poll(run->policy.watch, sl_clock_wait_ms()));
 	sl_run_policy_poll(&run->policy);
+	if (sl_port_links_poll(&run->links, sl_clock_wait_ms()))
+		steer(run);
 	drain_events(run);
 	warn_of_own_case(run);
 	return true;
@@ -412,6 +418,13 @@ static int open_ports(struct run *run)
 		sl_port_warn(&run->ports[port]);
 	}
 	ignore_realtime_signals();
+	run->links = (struct sl_port_links){
+	        .config = &run->config,
+	        .workers = run->plan.workers,
+	        .pool = run->pool,
+	        .qsbr = run->publication.qsbr,
+	};
+	sl_port_links_begin(&run->links, run->ports, run->locks, sl_clock_wait_ms());
 	steer(run);
 	return 0;
 }
@@ -493,6 +506,7 @@ static int stop(struct run *run, bool started)
 	drain_events(run);
 	if (started)
 		ret = print_totals(run);
+	sl_port_links_end(&run->links);
 	for (int port = 0; port < SL_PORT_COUNT; port++) {
 		uint64_t missed =
 		        run->ports[port].dev != NULL ? sl_port_missed(&run->ports[port]) : 0;
