@@ -6,10 +6,13 @@
  */
 #include "capture.h"
 
+#include <errno.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "unzip.h"
 
 #define TYPE_IPV4    0x0800
 #define TYPE_IPV6    0x86dd
@@ -18,6 +21,7 @@
 
 struct sl_capture {
 	pcap_t *pcap;
+	const char *unzip_error; /* of sl_unzip_open(), or NULL */
 	char *path;
 	int link;
 	uint8_t *body; /* room for the EtherType and the largest packet */
@@ -42,9 +46,27 @@ static bool is_known(int link)
 	}
 }
 
-struct sl_capture *sl_capture_open(const char *path, char *err, size_t err_size)
+static pcap_t *open_pcap(struct sl_capture *capture, const char *path, char *err, size_t err_size)
 {
 	char why[PCAP_ERRBUF_SIZE] = "";
+	FILE *file = sl_unzip_open(path, &capture->unzip_error);
+	pcap_t *pcap;
+
+	if (file == NULL) {
+		snprintf(err, err_size, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	pcap = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, why);
+	if (pcap == NULL) {
+		snprintf(err, err_size, "%s: %s", path,
+		         capture->unzip_error != NULL ? capture->unzip_error : why);
+		fclose(file);
+	}
+	return pcap;
+}
+
+struct sl_capture *sl_capture_open(const char *path, char *err, size_t err_size)
+{
 	struct sl_capture *capture = calloc(1, sizeof(*capture));
 
 	if (capture == NULL || (capture->path = strdup(path)) == NULL) {
@@ -52,13 +74,8 @@ struct sl_capture *sl_capture_open(const char *path, char *err, size_t err_size)
 		free(capture);
 		return NULL;
 	}
-	capture->pcap =
-	        pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
+	capture->pcap = open_pcap(capture, path, err, err_size);
 	if (capture->pcap == NULL) {
-		/* libpcap names the file itself when it cannot open it */
-		bool named = strncmp(why, path, strlen(path)) == 0;
-
-		snprintf(err, err_size, "%s%s%s", named ? "" : path, named ? "" : ": ", why);
 		sl_capture_close(capture);
 		return NULL;
 	}
@@ -228,7 +245,9 @@ int sl_capture_next(struct sl_capture *capture, struct sl_capture_packet *packet
 	if (ret == PCAP_ERROR_BREAK)
 		return 0;
 	if (ret != 1) {
-		snprintf(err, err_size, "%s: %s", capture->path, pcap_geterr(capture->pcap));
+		snprintf(err, err_size, "%s: %s", capture->path,
+		         capture->unzip_error != NULL ? capture->unzip_error
+		                                      : pcap_geterr(capture->pcap));
 		return -1;
 	}
 	*packet = (struct sl_capture_packet){
