@@ -32,7 +32,7 @@
 #define STEP_US      500000
 #define STEPS_MAX    100   /* in one gap between packets */
 #define TICK_US      10000 /* within that nothing is due that matters */
-#define RUN_ON_STEPS 1000  /* at the end, beyond the longest hold */
+#define RUN_ON_STEPS 1000  /* at the end, beyond the longest wait for a hello */
 
 struct side {
 	struct sl_replay_gateway *gateway;
@@ -204,16 +204,32 @@ static void advance(struct sl_replay_gateway *gateway, uint64_t to_us)
 		tick(gateway);
 }
 
-bool sl_replay_gateway_finish(struct sl_replay_gateway *gateway)
+static bool has_more(const struct sl_replay_gateway *gateway)
 {
-	if (gateway->worker == NULL)
-		return true;
-	for (int i = 0; i < RUN_ON_STEPS && (sl_worker_held(gateway->worker) > 0 ||
-	                                     sl_worker_has_to_tell(gateway->worker));
-	     i++) {
-		gateway->now_us += STEP_US;
+	return sl_worker_held(gateway->worker) > 0 || sl_worker_has_to_tell(gateway->worker);
+}
+
+static void run_on(struct sl_replay_gateway *gateway, uint64_t step_us)
+{
+	for (int i = 0; i < RUN_ON_STEPS && has_more(gateway); i++) {
+		gateway->now_us += step_us;
 		tick(gateway);
 	}
+}
+
+/*
+ * Hellos have their end soon. What waits for the first record of a server, which is not in the
+ * capture, waits as long as an established connection may be silent; nothing is lost there by
+ * larger steps.
+ */
+bool sl_replay_gateway_finish(struct sl_replay_gateway *gateway)
+{
+	uint64_t longest_us = (uint64_t)gateway->settings.tcp_established_ms * 1000;
+
+	if (gateway->worker == NULL)
+		return true;
+	run_on(gateway, STEP_US);
+	run_on(gateway, RTE_MAX((uint64_t)STEP_US, longest_us / (RUN_ON_STEPS / 2)));
 	return sl_worker_held(gateway->worker) == 0;
 }
 

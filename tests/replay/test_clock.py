@@ -1,5 +1,6 @@
 """The capture's clock: gaps, jumps, several files, and what is due in between."""
 
+import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.utils import wrpcap
 
@@ -50,6 +51,19 @@ def test_what_is_held_at_the_end_is_settled_at_its_time(replay):
     assert event["reason"] == "hello-timeout" and "03:04:15" <= event["ts"][11:19] <= "03:04:18"
     last = [p for p in done.sandbox if p[TCP].flags.R][-1]
     assert 9.9 < float(last.time) - T0 < 12
+
+
+@pytest.mark.parametrize("behind", [b"\x17\x03\x03\x00\x05early", b"\x16\x03\x03\x00\x05hello"])
+def test_what_waits_for_the_servers_first_record_ends_with_the_input(replay, behind):
+    """The server has acknowledged the hello and not answered it when the capture ends."""
+    first = hello("example.com")
+    end = 1001 + len(first)
+    packets = [*tcp_open(), tcp_data(first), back(TCP(sport=443, dport=40000, flags="A", seq=5001, ack=end)),
+               tcp_data(behind, seq=end)]
+    done = replay(domains("example.com"), timed(packets))
+    assert "held" not in done.stderr
+    assert done.counters["packets"] == len(packets)
+    assert done.counters["packets"] == done.counters["forwarded"] + done.counters["dropped"]
 
 
 def test_empty_capture_is_no_error(replay):
