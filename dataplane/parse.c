@@ -107,6 +107,10 @@ static bool parse_ethernet(struct sl_worker *worker, struct sl_pkt *pkt, uint32_
 	       *type != RTE_ETHER_TYPE_QINQ3;
 }
 
+/*
+ * Options (IGMP has them) only in what goes nowhere anyway. What the header says is taken down once
+ * its own sum is good, whatever is found to be wrong with it after that: for the packet's event.
+ */
 static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t len)
 {
 	const struct rte_ipv4_hdr *ip = sl_pkt_at(pkt, const struct rte_ipv4_hdr, pkt->l3_off);
@@ -117,24 +121,16 @@ static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t le
 	if (len < pkt->l3_off + sizeof(*ip))
 		return false;
 	header = (ip->version_ihl & 0x0f) * 4u;
-	pkt->multicast = *((const uint8_t *)&ip->dst_addr) >> 4 == 0xe;
-	/* Options (IGMP has them) only in what goes nowhere anyway. */
-	if (ip->version_ihl != 0x45 &&
-	    (!pkt->multicast || ip->version_ihl >> 4 != 4 || header < sizeof(*ip)))
-		return false;
-	total = rte_be_to_cpu_16(ip->total_length);
-	frag = rte_be_to_cpu_16(ip->fragment_offset);
-	if (total < header || pkt->l3_off + total > len)
-		return false;
-	if (frag & 0x8000) /* reserved (RFC 791), a covert bit */
+	if (ip->version_ihl >> 4 != 4 || header < sizeof(*ip) || pkt->l3_off + header > len)
 		return false;
 	good = likely(header == sizeof(*ip)) ? sl_parse_ipv4_sum_good(ip)
 	                                     : rte_raw_cksum(ip, header) == 0xffff;
 	if (unlikely(!good) && !worker->settings->checksums_ignore &&
 	    !(worker->settings->checksums_partial && ip->hdr_checksum == 0))
 		return false;
-	if (ip->src_addr == ip->dst_addr || ip->dst_addr == UINT32_MAX)
-		return false;
+	total = rte_be_to_cpu_16(ip->total_length);
+	frag = rte_be_to_cpu_16(ip->fragment_offset);
+	pkt->multicast = *((const uint8_t *)&ip->dst_addr) >> 4 == 0xe;
 	pkt->l3 = SL_L3_IPV4;
 	pkt->proto = ip->next_proto_id;
 	pkt->fragment = (frag & 0x3fff) != 0;
@@ -143,7 +139,13 @@ static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t le
 	pkt->key.family = SL_FAMILY_4;
 	pkt->key.inside4 = from_sandbox ? ip->src_addr : ip->dst_addr;
 	pkt->key.remote4 = from_sandbox ? ip->dst_addr : ip->src_addr;
-	return true;
+	if (header != sizeof(*ip) && !pkt->multicast)
+		return false;
+	if (total < header || pkt->l3_off + total > len)
+		return false;
+	if (frag & 0x8000) /* reserved (RFC 791), a covert bit */
+		return false;
+	return ip->src_addr != ip->dst_addr && ip->dst_addr != UINT32_MAX;
 }
 
 /* Extension headers but the fragment header (RFC 8200 4, IANA list; ESP is a protocol here). */
@@ -161,16 +163,16 @@ static bool parse_ipv6(struct sl_pkt *pkt, uint32_t len)
 
 	if (len < pkt->l3_off + sizeof(*ip) || rte_be_to_cpu_32(ip->vtc_flow) >> 28 != 6)
 		return false;
-	pkt->end = pkt->l3_off + sizeof(*ip) + rte_be_to_cpu_16(ip->payload_len);
-	if (pkt->end > len || ip->payload_len == 0)
-		return false;
-	if (memcmp(ip->src_addr, ip->dst_addr, sizeof(ip->src_addr)) == 0)
-		return false;
 	pkt->l3 = SL_L3_IPV6;
 	pkt->proto = ip->proto;
 	pkt->l4_off = pkt->l3_off + sizeof(*ip);
+	pkt->end = pkt->l4_off + rte_be_to_cpu_16(ip->payload_len);
+	pkt->multicast = ip->dst_addr[0] == 0xff;
+	pkt->key.family = SL_FAMILY_6;
+	memcpy(pkt->key.inside6, from_sandbox ? ip->src_addr : ip->dst_addr, 16);
+	memcpy(pkt->key.remote6, from_sandbox ? ip->dst_addr : ip->src_addr, 16);
 	if (pkt->proto == IPPROTO_FRAGMENT) {
-		if (pkt->end < pkt->l4_off + 8u)
+		if (len < pkt->l4_off + 8u || pkt->end < pkt->l4_off + 8u)
 			return false;
 		pkt->fragment = true;
 		pkt->proto = *sl_pkt_at(pkt, const uint8_t, pkt->l4_off);
@@ -178,14 +180,12 @@ static bool parse_ipv6(struct sl_pkt *pkt, uint32_t len)
 		if (pkt->proto == IPPROTO_FRAGMENT)
 			return false;
 	}
-	pkt->multicast = ip->dst_addr[0] == 0xff;
-	/* MLD has a hop-by-hop header, and goes nowhere anyway. */
-	if (is_extension_header(pkt->proto) && !pkt->multicast)
+	if (pkt->end > len || ip->payload_len == 0)
 		return false;
-	pkt->key.family = SL_FAMILY_6;
-	memcpy(pkt->key.inside6, from_sandbox ? ip->src_addr : ip->dst_addr, 16);
-	memcpy(pkt->key.remote6, from_sandbox ? ip->dst_addr : ip->src_addr, 16);
-	return true;
+	if (memcmp(ip->src_addr, ip->dst_addr, sizeof(ip->src_addr)) == 0)
+		return false;
+	/* MLD has a hop-by-hop header, and goes nowhere anyway. */
+	return !is_extension_header(pkt->proto) || pkt->multicast;
 }
 
 static void set_ports(struct sl_pkt *pkt, uint16_t src, uint16_t dst)
@@ -260,6 +260,20 @@ static bool parse_transport(struct sl_pkt *pkt)
 	return true;
 }
 
+/*
+ * A packet whose IP header was read is dropped for something behind it, perhaps for no more than
+ * being cut: what there is of its ports goes into its event. Nothing is decided by them.
+ */
+static void note_ports(struct sl_pkt *pkt, uint32_t len)
+{
+	const uint16_t *ports = sl_pkt_at(pkt, const uint16_t, pkt->l4_off);
+
+	pkt->key.proto = pkt->proto;
+	if ((pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP) && !pkt->fragment &&
+	    pkt->l4_off + 2 * sizeof(*ports) <= len)
+		set_ports(pkt, ports[0], ports[1]);
+}
+
 /* An IP packet for one host in a frame for all is a trick. */
 static bool casts_agree(const struct sl_pkt *pkt)
 {
@@ -272,6 +286,7 @@ bool sl_parse_whole(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	uint32_t len;
 	uint16_t type;
+	bool good;
 
 	if (unlikely(pkt->mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) &&
 	    rte_vlan_insert(&pkt->mbuf) != 0)
@@ -290,16 +305,17 @@ bool sl_parse_whole(struct sl_worker *worker, struct sl_pkt *pkt)
 		pkt->l3 = SL_L3_ARP;
 		return true;
 	}
-	if (type == RTE_ETHER_TYPE_IPV4) {
-		if (!parse_ipv4(worker, pkt, len))
-			return false;
-	} else if (type == RTE_ETHER_TYPE_IPV6) {
-		if (!parse_ipv6(pkt, len))
-			return false;
-	} else {
+	if (type == RTE_ETHER_TYPE_IPV4)
+		good = parse_ipv4(worker, pkt, len);
+	else if (type == RTE_ETHER_TYPE_IPV6)
+		good = parse_ipv6(pkt, len);
+	else
 		return true; /* SL_L3_OTHER */
-	}
-	return casts_agree(pkt) && parse_transport(pkt);
+	if (good && casts_agree(pkt) && parse_transport(pkt))
+		return true;
+	if (pkt->key.family != SL_FAMILY_NONE)
+		note_ports(pkt, len);
+	return false;
 }
 
 void sl_parse(struct sl_worker *worker)

@@ -152,7 +152,9 @@ static void event_of_packet(struct sl_event *event, const struct sl_pkt *pkt)
 	/* Of what is malformed the key may be unknown, though it is IP. */
 	if ((pkt->l3 == SL_L3_IPV4 || pkt->l3 == SL_L3_IPV6) && pkt->key.family != SL_FAMILY_NONE) {
 		event_of_key(event, &pkt->key);
-		if (pkt->fragment)
+		/* a packet that was cut may have had no ports to be read */
+		if (pkt->fragment || (pkt->reason == SL_REASON_MALFORMED_PACKET &&
+		                      pkt->key.inside_port == 0 && pkt->key.remote_port == 0))
 			event->has_ports = 0;
 	} else {
 		memset(event, 0, offsetof(struct sl_event, name));

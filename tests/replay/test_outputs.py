@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import Dot1Q
+from scapy.layers.inet import IP, TCP, UDP, IPOption_Router_Alert
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrRouting
+from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
-from conftest import ALLOW_ALL, DENY_ALL, back, binary, domains, out, subnets, tls
+from conftest import (ALLOW_ALL, CLIENT, DENY_ALL, INNER, OUTER, SERVER, back, binary, domains, out, raw_pcap,
+                      subnets, tls)
 
 KEYS = ["ts", "event", "generation", "vlan", "sandbox", "verdict", "reason", "proto", "src", "sport", "dst", "dport",
         "name", "via"]
@@ -127,3 +129,52 @@ def test_closed_standard_output_is_an_error(replay):
         done = subprocess.run([binary(), "replay", "--policy", "policy.yaml", "in.pcap"], cwd=replay.directory,
                               stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and re.search("standard output", done.stderr)
+
+
+def event_of(replay, frame, **options):
+    done = replay.files(ALLOW_ALL, [replay.write("in.pcap", raw_pcap([frame], 1, **options))])
+    assert done.reasons == {"malformed-packet": 1}, done.stdout
+    return {key: done.events[0][key] for key in ("vlan", "proto", "src", "sport", "dst", "dport")}
+
+
+WHOLE = {"vlan": 101, "proto": "udp", "src": CLIENT, "sport": 7, "dst": SERVER, "dport": 8}
+NO_PORTS = {**WHOLE, "sport": None, "dport": None}
+NOTHING = {**NO_PORTS, "proto": None, "src": None, "dst": None}
+
+
+def damaged(frame, at, value):
+    frame = bytearray(bytes(frame))
+    frame[at] = value
+    return bytes(frame)
+
+
+def test_event_of_a_malformed_packet_has_what_was_read_of_it(replay):
+    frame = out(UDP(sport=7, dport=8) / (b"x" * 40))
+    assert event_of(replay, bytes(frame), cut=4) == WHOLE  # the whole header, not all of the data
+    assert event_of(replay, bytes(frame), cut=48 - 3) == NO_PORTS  # three bytes of the UDP header
+    assert event_of(replay, bytes(frame), cut=48 + 10) == NOTHING  # not the whole IP header
+    assert event_of(replay, damaged(frame, 14 + 20 + 5, 99)) == WHOLE  # the datagram's length
+    assert event_of(replay, damaged(frame, 14 + 8, 3)) == NOTHING  # the header's own sum is wrong
+    assert event_of(replay, bytes(out(UDP(sport=7, dport=8), flags="evil"))) == WHOLE
+    assert event_of(replay, damaged(frame, 14 + 20 + 7, 1)) == WHOLE  # the datagram's sum
+    assert event_of(replay, bytes(out(UDP(sport=7, dport=8), options=[IPOption_Router_Alert()]))) == WHOLE
+    segment = bytes(out(TCP(sport=7, dport=8, dataofs=15)))
+    assert event_of(replay, segment) == {**WHOLE, "proto": "tcp"}
+
+
+def test_event_of_a_malformed_ipv6_packet_has_what_was_read_of_it(replay):
+    frame = bytes(Ether(src=INNER, dst=OUTER) / IPv6(src="fd00::2", dst="2001:db8::1") /
+                  UDP(sport=7, dport=8) / (b"x" * 40))
+    whole = {**WHOLE, "src": "fd00::2", "dst": "2001:db8::1"}
+    assert event_of(replay, frame, cut=4) == whole
+    assert event_of(replay, frame, cut=47) == {**whole, "sport": None, "dport": None}
+    assert event_of(replay, frame, cut=50) == NOTHING
+    routed = bytes(Ether(src=INNER, dst=OUTER) / IPv6(src="fd00::2", dst="2001:db8::1") /
+                   IPv6ExtHdrRouting() / UDP(sport=7, dport=8))
+    assert event_of(replay, routed) == {**whole, "proto": 43, "sport": None, "dport": None}
+
+
+def test_event_from_the_uplink_keeps_its_sides(replay):
+    frame = bytes(back(UDP(sport=8, dport=7) / (b"x" * 40)))
+    done = replay.files(ALLOW_ALL, [replay.write("in.pcap", raw_pcap([frame], 1, cut=4))], "--inside", CLIENT)
+    assert {key: done.events[0][key] for key in WHOLE} == WHOLE
