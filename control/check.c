@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "config.h"
+#include "foreign.h"
+#include "nearest.h"
 #include "policy.h"
 #include "yaml_tree.h"
 
@@ -53,6 +55,42 @@ static void check_policy(const struct sl_yaml_doc *yaml, struct sl_diag *diag, c
 	sl_policy_doc_free(doc);
 }
 
+/*
+ * A policy value alone, as it stands behind `policy:`: Vercel's object, or a word. It is read in
+ * the place where it would stand, as the policy of one sandbox.
+ */
+static void check_value(const struct sl_yaml_doc *yaml, struct sl_diag *diag, char *summary,
+                        size_t size)
+{
+	static const char *const modes[] = {
+	        [SL_POLICY_DENY_ALL] = "deny-all",
+	        [SL_POLICY_CUSTOM] = "custom",
+	        [SL_POLICY_ALLOW_ALL] = "allow-all",
+	};
+	struct sl_yaml_node value = *yaml->root;
+	struct sl_yaml_node policy = {
+	        .kind = SL_YAML_SCALAR, .plain = true, .n = 6, .text = "policy", .next = &value};
+	struct sl_yaml_node number = {
+	        .kind = SL_YAML_SCALAR, .plain = true, .n = 1, .text = "1", .next = &policy};
+	struct sl_yaml_node vlan = {
+	        .kind = SL_YAML_SCALAR, .plain = true, .n = 4, .text = "vlan", .next = &number};
+	struct sl_yaml_node entry = {.kind = SL_YAML_MAPPING, .n = 2, .first = &vlan};
+	struct sl_yaml_node list = {.kind = SL_YAML_LIST, .n = 1, .first = &entry};
+	struct sl_yaml_node key = {
+	        .kind = SL_YAML_SCALAR, .plain = true, .n = 9, .text = "sandboxes", .next = &list};
+	struct sl_yaml_node root = {.kind = SL_YAML_MAPPING, .n = 1, .first = &key};
+	struct sl_yaml_doc whole = {.file = yaml->file, .root = &root};
+	struct sl_policy_doc *doc;
+
+	value.next = NULL;
+	if (sl_policy_doc_read_yaml(&whole, diag, &doc) < 0)
+		return;
+	snprintf(summary, size, "a policy value: %s, %zu pattern%s, %zu subnet%s",
+	         modes[doc->entries[0].policy->kind], doc->n_patterns, plural(doc->n_patterns),
+	         doc->n_prefixes, plural(doc->n_prefixes));
+	sl_policy_doc_free(doc);
+}
+
 /* A config is checked together with the policy file that it names, as `sluice run` would. */
 static void check_config(const struct sl_yaml_doc *yaml, struct sl_diag *diag, char *summary,
                          size_t size)
@@ -75,6 +113,31 @@ static void check_config(const struct sl_yaml_doc *yaml, struct sl_diag *diag, c
 	free(policy);
 }
 
+static bool has_key(const struct sl_yaml_node *root, const char *const *keys, size_t n, bool near)
+{
+	if (root->kind != SL_YAML_MAPPING)
+		return false;
+	for (const struct sl_yaml_node *key = root->first; key != NULL; key = key->next->next)
+		for (size_t i = 0; i < n && key->kind == SL_YAML_SCALAR; i++)
+			if (strcmp(key->text, keys[i]) == 0 ||
+			    (near && sl_nearest_distance(key->text, keys[i]) < SL_NEAREST_FAR))
+				return true;
+	return false;
+}
+
+/* By the keys, also misspelt ones: what has some of a policy value's and none of a document's. */
+static bool is_value(const struct sl_yaml_node *root)
+{
+	static const char *const words[] = {"allow-all", "deny-all"};
+	static const char *const keys[] = {"allow", "subnets", "by-address"};
+	static const char *const document_keys[] = {"sandboxes", "policies"};
+
+	if (root->kind == SL_YAML_SCALAR)
+		return sl_nearest_word(root->text, words, COUNT(words)) != NULL;
+	return has_key(root, keys, COUNT(keys), true) &&
+	       !has_key(root, document_keys, COUNT(document_keys), true);
+}
+
 /* By the keys: what has none of a policy's and some of a config's is a config. */
 static bool is_config(const struct sl_yaml_node *root)
 {
@@ -82,20 +145,9 @@ static bool is_config(const struct sl_yaml_node *root)
 	static const char *const config_keys[] = {"ports",    "policy",   "workers", "dns",
 	                                          "inspect",  "internal", "limits",  "protected",
 	                                          "timeouts", "events"};
-	bool config = false;
 
-	if (root->kind != SL_YAML_MAPPING)
-		return false;
-	for (const struct sl_yaml_node *key = root->first; key != NULL; key = key->next->next) {
-		if (key->kind != SL_YAML_SCALAR)
-			continue;
-		for (size_t i = 0; i < COUNT(policy_keys); i++)
-			if (strcmp(key->text, policy_keys[i]) == 0)
-				return false;
-		for (size_t i = 0; i < COUNT(config_keys); i++)
-			config |= strcmp(key->text, config_keys[i]) == 0;
-	}
-	return config;
+	return has_key(root, config_keys, COUNT(config_keys), false) &&
+	       !has_key(root, policy_keys, COUNT(policy_keys), false);
 }
 
 /* Returns true if the file is good. */
@@ -108,8 +160,13 @@ static bool check_file(const char *path)
 
 	sl_diag_init(&diag);
 	if (sl_yaml_read_file(path, SL_POLICY_FILE_MAX, &diag, &yaml) == 0) {
-		if (is_config(yaml->root))
+		if (sl_foreign_tell(yaml, &diag) > 0)
+			; /* its keys are all unknown here, and that would be the same error again
+			   */
+		else if (is_config(yaml->root))
 			check_config(yaml, &diag, summary, sizeof(summary));
+		else if (is_value(yaml->root))
+			check_value(yaml, &diag, summary, sizeof(summary));
 		else
 			check_policy(yaml, &diag, summary, sizeof(summary));
 		sl_yaml_doc_free(yaml);

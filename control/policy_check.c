@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "docmem.h"
+#include "nearest.h"
 #include "policy_draft.h"
+
+#define GUESSES 100 /* each looks at all policies; who has that many errors has another problem */
 
 static int compare_vlans(const void *a, const void *b)
 {
@@ -94,9 +97,38 @@ static void check_names(struct sl_policy_draft *draft)
 	free(sorted);
 }
 
+/* The policy, or the word, that was meant by a name that is none; or NULL. */
+static const char *guess(const struct sl_policy_draft *draft, const char *name)
+{
+	static const char *const words[] = {"allow-all", "deny-all"};
+	const char *found = sl_nearest_word(name, words, 2);
+	unsigned best = found != NULL ? sl_nearest_distance(name, found) : SL_NEAREST_FAR;
+
+	for (size_t i = 0; i < draft->n_named && draft->schema.diag->errors < GUESSES; i++) {
+		unsigned at = sl_nearest_distance(name, draft->named[i].name);
+
+		if (at >= best)
+			continue;
+		best = at;
+		found = draft->named[i].name;
+	}
+	return found;
+}
+
+static void tell_no_policy(struct sl_policy_draft *draft, const struct sl_yaml_node *reference)
+{
+	const char *meant = guess(draft, reference->text);
+	char quoted[SL_DIAG_QUOTE_MAX];
+
+	sl_diag_quote(reference->text, reference->n, quoted);
+	sl_schema_error(&draft->schema, reference,
+	                "policy: there is no policy %s in policies%s%s%s", quoted,
+	                meant != NULL ? "; did you mean " : "", meant != NULL ? meant : "",
+	                meant != NULL ? "?" : "");
+}
+
 static void find_policies(struct sl_policy_draft *draft)
 {
-	char quoted[SL_DIAG_QUOTE_MAX];
 
 	if (draft->n_named > 1)
 		qsort(draft->named, draft->n_named, sizeof(*draft->named), compare_policies);
@@ -111,9 +143,7 @@ static void find_policies(struct sl_policy_draft *draft)
 			entry->entry.policy = bsearch(&wanted, draft->named, draft->n_named,
 			                              sizeof(*draft->named), compare_policies);
 		if (entry->entry.policy == NULL && draft->named_known)
-			sl_schema_error(&draft->schema, entry->reference,
-			                "policy: there is no policy %s in policies",
-			                sl_diag_quote(wanted.name, entry->reference->n, quoted));
+			tell_no_policy(draft, entry->reference);
 	}
 }
 

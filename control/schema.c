@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "docmem.h"
+#include "nearest.h"
 
 void sl_schema_error(struct sl_schema *schema, const struct sl_yaml_node *node, const char *fmt,
                      ...)
@@ -51,14 +52,26 @@ static void join_words(const char *const *words, size_t n, char *out, size_t siz
 		                         words[i]);
 }
 
+/* "; did you mean WORD?", or nothing. */
+static const char *suggest(const char *text, const char *const *words, size_t n, char out[80])
+{
+	const char *word = sl_nearest_word(text, words, n);
+
+	out[0] = '\0';
+	if (word != NULL)
+		snprintf(out, 80, "; did you mean %s?", word);
+	return out;
+}
+
 static void tell_unknown_key(struct sl_schema *schema, const struct sl_yaml_node *key,
                              const char *what, const char *const *keys, size_t n)
 {
-	char quoted[SL_DIAG_QUOTE_MAX], known[320];
+	char quoted[SL_DIAG_QUOTE_MAX], known[320], meant[80];
 
 	join_words(keys, n, known, sizeof(known));
-	sl_schema_error(schema, key, "unknown key %s in %s; known keys: %s",
-	                sl_diag_quote(key->text, key->n, quoted), what, known);
+	sl_schema_error(schema, key, "unknown key %s in %s; known keys: %s%s",
+	                sl_diag_quote(key->text, key->n, quoted), what, known,
+	                suggest(key->text, keys, n, meant));
 }
 
 static size_t find_word(const char *text, const char *const *words, size_t n)
@@ -166,7 +179,7 @@ bool sl_schema_bool(struct sl_schema *schema, const struct sl_yaml_node *node, c
 bool sl_schema_word(struct sl_schema *schema, const struct sl_yaml_node *node, const char *what,
                     const char *const *words, size_t n, unsigned *out)
 {
-	char quoted[SL_DIAG_QUOTE_MAX], known[160];
+	char quoted[SL_DIAG_QUOTE_MAX], known[160], meant[80];
 	size_t i;
 
 	if (!is_kind(schema, node, what, SL_YAML_SCALAR))
@@ -174,8 +187,9 @@ bool sl_schema_word(struct sl_schema *schema, const struct sl_yaml_node *node, c
 	i = find_word(node->text, words, n);
 	if (i == n) {
 		join_words(words, n, known, sizeof(known));
-		sl_schema_error(schema, node, "%s: %s is none of: %s", what,
-		                sl_diag_quote(node->text, node->n, quoted), known);
+		sl_schema_error(schema, node, "%s: %s is none of: %s%s", what,
+		                sl_diag_quote(node->text, node->n, quoted), known,
+		                suggest(node->text, words, n, meant));
 		return false;
 	}
 	*out = (unsigned)i;
