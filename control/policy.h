@@ -7,6 +7,7 @@
 #ifndef SLUICE_CONTROL_POLICY_H
 #define SLUICE_CONTROL_POLICY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -74,6 +75,7 @@ struct sl_policy_doc {
 	        pattern_line; /* where the first policy with patterns stands that is in use; or 0 */
 	uint32_t pattern_column;
 	struct sl_docmem *mem;
+	atomic_uint shares; /* beyond the first (sl_policy_doc_share) */
 };
 
 /*
@@ -90,7 +92,13 @@ int sl_policy_doc_read_buffer(const char *name, const char *bytes, size_t len, s
 int sl_policy_doc_read_yaml(const struct sl_yaml_doc *yaml, struct sl_diag *diag,
                             struct sl_policy_doc **out);
 
-/* Frees the document and all that it points to. NULL is fine. */
+/*
+ * Another share of the same document: it is freed when each of them has been. Any thread may share
+ * and free.
+ */
+struct sl_policy_doc *sl_policy_doc_share(const struct sl_policy_doc *doc);
+
+/* Frees the document and all that it points to, unless it is shared. NULL is fine. */
 void sl_policy_doc_free(struct sl_policy_doc *doc);
 
 /* The entry of that VLAN, or NULL. */

@@ -408,9 +408,18 @@ int sl_policy_doc_read_buffer(const char *name, const char *bytes, size_t len, s
 	return rc < 0 ? rc : read_tree(yaml, errors, diag, out);
 }
 
+struct sl_policy_doc *sl_policy_doc_share(const struct sl_policy_doc *doc)
+{
+	struct sl_policy_doc *shared = (struct sl_policy_doc *)(uintptr_t)doc;
+
+	atomic_fetch_add(&shared->shares, 1);
+	return shared;
+}
+
 void sl_policy_doc_free(struct sl_policy_doc *doc)
 {
-	if (doc == NULL)
+	/* as long as there were others, their number has gone down by one */
+	if (doc == NULL || atomic_fetch_sub(&doc->shares, 1) > 0)
 		return;
 	sl_docmem_destroy(doc->mem);
 	free(doc);

@@ -16,6 +16,7 @@
 struct sl_config;
 struct sl_diag;
 struct sl_policy_doc;
+struct sl_push;
 struct sl_reload;
 
 /* Sizes of the address tables, of each of the two sides; 0: as the config has it. */
@@ -39,6 +40,10 @@ struct sl_reload_params {
 	void (*idle)(void *ctx); /* called every now and then while waiting; or NULL. It must not
 	                            push */
 	void *idle_ctx;
+	/* what became of what a document had left to an earlier push that was not in force in the
+	   end (sl_reload_submit); or NULL. As a job's done; called only if there is news */
+	void (*left)(void *ctx, int ret, struct sl_diag *diag, const struct sl_push *push);
+	void *left_ctx;
 };
 
 /* What became of a push. Times in microseconds of the monotonic clock. */
@@ -108,6 +113,8 @@ int sl_reload_patch(struct sl_reload *reload, const struct sl_reload_patch *patc
  * longest list. Not so what an earlier push has asked for already: where a whole document agrees
  * with one that still waits, it leaves those sandboxes to that one, and only what it says anew
  * comes into force now (0 is returned, push.sandboxes_waiting says how many sandboxes are left).
+ * Should the earlier one be refused, the later one's own share of it makes its walk: a document
+ * loses nothing by an earlier one's mistake (params.left is told what came of it).
  */
 struct sl_reload_job {
 	const struct sl_policy_doc *doc;

@@ -3,7 +3,10 @@
  * make their walk when the background thread is done.
  *
  * A job must never undo what a push that came after it has brought into force; the compiler knows
- * by the order of arrival.
+ * by the order of arrival. And it must never take with it, when it is refused, what a later
+ * document wants as well: what a document has left to it stays behind as the document's rest, and
+ * makes its own walk when the job is through. Where the job came into force, the rest finds nothing
+ * to do.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -154,6 +157,14 @@ static bool names_allow_it(const struct sl_reload *reload, const struct sl_reloa
 	return true;
 }
 
+static bool leaves_any(const struct sl_reload_later *later)
+{
+	for (uint16_t vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
+		if (later->leave[vlan])
+			return true;
+	return false;
+}
+
 /* Says which VLANs an earlier job will give what the document wants. False: none can be left. */
 static bool choose_left(const struct sl_reload *reload, struct sl_reload_later *later)
 {
@@ -172,6 +183,70 @@ static bool choose_left(const struct sl_reload *reload, struct sl_reload_later *
 	return left > 0 && names_allow_it(reload, later);
 }
 
+static void free_rest(struct sl_reload *reload, struct sl_reload_later *rest)
+{
+	if (rest == NULL)
+		return;
+	sl_compile_release(&reload->compiler, &rest->waiting);
+	sl_policy_doc_free(rest->shared);
+	free(rest);
+}
+
+/*
+ * What a document has left to earlier jobs stays in the list, in the document's place. Older rests
+ * go: of each VLAN that they are about, this document says something by now, or leaves it itself.
+ */
+static void keep_rest(struct sl_reload *reload, struct sl_reload_later *later)
+{
+	struct sl_reload_later **link = &reload->later, *rest = later->rest;
+
+	later->rest = NULL;
+	rest->request = later->request;
+	rest->request.leave = rest->leave;
+	for (unsigned vlan = 0; vlan < SL_VLAN_COUNT; vlan++)
+		rest->leave[vlan] = !later->leave[vlan];
+	rest->shared = sl_policy_doc_share(later->request.doc);
+	while (*link != NULL && (*link)->request.arrival < rest->request.arrival) {
+		struct sl_reload_later *earlier = *link;
+
+		if (earlier->shared == NULL) {
+			link = &earlier->next;
+			continue;
+		}
+		*link = earlier->next;
+		free_rest(reload, earlier);
+	}
+	rest->next = *link;
+	*link = rest;
+}
+
+/* True while an earlier job may still bring into force what this one is about, or leaves. */
+static bool waits_for_earlier(const struct sl_reload *reload, const struct sl_reload_later *later,
+                              uint16_t vlan)
+{
+	for (const struct sl_reload_later *job = reload->later; job != later && job != NULL;
+	     job = job->next)
+		if (deals_with(reload, job, vlan))
+			return true;
+	return false;
+}
+
+static bool rest_waits(const struct sl_reload *reload, const struct sl_reload_later *rest)
+{
+	for (uint16_t vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
+		if (deals_with(reload, rest, vlan) && waits_for_earlier(reload, rest, vlan))
+			return true;
+	return false;
+}
+
+/* What was left to jobs that are through is this one's again: it is in force, or was refused. */
+static void take_back(const struct sl_reload *reload, struct sl_reload_later *later)
+{
+	for (uint16_t vlan = 1; vlan <= SL_VLAN_MAX && later->rest != NULL; vlan++)
+		if (later->leave[vlan] && !waits_for_earlier(reload, later, vlan))
+			later->leave[vlan] = false;
+}
+
 /*
  * A whole document waits for patterns. What it says anew goes its own way: into force now, or to
  * wait for its own patterns alone. Where it says nothing anew it waits for all of it.
@@ -185,6 +260,9 @@ static int walk_apart(struct sl_reload *reload, struct sl_reload_later *later, s
 
 	if (!later->request.whole || reload->later == NULL || !choose_left(reload, later))
 		return -EINPROGRESS;
+	later->rest = calloc(1, sizeof(*later->rest));
+	if (later->rest == NULL)
+		return -EINPROGRESS;
 	later->waiting = (struct sl_waiting){0};
 	later->request.leave = later->leave;
 	sl_diag_rewind(diag, mark); /* the second walk warns as the first did */
@@ -193,11 +271,16 @@ static int walk_apart(struct sl_reload *reload, struct sl_reload_later *later, s
 		later->request.leave = NULL;
 		later->waiting = all;
 		*push = whole;
+		free_rest(reload, later->rest);
+		later->rest = NULL;
 		return -EINPROGRESS;
 	}
-	if (ret == 0)
+	/* the patterns of what is left are there when it has to be walked after all */
+	later->rest->waiting = all;
+	if (ret == 0) {
 		push->sandboxes_waiting = whole.sandboxes_waiting - push->sandboxes_changed;
-	sl_compile_release(&reload->compiler, &all);
+		keep_rest(reload, later);
+	}
 	return ret;
 }
 
@@ -221,6 +304,7 @@ int sl_reload_submit(struct sl_reload *reload, const struct sl_reload_job *job,
 	if (out != NULL)
 		*out = push;
 	if (ret != -EINPROGRESS) {
+		free_rest(reload, later != NULL ? later->rest : NULL);
 		free(later);
 		return ret;
 	}
@@ -236,7 +320,14 @@ bool sl_reload_busy(const struct sl_reload *reload)
 static void finish_later(struct sl_reload *reload, struct sl_reload_later *later, int ret,
                          struct sl_diag *diag, const struct sl_push *push)
 {
+	if (later->shared != NULL) {
+		if (reload->params.left != NULL && ret != -ECANCELED && (ret != 0 || push->changed))
+			reload->params.left(reload->params.left_ctx, ret, diag, push);
+		free_rest(reload, later);
+		return;
+	}
 	sl_compile_release(&reload->compiler, &later->waiting);
+	free_rest(reload, later->rest);
 	later->job.done(later->job.ctx, ret, diag, push);
 	free(later);
 }
@@ -259,11 +350,14 @@ static void try_later(struct sl_reload *reload, struct sl_reload_later *later)
 	int ret;
 
 	sl_diag_init(&diag);
+	take_back(reload, later);
 	later->waiting = (struct sl_waiting){0};
 	ret = sl_reload_walk(reload, &later->request, &diag, &later->waiting, &push);
 	sl_compile_release(&reload->compiler, &before);
 	if (ret != -EINPROGRESS) {
 		unlink_later(reload, later);
+		if (ret == 0 && later->rest != NULL && leaves_any(later))
+			keep_rest(reload, later);
 		finish_later(reload, later, ret, &diag, &push);
 	}
 	sl_diag_free(&diag);
@@ -294,6 +388,8 @@ void sl_reload_poll(struct sl_reload *reload)
 
 	for (uint64_t done = 0; (later = first_after(reload, done)) != NULL;) {
 		done = later->request.arrival;
+		if (later->shared != NULL && rest_waits(reload, later))
+			continue;
 		if (sl_compile_ready(&reload->compiler, &later->waiting) ||
 		    is_overtaken(reload, later))
 			try_later(reload, later);

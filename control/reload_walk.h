@@ -7,13 +7,16 @@
 #include "compile.h"
 #include "reload.h"
 
-/* A push that waits for the background thread. */
+/* A push that waits for the background thread, or for one that does. */
 struct sl_reload_later {
 	struct sl_reload_later *next;
 	struct sl_reload_job job;
 	struct sl_request request;
 	struct sl_waiting waiting;
-	bool leave[SL_VLAN_COUNT]; /* the request's */
+	bool leave[SL_VLAN_COUNT];    /* the request's */
+	struct sl_reload_later *rest; /* room for what it leaves, where it leaves anything */
+	struct sl_policy_doc *shared; /* of a rest: its document, which is nobody else's to keep.
+	                                 A rest has no job, and nobody waits for it */
 };
 
 struct sl_reload {

@@ -374,6 +374,8 @@ static int load_policy(struct run *run)
 	        .workers = run->plan.workers,
 	        .idle = drain_events,
 	        .idle_ctx = run,
+	        .left = sl_run_policy_left,
+	        .left_ctx = &run->policy,
 	};
 	struct sl_diag diag;
 

@@ -112,6 +112,14 @@ static void decided(struct sl_run_policy *policy, int ret, struct sl_diag *diag,
 		policy->enforced(policy->ctx);
 }
 
+void sl_run_policy_left(void *policy, int ret, struct sl_diag *diag, const struct sl_push *push)
+{
+	sl_log(SL_LOG_INFO, "a policy that was refused had a part in common with a later one, "
+	                    "which is taken for "
+	                    "the later one's sake");
+	decided(policy, ret, diag, push);
+}
+
 /* A push that waits for its patterns. */
 struct job {
 	struct sl_run_policy *policy;

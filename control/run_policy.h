@@ -10,6 +10,7 @@
 #include "watch.h"
 
 struct sl_diag;
+struct sl_push;
 struct sl_reload;
 
 /* All of it outlives the jobs that a push may leave behind. Control thread. */
@@ -31,6 +32,9 @@ void sl_run_policy_say(struct sl_diag *diag);
  * came of it is said later, from within sl_run_policy_poll(); or -errno. What it was is said.
  */
 int sl_run_policy_push(struct sl_run_policy *policy);
+
+/* Says what became of a later policy's share in one that was refused (sl_reload_params.left). */
+void sl_run_policy_left(void *policy, int ret, struct sl_diag *diag, const struct sl_push *push);
 
 /* Does what the news ask for. */
 void sl_run_policy_take(struct sl_run_policy *policy, enum sl_watch_news news);
