@@ -185,8 +185,11 @@ static bool come_back(struct sl_port_links *links, struct sl_port_link *link, ui
 	/* looked at once more: it may have gone while it was closed, which see() tells next time */
 	if (look(link) != SL_NETDEV_UP)
 		return false;
-	if (link->port->closed && !open_again(links, link, now_ms))
-		return false;
+	if (link->port->closed) {
+		if (!open_again(links, link, now_ms))
+			return false;
+		sl_port_warn(link->port); /* an interface made anew has its offloads on again */
+	}
 	link->state = SL_NETDEV_UP;
 	link->close = false;
 	link->undone = false;

@@ -1,6 +1,7 @@
 """The ports of a running gateway: one gateway on a device, links that go down, devices that go away."""
 
 import re
+import socket
 import subprocess
 
 import pytest
@@ -189,3 +190,40 @@ def test_quick_down_and_up_is_not_missed(ports):
         start = spoken(gateway, "uplink0 is back", start)
         wait_for(lambda: forwards(build), "frames to pass")
     gateway.stop()
+
+
+def test_interface_that_the_gateway_makes_is_made_again(ports):
+    """A tap goes with the process that has it, so it is not closed when it is only down."""
+    tap = {"uplink": {"dev": "net_tap0,iface=made0"}}
+    gateway = ports.start(BOTH, ports=tap)
+    ports.gateway_space.batch("link set made0 down")
+    start = spoken(gateway, "warning: port uplink: made0 is down")
+    ports.gateway_space.batch("link set made0 up")
+    start = spoken(gateway, "port uplink: made0 is back", start)
+    ports.gateway_space.batch("link del made0")
+    start = spoken(gateway, "warning: port uplink: made0 is gone", start)
+    spoken(gateway, "port uplink: made0 is back", start)
+    assert ports.gateway_space.run("ip", "link", "show", "made0").ok
+    gateway.stop()
+
+
+def test_device_that_another_gateway_took_meanwhile_is_left_to_it(ports):
+    """The interface is made anew, and another gateway is there first: the log names it."""
+    gateway = ports.start(BOTH)
+    ports.gateway_space.batch("link del uplink0")
+    start = spoken(gateway, "uplink0 is gone")
+    with ports.gateway_space.entered():
+        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        owner = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    # with the name under which the device will be known, before the device is there
+    holder.bind(f"\0sluice/ifindex/{4242}")
+    owner.bind(f"\0sluice/ifindex/{4242}/process/12345")
+    with holder, owner:
+        ports.wire.batch(f"link add uplink index {FAR_BASE} type veth "
+                         f"peer name uplink0 index 4242 netns {ports.gateway_space.name}",
+                         "link set uplink addrgenmode none up")
+        ports.gateway_space.batch("link set uplink0 addrgenmode none up")
+        start = spoken(gateway, "uplink0 cannot be taken again yet.*process 12345 is a gateway on this device", start)
+    spoken(gateway, "uplink0 is back", start)
+    gateway.stop()
+    ports.gateway_space.batch("link del uplink0")  # it is laid again, with what the lab needs of it
