@@ -21,11 +21,11 @@
 #include <rte_memcpy.h>
 #include <rte_rcu_qsbr.h>
 
-#include "config.h"
-#include "diag.h"
+#include "document/config.h"
+#include "document/diag.h"
 #include "frames.h"
 #include "rig.h"
-#include "settings.h"
+#include "gateway/settings.h"
 #include "sluice/worker.h"
 
 #define MBUFS      16383

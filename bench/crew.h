@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "pace.h"
-#include "reload.h"
+#include "reload/reload.h"
 
 struct crew_options {
 	unsigned workers;

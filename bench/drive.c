@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "diag.h"
+#include "document/diag.h"
 #include "rig.h"
 
 #define STORMED 500 /* sandboxes that a storm's pushes go to: the union stays near its size */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "policy.h"
+#include "document/policy.h"
 
 struct fleet_spec {
 	unsigned sandboxes; /* VLANs 1 .. sandboxes */

@@ -14,8 +14,8 @@
 
 #include <hs.h>
 
-#include "compile.h"
-#include "diag.h"
+#include "compile/compile.h"
+#include "document/diag.h"
 #include "sluice/generation.h"
 
 #define QUESTIONS 100000u

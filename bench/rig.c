@@ -11,8 +11,8 @@
 #include <rte_mbuf.h>
 #include <rte_ring_elem.h>
 
-#include "diag.h"
-#include "settings.h"
+#include "document/diag.h"
+#include "gateway/settings.h"
 
 #define START_US 1767225600000000u /* some day in 2026 */
 

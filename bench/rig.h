@@ -6,9 +6,9 @@
 
 #include <stdbool.h>
 
-#include "config.h"
-#include "policy.h"
-#include "reload.h"
+#include "document/config.h"
+#include "document/policy.h"
+#include "reload/reload.h"
 #include "sluice/settings.h"
 #include "sluice/worker.h"
 

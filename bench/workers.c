@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "diag.h"
+#include "document/diag.h"
 #include "drive.h"
 #include "frames.h"
 #include "rig.h"

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
-#include "foreign.h"
-#include "nearest.h"
-#include "policy.h"
-#include "yaml_tree.h"
+#include "document/config.h"
+#include "document/foreign.h"
+#include "document/nearest.h"
+#include "document/policy.h"
+#include "document/yaml_tree.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -8,7 +8,7 @@
 #include <rte_tcp.h>
 
 #include "stages.h"
-#include "watch.h"
+#include "core/watch.h"
 
 /* A SYN that starts another connection on the same ports, rather than the same one again. */
 static bool is_new_syn(const struct sl_pkt *pkt, const struct sl_flow *flow)

@@ -8,7 +8,7 @@
 #include <rte_tcp.h>
 
 #include "stages.h"
-#include "watch.h"
+#include "core/watch.h"
 
 #define DNS_PORT 53
 

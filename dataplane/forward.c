@@ -7,7 +7,7 @@
 
 #include "forward.h"
 
-#include "send.h"
+#include "packet/send.h"
 
 /* What a refused sandbox gets, within its limit (spec section 2). */
 static void answer(struct sl_worker *worker, const struct sl_pkt *pkt)

@@ -5,7 +5,7 @@
 #define DATAPLANE_FORWARD_H
 
 #include "stages.h"
-#include "tx.h"
+#include "packet/tx.h"
 
 /*
  * Sends or answers a settled packet, and counts it. Returns the mbuf if nobody needs it any more,

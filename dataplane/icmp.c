@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <rte_ip.h>
 
-#include "parse.h"
+#include "packet/parse.h"
 #include "stages.h"
 
 enum kind {

@@ -17,8 +17,8 @@
 #include <netinet/in.h>
 
 #include "forward.h"
-#include "parse.h"
-#include "watch.h"
+#include "packet/parse.h"
+#include "core/watch.h"
 
 /* Flags that no honest end combines (RFC 9293 3.5; a SYN with FIN or RST, or nothing at all). */
 static bool has_odd_flags(const struct sl_pkt *pkt)

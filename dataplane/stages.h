@@ -5,10 +5,10 @@
 #ifndef DATAPLANE_STAGES_H
 #define DATAPLANE_STAGES_H
 
-#include "build.h"
-#include "nexthop.h"
-#include "state.h"
-#include "verdict.h"
+#include "packet/build.h"
+#include "flow/nexthop.h"
+#include "core/state.h"
+#include "flow/verdict.h"
 
 /* sandbox.c: whose packet it is. Hands frames of other workers' sandboxes over. */
 void sl_sandbox(struct sl_worker *worker);
@@ -198,11 +198,11 @@ void sl_strict_timeouts(struct sl_worker *worker); /* sends again what the serve
  * SL_REASON_DOMAIN_ALLOWED or a deny reason.
  */
 enum sl_reason sl_judge_name(struct sl_worker *worker, const struct sl_flow *flow,
-                               const struct sl_proof *proof);
+                             const struct sl_proof *proof);
 
 /* True if the sandbox's patterns match the name. */
 bool sl_judge_allows(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                       const char *name, size_t len);
+                     const char *name, size_t len);
 
 /*
  * The pin check of a SYN or first datagram under rule 3 (spec section 4). True if it may go on;

@@ -1,11 +1,11 @@
 /*
  * watch.c: the list of what looks into traffic. The only file that knows all of them.
  */
-#include "watch.h"
+#include "core/watch.h"
 
-#include "dns.h"
-#include "hold.h"
-#include "quic.h"
+#include "watch/dns/dns.h"
+#include "watch/stream/hold.h"
+#include "watch/quic/quic.h"
 
 const struct sl_watcher *const sl_watchers[SL_WATCH_COUNT] = {
         [SL_WATCH_STREAM] = &sl_hold_watcher,

@@ -6,12 +6,12 @@
 #include <rte_rcu_qsbr.h>
 
 #include "inspect/quic_crypto.h"
-#include "names.h"
-#include "record.h"
+#include "flow/names.h"
+#include "flow/record.h"
 #include "stages.h"
-#include "stream.h"
-#include "tx.h"
-#include "watch.h"
+#include "watch/tcp/stream.h"
+#include "packet/tx.h"
+#include "core/watch.h"
 
 #define SWEEP_BUDGET 256 /* flows that a turn judges again after a push */
 

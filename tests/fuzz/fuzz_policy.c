@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
-#include "policy.h"
+#include "document/config.h"
+#include "document/policy.h"
 
 #define MUST(condition)                                                                            \
 	do {                                                                                       \

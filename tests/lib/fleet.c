@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "pattern.h"
-#include "prefix.h"
+#include "document/pattern.h"
+#include "document/prefix.h"
 
 struct sandbox {
 	bool present;

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "config.h"
-#include "policy.h"
+#include "document/config.h"
+#include "document/policy.h"
 #include "sluice/addr.h"
 
 struct fleet;

@@ -10,12 +10,12 @@
 #include <rte_mbuf.h>
 #include <rte_ring_elem.h>
 
-#include "config.h"
-#include "diag.h"
-#include "eal.h"
-#include "policy.h"
-#include "reload.h"
-#include "settings.h"
+#include "document/config.h"
+#include "document/diag.h"
+#include "gateway/eal.h"
+#include "document/policy.h"
+#include "reload/reload.h"
+#include "gateway/settings.h"
 
 #define RING_EVENTS    4096
 #define RING_HANDOVER  1024

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "diag.h"
+#include "document/diag.h"
 #include "dns_build.h"
 #include "hello.h"
 #include "inproc.h"

@@ -18,11 +18,11 @@
 #include <rte_fib6.h>
 #include <rte_rcu_qsbr.h>
 
-#include "config.h"
+#include "document/config.h"
 #include "fleet.h"
 #include "inproc.h"
-#include "policy.h"
-#include "reload.h"
+#include "document/policy.h"
+#include "reload/reload.h"
 #include "sluice/generation.h"
 #include "twin.h"
 

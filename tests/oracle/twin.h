@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "config.h"
-#include "policy.h"
+#include "document/config.h"
+#include "document/policy.h"
 #include "sluice/addr.h"
 #include "sluice/reason.h"
 

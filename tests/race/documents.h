@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "policy.h"
+#include "document/policy.h"
 #include "twin.h"
 
 #define RACE_VLANS       16

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "../pipeline/quic_scene.h"
-#include "quic_ids.h"
+#include "watch/quic/quic_ids.h"
 
 #define THREADS 4
 #define IDS     32 /* wanted by all */

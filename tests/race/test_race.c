@@ -25,13 +25,13 @@
 #include <rte_rcu_qsbr.h>
 #include <rte_ring_elem.h>
 
-#include "config.h"
-#include "diag.h"
+#include "document/config.h"
+#include "document/diag.h"
 #include "ids.h"
 #include "inproc.h"
-#include "reload.h"
-#include "settings.h"
-#include "state.h"
+#include "reload/reload.h"
+#include "gateway/settings.h"
+#include "core/state.h"
 #include "traffic.h"
 
 #define WORKERS       2

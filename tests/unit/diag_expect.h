@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "diag.h"
+#include "document/diag.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 #define TEXTS_MAX   (SL_DIAG_MAX + 1)

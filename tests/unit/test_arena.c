@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "arena.h"
+#include "compile/arena.h"
 
 static void test_pieces_are_aligned_and_apart(void **state)
 {

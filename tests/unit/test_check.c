@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "nearest.h"
+#include "document/nearest.h"
 
 static char said[16384];
 

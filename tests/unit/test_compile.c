@@ -14,12 +14,12 @@
 #include <rte_fib.h>
 #include <rte_fib6.h>
 
-#include "compile.h"
-#include "diag.h"
+#include "compile/compile.h"
+#include "document/diag.h"
 #include "inproc.h"
-#include "prefix.h"
-#include "side.h"
-#include "union.h"
+#include "document/prefix.h"
+#include "compile/side.h"
+#include "compile/union.h"
 
 static const struct sl_side_limits small = {.prefixes = 256, .tbl8_4 = 16, .tbl8_6 = 64};
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "config.h"
+#include "document/config.h"
 #include "diag_expect.h"
 
 #define SL_TEST_CONFIG "config"

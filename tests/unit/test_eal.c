@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config.h"
-#include "eal.h"
-#include "ports.h"
+#include "document/config.h"
+#include "gateway/eal.h"
+#include "gateway/ports.h"
 
 #define AFP(n) "net_af_packet" #n ",iface=eth" #n
 #define NEED   600

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "events.h"
+#include "tell/events.h"
 #include "packet.h"
 #include "sluice/event.h"
 

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "flow_table.h"
+#include "core/flow_table.h"
 
 static uint32_t below(uint32_t n)
 {

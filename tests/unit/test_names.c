@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "compile.h"
-#include "diag.h"
-#include "pattern.h"
+#include "compile/compile.h"
+#include "document/diag.h"
+#include "document/pattern.h"
 #include "sluice/hostname.h"
 
 #define PATTERNS_MAX 16

@@ -13,8 +13,8 @@
 #include <netinet/in.h>
 
 #include "packet.h"
-#include "parse.h"
-#include "parse_plain.h"
+#include "packet/parse.h"
+#include "packet/parse_plain.h"
 
 #define ROUNDS 400000
 

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 #include "diag_expect.h"
-#include "pattern.h"
-#include "prefix.h"
+#include "document/pattern.h"
+#include "document/prefix.h"
 
 static void expect_pattern(const char *text, const char *canonical, enum sl_pattern_kind expected)
 {

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "diag_expect.h"
-#include "policy.h"
+#include "document/policy.h"
 
 #define SL_TEST_DATA "tests/unit/data"
 

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "port_lock.h"
+#include "gateway/port_lock.h"
 
 #define LO     "net_af_packet0,iface=lo"
 #define ERRORS 512

@@ -16,11 +16,11 @@
 #include <cmocka.h>
 #include <rte_rcu_qsbr.h>
 
-#include "config.h"
-#include "diag.h"
+#include "document/config.h"
+#include "document/diag.h"
 #include "inproc.h"
-#include "policy.h"
-#include "reload.h"
+#include "document/policy.h"
+#include "reload/reload.h"
 #include "sluice/generation.h"
 
 struct scene {

@@ -15,7 +15,7 @@
 
 #include <rte_flow.h>
 
-#include "steer.h"
+#include "gateway/steer.h"
 
 #define PORT    7
 #define WORKERS 3

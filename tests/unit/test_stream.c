@@ -13,7 +13,7 @@
 
 #include <rte_common.h>
 
-#include "stream.h"
+#include "watch/tcp/stream.h"
 
 #define STREAMS 6
 #define VLANS   3

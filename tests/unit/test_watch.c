@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "watch.h"
+#include "reload/watch.h"
 
 #define LIMIT 4096
 

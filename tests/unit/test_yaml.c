@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "diag_expect.h"
-#include "yaml_tree.h"
+#include "document/yaml_tree.h"
 
 #define FILE_MAX (64u << 20)
 

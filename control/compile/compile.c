@@ -1,0 +1,428 @@
+/*
+ * compile.c: what a document changes, sandbox by sandbox.
+ *
+ * Decides by content whether a sandbox's policy is still the same: a list in another order, a
+ * policy moved to `policies` or renamed there changes nothing, and what is unchanged keeps its row,
+ * its epoch and with that all its open flows. It must never alter a row that was published.
+ */
+#include "compile.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "document/diag.h"
+#include "union.h"
+
+int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned workers)
+{
+	*compiler = (struct sl_compiler){.all = all};
+	compiler->subnets = sl_compile_subnet_create(all);
+	compiler->names = sl_compile_names_create(workers);
+	return compiler->subnets != NULL && compiler->names != NULL ? 0 : -ENOMEM;
+}
+
+/* ---- What a policy needs of the pools ---- */
+
+/* The pools' parts of a policy, looked up once for all sandboxes that share it. */
+struct parts {
+	struct sl_name_list *names;
+	struct sl_subnet_row *subnets;
+};
+
+static int get_parts(struct sl_compiler *compiler, const struct sl_policy *policy, const char *file,
+                     struct sl_diag *diag, struct parts *parts)
+{
+	int ret;
+
+	*parts = (struct parts){0};
+	if (policy->n_patterns > 0) {
+		parts->names =
+		        sl_compile_names_get(compiler->names, policy->patterns, policy->n_patterns);
+		if (parts->names == NULL)
+			return -ENOMEM;
+	}
+	if (policy->n_allow + policy->n_deny == 0)
+		return 0;
+	ret = sl_compile_subnet_get(compiler->subnets, policy, file, diag, &parts->subnets);
+	if (ret != 0)
+		sl_compile_names_put(compiler->names, parts->names);
+	return ret;
+}
+
+static void put_parts(struct sl_compiler *compiler, const struct parts *parts)
+{
+	sl_compile_subnet_put(compiler->subnets, parts->subnets);
+	sl_compile_names_put(compiler->names, parts->names);
+}
+
+/* ---- The change ---- */
+
+static void change_row(struct sl_compiler *compiler, struct sl_row *from, struct sl_row *to)
+{
+	struct sl_change *change = &compiler->change;
+
+	change->row[change->count].from = from;
+	change->row[change->count].to = to;
+	change->count++;
+}
+
+/* Compares an entry with the row in force; takes over parts' references. */
+static int compare_entry(struct sl_compiler *compiler, const struct sl_policy_entry *entry,
+                         const struct parts *parts, uint64_t number)
+{
+	struct sl_row *old = compiler->rows[entry->vlan];
+	struct sl_row *row = sl_row_create(entry, parts->names, parts->subnets);
+	bool policy, identity;
+
+	if (row == NULL) {
+		put_parts(compiler, parts);
+		return -ENOMEM;
+	}
+	identity = old != NULL && sl_row_same_identity(old, row);
+	policy = identity && sl_row_same_policy(old, row);
+	if (policy && sl_row_same_name(old, row)) {
+		put_parts(compiler, parts);
+		sl_row_free(row);
+		return 0;
+	}
+	row->sandbox.epoch = policy ? old->sandbox.epoch : (uint32_t)number;
+	row->sandbox.incarnation = identity ? old->sandbox.incarnation : (uint32_t)number;
+	compiler->change.policies += !policy;
+	change_row(compiler, old, row);
+	return 0;
+}
+
+/* A policy that stands in `policies` is looked up once, however many sandboxes name it. */
+static int get_shared(struct sl_compiler *compiler, const struct sl_policy_doc *doc,
+                      struct parts *known, const struct sl_policy *policy, struct sl_diag *diag,
+                      struct parts *parts)
+{
+	struct parts *slot;
+	int ret;
+
+	if (doc->n_named == 0 || policy < doc->named || policy >= doc->named + doc->n_named)
+		return get_parts(compiler, policy, doc->file, diag, parts);
+	slot = &known[policy - doc->named];
+	if (slot->names == NULL && slot->subnets == NULL) {
+		ret = get_parts(compiler, policy, doc->file, diag, parts);
+		if (ret == 0)
+			*slot = *parts;
+		return ret;
+	}
+	*parts = *slot;
+	if (parts->names != NULL)
+		parts->names->refs++;
+	if (parts->subnets != NULL)
+		sl_compile_subnet_hold(compiler->subnets, parts->subnets);
+	return 0;
+}
+
+/* True if a push that came later has dealt with this sandbox, or one that waits is to. */
+static bool overtaken(const struct sl_compiler *compiler, uint16_t vlan)
+{
+	const struct sl_request *request = &compiler->change.request;
+
+	return compiler->arrived[vlan] > request->arrival ||
+	       (request->leave != NULL && request->leave[vlan]);
+}
+
+static void remove_row(struct sl_compiler *compiler, uint16_t vlan)
+{
+	if (compiler->rows[vlan] == NULL || overtaken(compiler, vlan))
+		return;
+	change_row(compiler, compiler->rows[vlan], NULL);
+	compiler->change.policies++;
+}
+
+/* The sandboxes that the push does not speak of, where that means that they go. */
+static void compare_absent(struct sl_compiler *compiler)
+{
+	const struct sl_request *request = &compiler->change.request;
+	const struct sl_policy_doc *doc = request->doc;
+	bool seen[SL_VLAN_COUNT] = {false};
+	size_t next = 0;
+
+	for (unsigned vlan = 1; request->whole && vlan <= SL_VLAN_MAX; vlan++) {
+		if (next < doc->n_entries && doc->entries[next].vlan == vlan)
+			next++;
+		else
+			remove_row(compiler, (uint16_t)vlan);
+	}
+	for (size_t i = 0; i < request->n_gone; i++)
+		if (!seen[request->gone[i]]) {
+			seen[request->gone[i]] = true;
+			remove_row(compiler, request->gone[i]);
+		}
+}
+
+static int compare_present(struct sl_compiler *compiler, struct parts *known, uint64_t number,
+                           struct sl_diag *diag)
+{
+	const struct sl_policy_doc *doc = compiler->change.request.doc;
+	size_t left = 0;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < doc->n_entries; i++) {
+		const struct sl_policy_entry *entry = &doc->entries[i];
+		struct parts parts;
+
+		if (overtaken(compiler, entry->vlan)) {
+			left++;
+			compiler->change.partial = true;
+			continue;
+		}
+		ret = get_shared(compiler, doc, known, entry->policy, diag, &parts);
+		if (ret == 0)
+			ret = compare_entry(compiler, entry, &parts, number);
+	}
+	/* What the document ends by not speaking of it is still to be done. */
+	if (ret == 0 && left > 0 && left == doc->n_entries && compiler->change.count == 0)
+		return -ECANCELED;
+	return ret;
+}
+
+/* The row that the VLAN will have. */
+static const struct sl_row *row_after(const struct sl_compiler *compiler, unsigned vlan)
+{
+	const struct sl_change *change = &compiler->change;
+
+	for (unsigned i = 0; i < change->count; i++) {
+		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+
+		if ((to != NULL ? to : from)->sandbox.vlan == vlan)
+			return to;
+	}
+	return compiler->rows[vlan];
+}
+
+/* Names are unique. A document alone was checked when it was read; this is for all together. */
+static int check_name(const struct sl_compiler *compiler, const struct sl_sandbox *sandbox,
+                      struct sl_diag *diag)
+{
+	for (unsigned vlan = 1; vlan <= SL_VLAN_MAX; vlan++) {
+		const struct sl_row *row = compiler->rows[vlan];
+
+		if (row == NULL || vlan == sandbox->vlan || row->sandbox.name == NULL ||
+		    strcmp(row->sandbox.name, sandbox->name) != 0)
+			continue;
+		row = row_after(compiler, vlan);
+		if (row == NULL || row->sandbox.name == NULL ||
+		    strcmp(row->sandbox.name, sandbox->name) != 0)
+			continue;
+		sl_diag_error(diag, compiler->change.request.doc->file, 0, 0,
+		              "the sandbox of VLAN %u is named \"%s\", as that of VLAN %u is",
+		              sandbox->vlan, sandbox->name, vlan);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_names(const struct sl_compiler *compiler, struct sl_diag *diag)
+{
+	const struct sl_change *change = &compiler->change;
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && change->partial && i < change->count; i++) {
+		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+
+		if (to == NULL || to->sandbox.name == NULL ||
+		    (from != NULL && sl_row_same_name(from, to)))
+			continue;
+		ret = check_name(compiler, &to->sandbox, diag);
+	}
+	return ret;
+}
+
+/* Compiles what is new. What takes long is collected in waiting, all of it, and compiled aside. */
+static int build_names(struct sl_compiler *compiler, struct sl_diag *diag,
+                       struct sl_waiting *waiting)
+{
+	struct sl_change *change = &compiler->change;
+	int ret = 0;
+
+	for (unsigned i = 0; i < change->count; i++) {
+		struct sl_name_list *list =
+		        change->row[i].to != NULL ? change->row[i].to->names : NULL;
+
+		if (list == NULL)
+			continue;
+		ret = sl_compile_names_build(compiler->names, list, change->request.doc->file,
+		                             diag);
+		if (ret != 0 && ret != -EINPROGRESS)
+			return ret;
+		if (ret == 0)
+			continue;
+		if (waiting->lists == NULL)
+			waiting->lists = calloc(change->count, sizeof(*waiting->lists));
+		if (waiting->lists == NULL)
+			return -ENOMEM;
+		list->refs++;
+		waiting->lists[waiting->count++] = list;
+	}
+	return waiting->count > 0 ? -EINPROGRESS : 0;
+}
+
+bool sl_compile_ready(struct sl_compiler *compiler, const struct sl_waiting *waiting)
+{
+	sl_compile_names_poll(compiler->names);
+	for (unsigned i = 0; i < waiting->count; i++)
+		if (atomic_load(&waiting->lists[i]->state) == SL_NAMES_QUEUED)
+			return false;
+	return true;
+}
+
+void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting)
+{
+	for (unsigned i = 0; i < waiting->count; i++)
+		sl_compile_names_put(compiler->names, waiting->lists[i]);
+	free(waiting->lists);
+	*waiting = (struct sl_waiting){0};
+}
+
+/* The rows that go let their prefixes go, so that the standby side needs room for one union. */
+static void release_old(struct sl_compiler *compiler)
+{
+	for (unsigned i = 0; i < compiler->change.count; i++)
+		if (compiler->change.row[i].from != NULL)
+			sl_compile_subnet_put(compiler->subnets,
+			                      compiler->change.row[i].from->subnets);
+}
+
+static void retain_old(struct sl_compiler *compiler)
+{
+	for (unsigned i = 0; i < compiler->change.count; i++) {
+		struct sl_row *from = compiler->change.row[i].from;
+
+		if (from != NULL && from->subnets != NULL)
+			sl_compile_subnet_hold(compiler->subnets, from->subnets);
+	}
+}
+
+/* Forgets the new rows. The old ones must hold all they held. */
+static void drop_new(struct sl_compiler *compiler)
+{
+	for (unsigned i = 0; i < compiler->change.count; i++) {
+		struct sl_row *to = compiler->change.row[i].to;
+
+		if (to == NULL)
+			continue;
+		put_parts(compiler, &(struct parts){to->names, to->subnets});
+		sl_row_free(to);
+	}
+	sl_compile_subnet_reclaim(compiler->subnets);
+	sl_union_cancel(compiler->all);
+	compiler->change.count = compiler->change.policies = 0;
+}
+
+int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *request,
+                       uint64_t number, struct sl_diag *diag, struct sl_waiting *waiting)
+{
+	struct parts *known = calloc(request->doc->n_named + 1, sizeof(*known));
+	int ret;
+
+	if (known == NULL)
+		return -ENOMEM;
+	compiler->change.request = *request;
+	compiler->change.partial = !request->whole;
+	compare_absent(compiler);
+	ret = compare_present(compiler, known, number, diag);
+	free(known);
+	compiler->change.asked = compiler->change.policies;
+	if (ret == 0)
+		ret = check_names(compiler, diag);
+	if (ret == 0)
+		ret = build_names(compiler, diag, waiting);
+	if (ret == 0) {
+		release_old(compiler);
+		ret = sl_union_apply(compiler->all, request->doc->file, diag);
+		if (ret != 0)
+			retain_old(compiler);
+	}
+	if (ret != 0)
+		drop_new(compiler);
+	if (ret != 0 && ret != -EINPROGRESS)
+		sl_compile_release(compiler, waiting);
+	return ret;
+}
+
+void sl_compile_cancel(struct sl_compiler *compiler)
+{
+	retain_old(compiler);
+	drop_new(compiler);
+}
+
+/* From now on the push counts as the newest for every sandbox that it speaks of. */
+static void note_arrival(struct sl_compiler *compiler)
+{
+	const struct sl_request *request = &compiler->change.request;
+
+	for (unsigned vlan = 1; request->whole && vlan <= SL_VLAN_MAX; vlan++)
+		if (!overtaken(compiler, (uint16_t)vlan))
+			compiler->arrived[vlan] = request->arrival;
+	for (size_t i = 0; !request->whole && i < request->doc->n_entries; i++)
+		if (!overtaken(compiler, request->doc->entries[i].vlan))
+			compiler->arrived[request->doc->entries[i].vlan] = request->arrival;
+	for (size_t i = 0; i < request->n_gone; i++)
+		if (!overtaken(compiler, request->gone[i]))
+			compiler->arrived[request->gone[i]] = request->arrival;
+}
+
+void sl_compile_keep(struct sl_compiler *compiler)
+{
+	note_arrival(compiler);
+	sl_compile_cancel(compiler);
+}
+
+void sl_compile_commit(struct sl_compiler *compiler)
+{
+	struct sl_change *change = &compiler->change;
+
+	note_arrival(compiler);
+
+	for (unsigned i = 0; i < change->count; i++) {
+		struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+		uint16_t vlan = from != NULL ? from->sandbox.vlan : to->sandbox.vlan;
+
+		compiler->rows[vlan] = to;
+		compiler->count += (to != NULL) - (from != NULL);
+	}
+	sl_union_commit(compiler->all);
+}
+
+static void free_row(struct sl_compiler *compiler, struct sl_row *row)
+{
+	sl_compile_names_put(compiler->names, row->names);
+	sl_row_free(row);
+}
+
+int sl_compile_reclaim(struct sl_compiler *compiler)
+{
+	struct sl_change *change = &compiler->change;
+	int ret = sl_union_reclaim(compiler->all);
+
+	for (unsigned i = 0; i < change->count; i++)
+		if (change->row[i].from != NULL)
+			free_row(compiler, change->row[i].from);
+	change->count = change->policies = 0;
+	sl_compile_subnet_reclaim(compiler->subnets);
+	sl_compile_names_reclaim(compiler->names);
+	return ret;
+}
+
+void sl_compile_fini(struct sl_compiler *compiler)
+{
+	for (unsigned vlan = 0; vlan < SL_VLAN_COUNT; vlan++) {
+		struct sl_row *row = compiler->rows[vlan];
+
+		if (row == NULL)
+			continue;
+		sl_compile_subnet_put(compiler->subnets, row->subnets);
+		free_row(compiler, row);
+	}
+	if (compiler->subnets != NULL)
+		sl_compile_subnet_reclaim(compiler->subnets);
+	sl_compile_subnet_destroy(compiler->subnets);
+	sl_compile_names_destroy(compiler->names);
+}

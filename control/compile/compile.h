@@ -1,0 +1,243 @@
+/*
+ * compile.h: from what an operator wrote to what a worker reads.
+ *
+ * Three pools of things that generations share by content: lists of patterns (compile_names.c),
+ * lists of prefixes with the union of all prefixes behind them (compile_subnet.c), and on top of
+ * both the rows, one for each sandbox (compile.c). Nothing here publishes: workers see none of it
+ * before reload.c stores the pointer.
+ *
+ * Threads: the control thread.
+ */
+#ifndef SLUICE_CONTROL_COMPILE_H
+#define SLUICE_CONTROL_COMPILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/generation.h"
+
+#include "document/pattern.h"
+#include "document/policy.h"
+#include "document/prefix.h"
+
+struct sl_config;
+struct sl_diag;
+struct sl_union;
+
+/* ---- Names (compile_names.c) ---- */
+
+enum sl_name_state {
+	SL_NAMES_RAW = 0, /* nothing was compiled yet */
+	SL_NAMES_QUEUED,  /* the background thread has it or will have it: hands off */
+	SL_NAMES_BUILT,
+	SL_NAMES_FAILED,
+};
+
+/* One distinct list of patterns. References are held by rows, by who waits, and by the queue. */
+struct sl_name_list {
+	struct sl_names names; /* what workers see; whole once the state is BUILT */
+	struct sl_name_list *next;
+	struct sl_name_list *queue_next;
+	uint64_t hash;
+	uint32_t refs;
+	_Atomic int state; /* enum sl_name_state; the background thread ends QUEUED */
+	int error;         /* -errno of FAILED */
+	char why[128];
+	bool fitted;      /* the scratches fit it */
+	uint32_t count;   /* patterns */
+	uint32_t bytes;   /* of text */
+	const char *text; /* the patterns in canonical form, each with its NUL */
+};
+
+/* A scratch for each worker, for every database that was built before it. */
+struct sl_scratches {
+	struct hs_scratch *scratch[SL_WORKERS_MAX];
+	struct sl_scratches *replaces; /* what generations that are going may still use */
+};
+
+struct sl_name_pool;
+
+/* Returns NULL without memory, or where the CPU cannot run Hyperscan (SSSE3). */
+struct sl_name_pool *sl_compile_names_create(unsigned workers);
+
+/* Every list must have been given back, and no worker run any more. NULL is fine. */
+void sl_compile_names_destroy(struct sl_name_pool *pool);
+
+/*
+ * The list of these patterns (sorted, no repetitions), one reference added. A new one is not built
+ * yet. NULL without memory.
+ */
+struct sl_name_list *sl_compile_names_get(struct sl_name_pool *pool,
+                                          const struct sl_pattern *patterns, size_t n);
+
+/*
+ * Takes a reference away. The last one frees the list and its databases, so no worker may be using
+ * them. NULL is fine.
+ */
+void sl_compile_names_put(struct sl_name_pool *pool, struct sl_name_list *list);
+
+/*
+ * Compiles a list, if that was not done yet. Returns 0; or -EINPROGRESS: that takes long, and the
+ * background thread is at it; or -ENOMEM, or -EINVAL with Hyperscan's words in diag.
+ */
+int sl_compile_names_build(struct sl_name_pool *pool, struct sl_name_list *list, const char *file,
+                           struct sl_diag *diag);
+
+/* True while the background thread has something to compile, which ending the pool waits for. */
+bool sl_compile_names_busy(struct sl_name_pool *pool);
+
+/* Takes back from the background thread what it is done with. To be called now and then. */
+void sl_compile_names_poll(struct sl_name_pool *pool);
+
+/*
+ * Sets *scratches to those that serve every list built so far: the same as at the last call unless
+ * a database asked for larger ones; NULL while there is nothing to scan. The pool owns them.
+ * Returns 0 or -ENOMEM.
+ */
+int sl_compile_names_scratches(struct sl_name_pool *pool, const struct sl_scratches **scratches);
+
+/* Frees replaced scratches. No worker may be using any but the present ones. */
+void sl_compile_names_reclaim(struct sl_name_pool *pool);
+
+/* ---- Subnets (compile_subnet.c) ---- */
+
+/* One distinct set of prefixes that are allowed or denied. References are held by rows. */
+struct sl_subnet_row {
+	struct sl_subnets subnets; /* what workers see */
+	struct sl_subnet_row *next;
+	struct sl_subnet_row *idle_next;
+	uint64_t hash;
+	uint32_t refs;
+	bool idle; /* on the list of those that lost their last reference */
+	uint32_t count;
+	uint32_t rules[]; /* class << 2 | enum sl_subnet, in the order of the prefixes */
+};
+
+struct sl_subnet_pool;
+
+/* all outlives the pool. NULL without memory. */
+struct sl_subnet_pool *sl_compile_subnet_create(struct sl_union *all);
+
+/* Every row must have been given back and reclaimed. NULL is fine. */
+void sl_compile_subnet_destroy(struct sl_subnet_pool *pool);
+
+/*
+ * The row of a policy's two lists of prefixes, one reference added. Prefixes that nobody else has
+ * come into the union. Returns 0 or -ENOMEM, or -ENOSPC and a message in diag.
+ */
+int sl_compile_subnet_get(struct sl_subnet_pool *pool, const struct sl_policy *policy,
+                          const char *file, struct sl_diag *diag, struct sl_subnet_row **out);
+
+/*
+ * Adds or takes away a reference. With the last one the row's prefixes lose theirs; the row itself
+ * stays until reclaim, and hold brings all of it back. put(NULL) is fine.
+ */
+void sl_compile_subnet_hold(struct sl_subnet_pool *pool, struct sl_subnet_row *row);
+void sl_compile_subnet_put(struct sl_subnet_pool *pool, struct sl_subnet_row *row);
+
+/* Frees the rows without references. No worker may be reading one. */
+void sl_compile_subnet_reclaim(struct sl_subnet_pool *pool);
+
+/* ---- Rows (row.c) and changes (compile.c) ---- */
+
+/* What a push asks for. */
+struct sl_request {
+	const struct sl_policy_doc *doc;
+	bool whole;           /* sandboxes that are not in the document go */
+	uint64_t arrival;     /* counts pushes up in the order in which they came */
+	const uint16_t *gone; /* with !whole: VLANs whose sandboxes go */
+	size_t n_gone;
+	const bool *leave; /* by VLAN: left to an earlier push that waits; NULL: none */
+};
+
+/* Lists of patterns that a push has to wait for. All zero: none. */
+struct sl_waiting {
+	struct sl_name_list **lists;
+	unsigned count;
+};
+
+/* What one sandbox may do, and what it holds of the pools. */
+struct sl_row {
+	struct sl_sandbox sandbox; /* what workers see; the first member */
+	struct sl_name_list *names;
+	struct sl_subnet_row *subnets;
+};
+
+/* A row for an entry, without epoch and incarnation; it takes over both references. */
+struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_name_list *names,
+                             struct sl_subnet_row *subnets);
+
+/* Frees the row; its references are the caller's to give back. */
+void sl_row_free(struct sl_row *row);
+
+/* Whether two rows let their sandboxes do the same. */
+bool sl_row_same_policy(const struct sl_row *a, const struct sl_row *b);
+bool sl_row_same_name(const struct sl_row *a, const struct sl_row *b);
+
+/*
+ * Whether a VLAN's two rows are of one sandbox: a name that comes or goes is not enough to say that
+ * it is another one, a name that changes is.
+ */
+bool sl_row_same_identity(const struct sl_row *a, const struct sl_row *b);
+
+/* What a push changes. */
+struct sl_change {
+	unsigned count;    /* rows that are new, replaced or gone */
+	unsigned policies; /* of these, how many change what the sandbox may do or who it is */
+	struct sl_request request; /* what it comes from; its document may be gone after commit */
+	unsigned asked;            /* policies, if all that is asked for were in force already */
+	bool partial;              /* not all sandboxes were compared with the document */
+	struct {
+		struct sl_row *from; /* NULL: the sandbox is new */
+		struct sl_row *to;   /* NULL: it is gone */
+	} row[SL_VLAN_MAX];
+};
+
+struct sl_compiler {
+	struct sl_union *all;
+	struct sl_subnet_pool *subnets;
+	struct sl_name_pool *names;
+	struct sl_row *rows[SL_VLAN_COUNT]; /* of the newest generation, by VLAN */
+	unsigned count;
+	uint64_t arrived[SL_VLAN_COUNT]; /* the newest push in force that dealt with the VLAN */
+	struct sl_change change;
+};
+
+/*
+ * all outlives the compiler. Returns 0 or -ENOMEM; sl_compile_fini() is right after either, when
+ * nobody reads anything any more.
+ */
+int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned workers);
+void sl_compile_fini(struct sl_compiler *compiler);
+
+/*
+ * Works out what a push changes: compiler->change, with all names compiled and the standby side
+ * holding the new union. A sandbox that a later push has already dealt with is left alone. number
+ * is the generation's that it is for. Returns 0 (then commit or cancel must follow), or -errno with
+ * nothing changed and the reason in diag: -EINVAL, -ENOSPC, -ENOMEM, -EIO; -ECANCELED if later
+ * pushes have dealt with all of it; -EINPROGRESS if names take long to compile: waiting, which was
+ * empty, says what to wait for before this is called again, and is released after that;
+ * change.asked then says how many sandboxes' policies it is about.
+ */
+int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *request,
+                       uint64_t number, struct sl_diag *diag, struct sl_waiting *waiting);
+
+/* True when nothing of it is being compiled any more. Polls the background thread. */
+bool sl_compile_ready(struct sl_compiler *compiler, const struct sl_waiting *waiting);
+
+void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting);
+
+/* The change is empty: the push counts all the same as the newest for its sandboxes. */
+void sl_compile_keep(struct sl_compiler *compiler);
+
+/* Gives back what sl_compile_request() made, and puts the standby side back as it was. */
+void sl_compile_cancel(struct sl_compiler *compiler);
+
+/* The change is going to be published: its rows are the ones in force from now on. */
+void sl_compile_commit(struct sl_compiler *compiler);
+
+/* No worker uses what the change replaced: frees it and brings the other side up to date. */
+int sl_compile_reclaim(struct sl_compiler *compiler);
+
+#endif

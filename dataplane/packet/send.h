@@ -1,0 +1,15 @@
+/*
+ * send.h: packets that leave as their sender made them.
+ */
+#ifndef DATAPLANE_SEND_H
+#define DATAPLANE_SEND_H
+
+#include "core/state.h"
+
+/*
+ * Sends the packet out of the port that it did not come in by, cut to what its headers cover, and
+ * counts it under its reason. The mbuf is gone in any case.
+ */
+void sl_send_on(struct sl_worker *worker, struct sl_pkt *pkt);
+
+#endif

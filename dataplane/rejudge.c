@@ -1,0 +1,227 @@
+/*
+ * flow_rejudge.c: what a newer generation says of flows that were open before it (spec section 2).
+ * A flow is judged by its address and by the name that it proved; what is now denied is cut.
+ *
+ * Settles flows with: policy-changed.
+ */
+#include <netinet/in.h>
+
+#include "flow/names.h"
+#include "flow/record.h"
+#include "stages.h"
+#include "core/watch.h"
+
+/* True if the flow is another sandbox's, which had this VLAN before. */
+static bool is_inherited(const struct sl_worker *worker, const struct sl_flow *flow)
+{
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
+
+	return sandbox != NULL && sl_flow_cold(&worker->table, flow)->epoch < sandbox->incarnation;
+}
+
+static void cut(struct sl_worker *worker, struct sl_flow *flow)
+{
+	bool tcp = flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS);
+	const struct sl_name *name;
+	struct sl_proof proof = {.via = (enum sl_via)sl_flow_cold(&worker->table, flow)->via};
+	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
+
+	if (index != 0) {
+		name = sl_names_at(worker, index);
+		proof.text = name->text;
+		proof.len = name->len;
+	}
+	worker->stats->flows_cut++;
+	if (tcp) {
+		/* The server may miss its reset: what it has of the stream is no one's to go on
+		 * with. */
+		(void)sl_record_begin(worker, flow);
+		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
+		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
+	} else {
+		sl_reject_flow_icmp(worker, flow);
+	}
+	/* What is left of it until it is forgotten counts against a sandbox's limits. */
+	if (tcp && !is_inherited(worker, flow)) {
+		sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);
+		return;
+	}
+	sl_verdict_report_flow(worker, flow, false, SL_REASON_POLICY_CHANGED, &proof);
+	sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
+}
+
+/* True while nothing was judged yet: the hello (or the query) is still to come. */
+static bool is_on_hold(const struct sl_flow *flow)
+{
+	return flow->reason == SL_REASON_NONE;
+}
+
+static bool name_still_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                               const struct sl_flow *flow)
+{
+	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
+	const struct sl_name *name;
+
+	if (index == 0)
+		return false;
+	name = sl_names_at(worker, index);
+	return sl_judge_allows(worker, sandbox, name->text, name->len);
+}
+
+/* What the present policy says of the flow: an allow reason, NONE (go on holding), or a denial. */
+static enum sl_reason judge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                            const struct sl_flow *flow)
+{
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
+	struct sl_addr inside, remote;
+	struct sl_address address;
+	enum sl_reason reason;
+
+	sl_key_inside(&flow->key, &inside);
+	sl_key_remote(&flow->key, &remote);
+	if (!sl_sandbox_owns(worker, sandbox, &inside))
+		return SL_REASON_SOURCE_SPOOFED;
+	sl_subnet_look(worker, sandbox, &remote, sl_subnet_class(worker, &remote), &address);
+	if (watcher != NULL && watcher->rejudge != NULL) {
+		reason = watcher->rejudge(worker, sandbox, flow, &remote, &address);
+		if (reason != SL_REASON_NONE)
+			return reason;
+	}
+	reason = sl_subnet_judge(sandbox, &address);
+	if (reason != SL_REASON_NONE)
+		return reason;
+	if (is_on_hold(flow))
+		return SL_REASON_NONE;
+	return name_still_allowed(worker, sandbox, flow) ? SL_REASON_DOMAIN_ALLOWED
+	                                                 : SL_REASON_DOMAIN_NOT_ALLOWED;
+}
+
+/* The address of a flow on hold needs no name any more. */
+static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+{
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
+
+	if (watcher != NULL && watcher->open_up != NULL)
+		watcher->open_up(worker, flow, reason);
+	else
+		sl_verdict_flow(worker, flow, reason, NULL);
+}
+
+bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
+{
+	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
+	const struct sl_watcher *watcher;
+	enum sl_reason reason;
+
+	if (sandbox != NULL && cold->epoch == sandbox->epoch)
+		return true;
+	if (flow->state == SL_FLOW_REFUSED) {
+		if (is_inherited(worker, flow)) {
+			sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
+			return false;
+		}
+		cold->epoch = sandbox != NULL ? sandbox->epoch : 0;
+		return true;
+	}
+	if (sandbox == NULL || is_inherited(worker, flow)) {
+		cut(worker, flow);
+		return false;
+	}
+	reason = judge(worker, sandbox, flow);
+	if (reason != SL_REASON_NONE && !sl_reason_allows(reason)) {
+		cut(worker, flow);
+		return false;
+	}
+	cold->epoch = sandbox->epoch;
+	watcher = sl_watcher_of(flow);
+	if (is_on_hold(flow) ||
+	    (watcher != NULL && watcher->opens_judged && reason != SL_REASON_DOMAIN_ALLOWED)) {
+		if (reason != SL_REASON_NONE && reason != SL_REASON_DNS_ALLOWED)
+			open_up(worker, flow, reason);
+	} else if (reason != flow->reason) {
+		flow->reason = reason;
+		sl_verdict_report_flow(worker, flow, true, reason, NULL);
+	}
+	sl_verdict_set_fast(worker, flow);
+	return true;
+}
+
+static void queue_vlan(struct sl_worker *worker, uint16_t number)
+{
+	unsigned at = worker->to_sweep_head + worker->to_sweep_count;
+
+	if (worker->vlans[number].queued)
+		return;
+	worker->vlans[number].queued = true;
+	worker->to_sweep[at % SL_VLAN_COUNT] = number;
+	worker->to_sweep_count++;
+}
+
+/* Begins to sweep a VLAN whose policy is another than its flows were judged by. */
+static void begin_vlan(struct sl_worker *worker, uint16_t number)
+{
+	struct sl_vlan *vlan = &worker->vlans[number];
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, number);
+	uint32_t epoch = sandbox != NULL ? sandbox->epoch : 0;
+	uint32_t incarnation = sandbox != NULL ? sandbox->incarnation : 0;
+
+	if (vlan->incarnation != incarnation) {
+		struct sl_sandbox_stats *stats = &worker->stats->sandbox[number];
+
+		/* The old sandbox's counters go to those of no sandbox: the sums stay true. */
+		for (unsigned r = 0; r < SL_REASON_COUNT; r++) {
+			worker->stats->sandbox[0].reason[r] += stats->reason[r];
+			stats->reason[r] = 0;
+		}
+		vlan->incarnation = incarnation;
+		vlan->reasons_told = 0;
+		if (vlan->pin_oldest != 0)
+			queue_vlan(worker, number);
+	}
+	if (vlan->epoch != epoch) {
+		vlan->epoch = epoch;
+		vlan->sweep = vlan->flow_head;
+		if (vlan->sweep != 0)
+			queue_vlan(worker, number);
+	}
+}
+
+void sl_flow_begin_sweep(struct sl_worker *worker)
+{
+	const struct sl_generation *generation = worker->generation;
+
+	/* A push that changes one sandbox of thousands costs a look at one. */
+	if (generation->number == worker->swept + 1)
+		for (unsigned i = 0; i < generation->changed_count; i++)
+			begin_vlan(worker, generation->changed[i]);
+	else
+		for (unsigned vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
+			begin_vlan(worker, (uint16_t)vlan);
+	worker->swept = generation->number;
+}
+
+void sl_flow_sweep(struct sl_worker *worker, unsigned budget)
+{
+	while (worker->to_sweep_count > 0) {
+		uint16_t number = worker->to_sweep[worker->to_sweep_head];
+		struct sl_vlan *vlan = &worker->vlans[number];
+
+		while (vlan->sweep != 0) {
+			struct sl_flow *flow = &worker->table.flows[vlan->sweep];
+
+			if (budget == 0)
+				return;
+			budget--;
+			vlan->sweep = sl_flow_cold(&worker->table, flow)->next;
+			sl_flow_rejudge(worker, flow);
+		}
+		if (!sl_pins_forget(worker, number, &budget))
+			return;
+		vlan->queued = false;
+		worker->to_sweep_head = (worker->to_sweep_head + 1) % SL_VLAN_COUNT;
+		worker->to_sweep_count--;
+	}
+	if (worker->swept != atomic_load_explicit(&worker->settled, memory_order_relaxed))
+		atomic_store_explicit(&worker->settled, worker->swept, memory_order_release);
+}

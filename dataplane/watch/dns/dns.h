@@ -1,0 +1,192 @@
+/*
+ * dns.h: what the files of DNS judgement share: dns.c (gate, judgement), dns_pending.c, dns_udp.c,
+ * dns_tcp.c and its two helpers. Others know only what stages.h declares.
+ */
+#ifndef DATAPLANE_DNS_H
+#define DATAPLANE_DNS_H
+
+#include "core/deadline.h"
+#include "inspect/dns.h"
+#include "stages.h"
+#include "watch/tcp/strict.h"
+#include "core/watch.h"
+
+/* A query that left and was not answered yet. Counted against the sandbox's `held-bytes`. */
+struct sl_query {
+	struct sl_deadline deadline; /* in worker->queries_open */
+	uint32_t flow;               /* index */
+	uint32_t next;               /* of the same flow; 0: none */
+	uint32_t prev;
+	uint32_t chain_asked; /* of the same bucket: what the client asked */
+	uint32_t chain_sent;  /* and the id under which it left */
+	bool is_sent;
+	uint32_t name;  /* in the names table; holds a reference */
+	uint32_t epoch; /* of the sandbox, when the name was last found allowed */
+	uint16_t vlan;
+	uint16_t client_id;
+	uint8_t mismatches;
+	uint32_t mismatches_before; /* the flow's, when it was asked */
+	struct sl_dns_case client_case;
+	struct sl_dns_question sent; /* what an answer has to repeat */
+};
+
+enum sl_query_verdict {
+	SL_QUERY_MALFORMED = 0, /* not one plain query: dropped in silence */
+	SL_QUERY_REFUSED,       /* the policy has no pattern for the name */
+	SL_QUERY_STRIPPED,      /* answered by the gateway: `strip-ech` */
+	SL_QUERY_ALLOWED,
+};
+
+/* dns.c */
+
+/* Judges a message from the sandbox; out is filled in unless it is malformed. */
+enum sl_query_verdict sl_dns_judge(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                                   const uint8_t *msg, size_t len, struct sl_dns_query *out);
+
+/* True if the policy lets the sandbox ask for the name (canonical; empty: the root). */
+bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                         const char *name, size_t len);
+
+struct sl_proof sl_dns_proof(const struct sl_dns_query *query);
+
+/* Unpredictable bytes. False: there are none, and nothing may be sent that needs them. */
+bool sl_dns_random(struct sl_worker *worker, void *out, size_t bytes);
+
+/* The payload of a packet in one piece: in the mbuf, or copied to the worker's scratch. */
+const uint8_t *sl_dns_payload(const struct sl_worker *worker, const struct sl_pkt *pkt);
+
+/*
+ * Reads an answer to `sent`, asked for `name`. DONE: the addresses it gives are pinned to the
+ * name, if `pin`.
+ */
+enum sl_parse sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                                const uint8_t *msg, size_t len, const struct sl_dns_question *sent,
+                                uint32_t name, bool pin);
+
+/*
+ * dns_pending.c: queries that wait for their answers. `first` is where the flow keeps the index of
+ * its first one.
+ */
+static inline struct sl_query *sl_dns_pending_at(const struct sl_worker *worker, uint32_t index)
+{
+	return sl_pool_at(&worker->queries, index);
+}
+
+/*
+ * One more for a query that the policy allows; `sent` is the caller's to fill in, who then calls
+ * sl_dns_pending_sent. 0: as many of the sandbox's wait as it may ask in a second, or a limit of
+ * memory is reached.
+ */
+uint32_t sl_dns_pending_make(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                             const struct sl_flow *flow, uint32_t *first,
+                             const struct sl_dns_query *asked);
+void sl_dns_pending_sent(struct sl_worker *worker, uint32_t index);
+
+/* The same query of the same client, still pending. 0: none. */
+uint32_t sl_dns_pending_find(const struct sl_worker *worker, const struct sl_flow *flow,
+                             const struct sl_dns_query *asked);
+
+/* The flow's next query that left under this id, after `after` (0: from the first). 0: none. */
+uint32_t sl_dns_pending_with_id(const struct sl_worker *worker, const struct sl_flow *flow,
+                                uint16_t id, uint32_t after);
+
+/* It was found allowed and sent again now. */
+void sl_dns_pending_renew(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                          uint32_t index);
+
+/* True if the policy, which may have changed since, still allows the name. */
+bool sl_dns_pending_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                            struct sl_query *query);
+
+void sl_dns_pending_free(struct sl_worker *worker, uint32_t *first, uint32_t index);
+void sl_dns_pending_free_all(struct sl_worker *worker, uint32_t *first);
+void sl_dns_pending_timeouts(struct sl_worker *worker);
+
+/*
+ * One more DNS message of the sandbox's, of any kind: false if it asks more than it may
+ * (`limits.dns-queries-per-sandbox`).
+ */
+static inline bool sl_dns_may_ask(struct sl_worker *worker, uint16_t vlan)
+{
+	return sl_rate_take(&worker->vlans[vlan].asks, worker->now_us,
+	                    worker->settings->dns_queries_per_sandbox);
+}
+
+/* True if sl_dns_may_ask would say so now. */
+static inline bool sl_dns_could_ask(const struct sl_worker *worker, uint16_t vlan)
+{
+	struct sl_bucket_rate look = worker->vlans[vlan].asks;
+
+	return sl_rate_take(&look, worker->now_us, worker->settings->dns_queries_per_sandbox);
+}
+
+/* Port 53 is still that of a resolver for this sandbox: its messages are judged, not its name. */
+enum sl_reason sl_dns_rejudge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                              const struct sl_flow *flow, const struct sl_addr *remote,
+                              const struct sl_address *address);
+
+extern const struct sl_watcher sl_dns_udp_watcher, sl_dns_tcp_watcher;
+
+bool sl_dns_create(struct sl_worker *worker);
+void sl_dns_destroy(struct sl_worker *worker);
+
+/*
+ * dns_tcp.c: the connection. Its offsets count from tcp.base, which moves on as the server
+ * acknowledges: acked <= tcp.released <= tcp.stream.contiguous <= tcp.stream.end.
+ */
+struct sl_dns_stream {
+	struct sl_deadline deadline; /* in worker->dns_streams_timed, if timed */
+	struct sl_strict tcp;
+	struct sl_stream out; /* what leaves in the place of tcp.stream, up to tcp.released */
+	uint32_t pending;     /* queries that wait for answers */
+	bool timed;           /* bytes are on hold */
+	bool open;           /* its address needs no name any more: only `out` is left to deliver */
+	bool limited;        /* the sandbox asks too much: the next message waits */
+	bool counted;        /* a message was, */
+	uint32_t counted_at; /* whose first byte has this number */
+	uint32_t acked;
+	/* the other direction */
+	uint32_t server_next; /* the next byte of the server's that the sandbox gets */
+	uint16_t answer_bytes;
+	uint16_t answer_have;
+	uint8_t prefix_have;
+	bool answer_skipped; /* no memory for this one: it pins nothing */
+	bool answers_lost;   /* a length that no message has: nothing is read any more */
+	struct sl_stream answer;
+};
+
+static inline struct sl_dns_stream *sl_dns_stream_of(const struct sl_worker *worker,
+                                                     const struct sl_flow *flow)
+{
+	return sl_pool_at(&worker->dns_streams, sl_flow_cold(&worker->table, flow)->hold);
+}
+
+/* dns_tcp_judge.c: the messages. */
+
+/*
+ * Judges the messages that are together now and lets them out, or ends the flow. False: the flow is
+ * refused or gone.
+ */
+bool sl_dns_tcp_judge(struct sl_worker *worker, struct sl_flow *flow);
+
+/* Reads the server's bytes, in order, for pins. */
+void sl_dns_tcp_answers(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *bytes,
+                        uint32_t len);
+
+/* dns_tcp_send.c: segments made from the copy. */
+
+/* Sends [from, upto) of `out` to the server; weight as in sl_tx_put. False: not all of it. */
+bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
+                     uint32_t upto, unsigned weight);
+
+/* A FIN behind everything that was released. */
+void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow);
+
+/*
+ * Tells the sandbox the last word (a DNS message; NULL: a reset instead) in answer to what ends at
+ * the stream offset `upto`, and closes towards it; resets the server.
+ */
+void sl_dns_tcp_close_both(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *msg,
+                           uint16_t len, uint32_t upto, enum sl_reason reason, unsigned weight);
+
+#endif

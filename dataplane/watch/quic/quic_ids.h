@@ -1,0 +1,51 @@
+/*
+ * quic_ids.h: what workers do with the table of used connection IDs (include/sluice/quic_ids.h).
+ *
+ * An element belongs to the worker that took it, which alone reads and writes what is its owner's;
+ * what is the table's is written under the bucket's lock, and read by all. Any thread may call any
+ * of the functions. None of them waits for more than some memory accesses of another worker, and
+ * none is asked but when a first hello was judged, a server has answered, or an ID's time is over.
+ */
+#ifndef DATAPLANE_QUIC_IDS_H
+#define DATAPLANE_QUIC_IDS_H
+
+#include "core/deadline.h"
+#include "inspect/quic_crypto.h"
+#include "sluice/quic_ids.h"
+
+struct sl_quic_id {
+	/* the owner's */
+	struct sl_deadline deadline;
+	uint32_t flow; /* index of the flow that used it, and its key */
+	struct sl_key key;
+	/* the table's */
+	uint32_t chain; /* the next one of the bucket; 0: none */
+	bool listed;
+	uint8_t len;
+	uint8_t cid[SL_QUIC_CID_MAX];
+};
+
+/* The pool of the elements, for lists of deadlines. */
+struct sl_pool *sl_quic_ids_pool(struct sl_quic_ids *ids);
+
+static inline struct sl_quic_id *sl_quic_ids_at(struct sl_quic_ids *ids, uint32_t index)
+{
+	return sl_pool_at(sl_quic_ids_pool(ids), index);
+}
+
+/*
+ * Takes an element that has no ID yet. 0 if there is none left; the last tenth is for those of
+ * `few`, whose sandbox has less than an even share.
+ */
+uint32_t sl_quic_ids_take(struct sl_quic_ids *ids, bool few);
+
+/* Lists an element under an ID (len <= SL_QUIC_CID_MAX). False, and nothing, if one is listed. */
+bool sl_quic_ids_list(struct sl_quic_ids *ids, uint32_t index, const uint8_t *cid, uint8_t len);
+
+/* Is an element listed under this ID? By the time that the caller knows, one may be. */
+bool sl_quic_ids_has(struct sl_quic_ids *ids, const uint8_t *cid, uint8_t len);
+
+/* Gives an element back, and frees its ID if it has one. */
+void sl_quic_ids_give(struct sl_quic_ids *ids, uint32_t index);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * segment.h: TCP segments of connections that the gateway keeps a copy of: reading their numbers,
+ * and making new ones, from the copy, in the client's name.
+ */
+#ifndef DATAPLANE_SEGMENT_H
+#define DATAPLANE_SEGMENT_H
+
+#include <rte_tcp.h>
+
+#include "packet/build.h"
+#include "stream.h"
+
+#define SL_SEGMENT_MAX        1440 /* fits an Ethernet frame with IPv6, timestamps taken off */
+#define SL_SEGMENT_MIN        88u  /* an honest MSS is not smaller (RFC 9293 3.7.1) */
+#define SL_SEGMENT_TIMESTAMPS 12   /* bytes of the option, padded */
+
+static inline const struct rte_tcp_hdr *sl_segment_tcp(const struct sl_pkt *pkt)
+{
+	return sl_pkt_at(pkt, const struct rte_tcp_hdr, pkt->l4_off);
+}
+
+static inline uint32_t sl_segment_seq(const struct sl_pkt *pkt)
+{
+	return rte_be_to_cpu_32(sl_segment_tcp(pkt)->sent_seq);
+}
+
+static inline uint32_t sl_segment_ack(const struct sl_pkt *pkt)
+{
+	return rte_be_to_cpu_32(sl_segment_tcp(pkt)->recv_ack);
+}
+
+static inline bool sl_segment_has(const struct sl_pkt *pkt, uint8_t flag)
+{
+	return (pkt->tcp_flags & flag) != 0;
+}
+
+/* What the client's latest segment said, which those made in its name repeat. */
+struct sl_segment_client {
+	uint32_t ack;
+	uint16_t window;
+	bool has_timestamps;
+	uint32_t ts_value;
+	uint32_t ts_echo;
+};
+
+/* Takes the first n bytes of the payload off; n is at most what it has. */
+void sl_segment_skip(struct sl_pkt *pkt, uint32_t n);
+
+/* The option as it is written into a segment: two NOPs, then the two clocks (RFC 7323 3.2). */
+void sl_segment_timestamps(const struct sl_segment_client *client,
+                           uint8_t out[SL_SEGMENT_TIMESTAMPS]);
+
+void sl_segment_remember(struct sl_segment_client *client, const struct sl_pkt *pkt);
+
+/*
+ * Sends the server one segment in the client's name, with this sequence number: the bytes [from,
+ * from + n) of the stream, which are all there; with n 0 none of it. ACK is set, other flags are as
+ * given. What it counts for: sl_tx_put. False if there is no memory.
+ */
+bool sl_segment_send(struct sl_worker *worker, const struct sl_flow *flow,
+                     const struct sl_segment_client *client, uint8_t flags, uint32_t seq,
+                     const struct sl_stream *stream, uint32_t from, uint32_t n,
+                     enum sl_reason reason, uint32_t weight);
+
+#endif
