@@ -5,7 +5,8 @@
 #ifndef SLUICE_CONTROL_COMMANDS_H
 #define SLUICE_CONTROL_COMMANDS_H
 
+#include "replay/replay.h"
+
 int sl_run_main(int argc, char **argv);
-int sl_replay_main(int argc, char **argv);
 
 #endif

@@ -4,7 +4,10 @@
  */
 #include <netinet/in.h>
 
-#include "stages.h"
+#include "flow/flows.h"
+#include "flow/reject.h"
+#include "walk.h"
+#include "core/state.h"
 
 #define PASS_US     1000000 /* one pass over the table */
 #define TURN_BUDGET 512

@@ -7,7 +7,10 @@
 #include <netinet/in.h>
 #include <rte_tcp.h>
 
-#include "stages.h"
+#include "flow/flows.h"
+#include "flow/reject.h"
+#include "walk.h"
+#include "core/state.h"
 #include "core/watch.h"
 
 /* A SYN that starts another connection on the same ports, rather than the same one again. */

@@ -7,7 +7,14 @@
 #include <netinet/in.h>
 #include <rte_tcp.h>
 
-#include "stages.h"
+#include "judge/subnet.h"
+#include "judge/name.h"
+#include "flow/flows.h"
+#include "watch/dns/gate.h"
+#include "walk.h"
+#include "flow/nexthop.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 #include "core/watch.h"
 
 #define DNS_PORT 53

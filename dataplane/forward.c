@@ -8,6 +8,8 @@
 #include "forward.h"
 
 #include "packet/send.h"
+#include "flow/reject.h"
+#include "watch/dns/gate.h"
 
 /* What a refused sandbox gets, within its limit (spec section 2). */
 static void answer(struct sl_worker *worker, const struct sl_pkt *pkt)

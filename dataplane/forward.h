@@ -4,7 +4,7 @@
 #ifndef DATAPLANE_FORWARD_H
 #define DATAPLANE_FORWARD_H
 
-#include "stages.h"
+#include "core/state.h"
 #include "packet/tx.h"
 
 /*

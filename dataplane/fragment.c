@@ -4,7 +4,11 @@
  *
  * Settles with: fragment, no-flow, deny-all, the subnet reasons, flow-limit.
  */
-#include "stages.h"
+#include "judge/subnet.h"
+#include "flow/flows.h"
+#include "walk.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 
 #define WALKS_PER_SECOND 1000   /* over the sandbox's flows */
 #define FLOWS_PER_SECOND 500000 /* that such walks look at */

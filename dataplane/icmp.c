@@ -8,7 +8,10 @@
 #include <rte_ip.h>
 
 #include "packet/parse.h"
-#include "stages.h"
+#include "judge/subnet.h"
+#include "walk.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 
 enum kind {
 	KIND_OTHER = 0,

@@ -19,6 +19,12 @@
 #include "forward.h"
 #include "packet/parse.h"
 #include "core/watch.h"
+#include "sandbox/sandbox.h"
+#include "judge/subnet.h"
+#include "flow/flows.h"
+#include "walk.h"
+#include "flow/nexthop.h"
+#include "flow/verdict.h"
 
 /* Flags that no honest end combines (RFC 9293 3.5; a SYN with FIN or RST, or nothing at all). */
 static bool has_odd_flags(const struct sl_pkt *pkt)

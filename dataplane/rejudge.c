@@ -8,7 +8,15 @@
 
 #include "flow/names.h"
 #include "flow/record.h"
-#include "stages.h"
+#include "sandbox/sandbox.h"
+#include "judge/subnet.h"
+#include "judge/name.h"
+#include "flow/flows.h"
+#include "flow/reject.h"
+#include "judge/pins.h"
+#include "walk.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 #include "core/watch.h"
 
 /* True if the flow is another sandbox's, which had this VLAN before. */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "capture.h"
-#include "commands.h"
+#include "replay.h"
 #include "document/config.h"
 #include "document/diag.h"
 #include "direction.h"

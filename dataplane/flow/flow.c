@@ -8,7 +8,11 @@
 
 #include "names.h"
 #include "record.h"
-#include "stages.h"
+#include "flows.h"
+#include "packet/build.h"
+#include "nexthop.h"
+#include "verdict.h"
+#include "core/state.h"
 #include "core/watch.h"
 
 void sl_flow_find(struct sl_worker *worker)

@@ -8,7 +8,9 @@
 #include <rte_tcp.h>
 
 #include "record.h"
-#include "stages.h"
+#include "flows.h"
+#include "verdict.h"
+#include "core/state.h"
 
 enum segment {
 	SEGMENT_OTHER = 0, /* no ACK, no SYN, no RST: nobody sends that */

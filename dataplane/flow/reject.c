@@ -8,7 +8,9 @@
 #include <rte_tcp.h>
 
 #include "packet/parse.h"
-#include "stages.h"
+#include "reject.h"
+#include "packet/build.h"
+#include "core/state.h"
 
 #define ANSWERS_PER_SECOND 100
 

@@ -4,7 +4,10 @@
  * Settles with: domain-allowed, domain-not-allowed, address-not-pinned.
  */
 #include "sluice/hostname.h"
-#include "stages.h"
+#include "name.h"
+#include "pins.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 
 bool sl_judge_allows(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                      const char *name, size_t len)

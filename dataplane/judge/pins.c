@@ -14,7 +14,8 @@
 #include <rte_common.h>
 
 #include "flow/names.h"
-#include "stages.h"
+#include "name.h"
+#include "core/state.h"
 
 #define TTL_MAX_S    86400
 #define PASS_US      10000000 /* one sweep over the table */

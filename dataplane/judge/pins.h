@@ -37,4 +37,36 @@ struct sl_pin {
 	uint64_t expires_us;
 };
 
+/* Setup only. */
+bool sl_pins_create(struct sl_worker *worker, uint32_t capacity);
+void sl_pins_destroy(struct sl_worker *worker);
+
+/* True if pinning is to be obeyed or logged for this sandbox (false for `*`, off, any resolver). */
+bool sl_pins_apply(const struct sl_worker *worker, const struct sl_sandbox *sandbox);
+
+/* True if a live pin ties the address to a name that the sandbox's policy allows now. */
+bool sl_pins_open(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                  const struct sl_addr *addr);
+
+/*
+ * True if a live pin ties the address to this name, which a connection has shown: it opens a flow,
+ * and lives as long again from now on (a program resolves once and connects for hours).
+ */
+bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                 const struct sl_addr *addr, const char *name, size_t len);
+
+/* A DNS answer gave this address to this name. ttl in seconds, as the answer says. */
+void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                 const struct sl_addr *addr, const char *name, size_t len, uint32_t ttl_s);
+
+/*
+ * Forgets the pins of a VLAN that was removed or given to another sandbox, but not those that the
+ * sandbox that it is now has got already: nobody finds the old ones any more, so that there is
+ * time. Takes one off the budget for each. False: the budget did not suffice.
+ */
+bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget);
+
+/* Gives expired pins back, some at a time. */
+void sl_pins_sweep(struct sl_worker *worker);
+
 #endif

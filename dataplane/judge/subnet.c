@@ -8,7 +8,8 @@
 #include <rte_fib.h>
 #include <rte_fib6.h>
 
-#include "stages.h"
+#include "subnet.h"
+#include "core/state.h"
 
 uint32_t sl_subnet_class(const struct sl_worker *worker, const struct sl_addr *addr)
 {

@@ -11,7 +11,9 @@
 #include <rte_ip.h>
 
 #include "packet/parse.h"
-#include "stages.h"
+#include "sandbox.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 
 #define NEIGHBOURS_PER_SECOND 50
 #define STRANGERS_PER_SECOND  1

@@ -7,7 +7,9 @@
 #include <netinet/in.h>
 #include <rte_ring.h>
 
-#include "stages.h"
+#include "sandbox.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 
 /* Moves a frame to the worker that owns its VLAN, which will parse and judge it. */
 static void hand_over(struct sl_worker *worker, struct sl_pkt *pkt, unsigned owner)

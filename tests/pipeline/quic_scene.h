@@ -7,7 +7,8 @@
 
 #include "quic_build.h"
 #include "scene.h"
-#include "stages.h"
+#include "judge/pins.h"
+#include "core/state.h"
 
 #define POLICY "sandboxes: [{vlan: 101, name: box, policy: {allow: [good.example, also.example]}}]"
 

@@ -13,7 +13,8 @@
 #include <cmocka.h>
 
 #include "inproc.h"
-#include "stages.h"
+#include "judge/pins.h"
+#include "core/state.h"
 
 #define POLICY                                                                                     \
 	"sandboxes:\n"                                                                             \

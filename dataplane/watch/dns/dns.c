@@ -15,6 +15,11 @@
 #include "flow/names.h"
 #include "sluice/hostname.h"
 #include "packet/parse.h"
+#include "judge/subnet.h"
+#include "judge/name.h"
+#include "gate.h"
+#include "judge/pins.h"
+#include "flow/verdict.h"
 
 #define QUERIES_MAX  65536
 #define TYPE_ANY     255 /* RFC 1035 3.2.3 */

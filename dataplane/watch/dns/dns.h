@@ -7,7 +7,9 @@
 
 #include "core/deadline.h"
 #include "inspect/dns.h"
-#include "stages.h"
+#include "judge/subnet.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 #include "watch/tcp/strict.h"
 #include "core/watch.h"
 

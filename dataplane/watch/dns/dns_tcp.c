@@ -14,6 +14,10 @@
 
 #include "packet/parse.h"
 #include "flow/record.h"
+#include "judge/subnet.h"
+#include "flow/flows.h"
+#include "watch/tcp/strict.h"
+#include "flow/verdict.h"
 
 #define WINDOW_BYTES    32768 /* how far ahead of the acknowledged bytes a client may be */
 #define TIMEOUTS_BUDGET 256   /* connections ended in one turn */

@@ -7,6 +7,8 @@
  */
 #include "dns.h"
 #include "flow/record.h"
+#include "flow/flows.h"
+#include "flow/verdict.h"
 
 #define PREFIX_BYTES 2
 

@@ -4,6 +4,9 @@
  * not let out.
  */
 #include "dns.h"
+#include "flow/reject.h"
+#include "watch/tcp/strict.h"
+#include "packet/build.h"
 
 bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
                      uint32_t upto, unsigned weight)

@@ -17,6 +17,11 @@
 
 #include "flow/names.h"
 #include "packet/parse.h"
+#include "flow/flows.h"
+#include "flow/reject.h"
+#include "gate.h"
+#include "packet/build.h"
+#include "flow/verdict.h"
 
 #define MISMATCHES_MAX 8
 

@@ -9,6 +9,9 @@
 #include "quic.h"
 
 #include "flow/names.h"
+#include "flow/flows.h"
+#include "flow/reject.h"
+#include "flow/verdict.h"
 
 #define RANDOM_CID_MIN 5 /* bytes of a connection ID that nobody can wish for */
 

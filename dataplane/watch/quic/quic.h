@@ -8,7 +8,7 @@
 
 #include "core/deadline.h"
 #include "inspect/quic_initial.h"
-#include "stages.h"
+#include "core/state.h"
 #include "core/watch.h"
 #include "watch/tcp/stream.h"
 

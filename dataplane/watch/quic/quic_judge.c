@@ -9,6 +9,9 @@
 #include "inspect/tls_hello.h"
 #include "flow/names.h"
 #include "quic.h"
+#include "judge/name.h"
+#include "flow/flows.h"
+#include "flow/verdict.h"
 
 /* What a datagram's CRYPTO frames did to the copy. */
 struct intake {

@@ -10,6 +10,9 @@
 
 #include "packet/parse.h"
 #include "flow/record.h"
+#include "flow/flows.h"
+#include "watch/tcp/strict.h"
+#include "flow/verdict.h"
 
 /* How far a server's segment may be from what was delivered: losses, and keep-alives, in bytes. */
 #define SERVER_REACH (1u << 24)

@@ -10,7 +10,8 @@
 #include "core/deadline.h"
 #include "inspect/http_head.h"
 #include "inspect/tls_hello.h"
-#include "stages.h"
+#include "flow/verdict.h"
+#include "core/state.h"
 #include "watch/tcp/strict.h"
 #include "core/watch.h"
 

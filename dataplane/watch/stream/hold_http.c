@@ -13,6 +13,8 @@
 
 #include "hold.h"
 #include "flow/record.h"
+#include "judge/name.h"
+#include "flow/verdict.h"
 
 /*
  * One byte tells: a TLS record begins with 22, PostgreSQL's SSLRequest with 0, a method with a

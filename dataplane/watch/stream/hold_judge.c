@@ -8,6 +8,8 @@
 #include "hold.h"
 #include "flow/names.h"
 #include "flow/record.h"
+#include "judge/name.h"
+#include "flow/verdict.h"
 
 static void let_request_out(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold,
                             enum sl_postgres_request request)

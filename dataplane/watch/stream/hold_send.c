@@ -3,6 +3,11 @@
  * both sides. Must never send a client's byte that hold_judge.c did not allow.
  */
 #include "hold.h"
+#include "flow/flows.h"
+#include "flow/reject.h"
+#include "watch/tcp/strict.h"
+#include "packet/build.h"
+#include "flow/verdict.h"
 
 #define ALERT_ACCESS_DENIED 49 /* RFC 8446 6.2 */
 

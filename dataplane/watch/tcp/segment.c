@@ -5,6 +5,7 @@
 #include "segment.h"
 
 #include "tcp_clean.h"
+#include "packet/build.h"
 
 void sl_segment_remember(struct sl_segment_client *client, const struct sl_pkt *pkt)
 {

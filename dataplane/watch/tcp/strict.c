@@ -7,6 +7,9 @@
 #include "strict.h"
 
 #include "flow/record.h"
+#include "flow/flows.h"
+#include "packet/build.h"
+#include "flow/verdict.h"
 
 #define MSS_DEFAULT_4 536 /* RFC 9293 3.7.1 */
 #define MSS_DEFAULT_6 1220

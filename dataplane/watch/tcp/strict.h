@@ -11,7 +11,7 @@
 
 #include "core/deadline.h"
 #include "segment.h"
-#include "stages.h"
+#include "core/state.h"
 #include "tcp_clean.h"
 
 /* What the machine asks of its user. */
@@ -131,5 +131,11 @@ void sl_strict_own_end(struct sl_worker *worker, struct sl_strict *tcp);
 
 /* Offset behind what the client may send by now. */
 uint32_t sl_strict_window_end(const struct sl_strict *tcp);
+
+/* strict_own.c: deliveries that are the gateway's, of connections under judgement. Setup; each
+ * turn. */
+bool sl_strict_create(struct sl_worker *worker);
+void sl_strict_destroy(struct sl_worker *worker);
+void sl_strict_timeouts(struct sl_worker *worker); /* sends again what the server lacks */
 
 #endif

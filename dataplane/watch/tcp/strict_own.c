@@ -6,6 +6,7 @@
  * until the server has acknowledged it. Must never acknowledge what it does not hold.
  */
 #include "strict.h"
+#include "packet/build.h"
 
 #define RESEND_MS       300
 #define TIMEOUTS_BUDGET 256 /* connections in one turn */

@@ -1,0 +1,24 @@
+/*
+ * reject.h: what a refused sandbox, and the two ends of a flow that is cut, get.
+ */
+#ifndef DATAPLANE_FLOW_REJECT_H
+#define DATAPLANE_FLOW_REJECT_H
+
+#include "core/state.h"
+
+/* ICMP administratively prohibited in answer to a packet from the sandbox. */
+void sl_reject_icmp(struct sl_worker *worker, const struct sl_pkt *pkt);
+
+/* True if one more answer to this sandbox may be made now; counts it if not. */
+bool sl_reject_may_answer(struct sl_worker *worker, uint16_t vlan);
+
+/* RST to one side of a flow, with the numbers that side accepts. */
+void sl_reject_reset(struct sl_worker *worker, const struct sl_flow *flow, enum sl_port_id out);
+
+/* ICMP administratively prohibited to the sandbox about a flow, without a packet at hand. */
+void sl_reject_flow_icmp(struct sl_worker *worker, const struct sl_flow *flow);
+
+/* RST in answer to a TCP packet (RFC 9293 3.10.7.1). */
+void sl_reject_tcp(struct sl_worker *worker, const struct sl_pkt *pkt);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * subnet.h: what a policy says of an address (rules 1, 2 and 4).
+ */
+#ifndef DATAPLANE_JUDGE_SUBNET_H
+#define DATAPLANE_JUDGE_SUBNET_H
+
+#include "core/state.h"
+
+struct sl_address {
+	enum sl_subnet own; /* what the policy's subnets say */
+	enum sl_space space;
+};
+
+/* Classes of the remote addresses of all open packets from the sandbox that have no flow. */
+void sl_subnet_classify(struct sl_worker *worker);
+
+/* What the sandbox's policy says of the remote address of a packet. */
+void sl_subnet_look_pkt(const struct sl_worker *worker, struct sl_pkt *pkt, struct sl_addr *remote,
+                        struct sl_address *out);
+
+/* The class of one address. */
+uint32_t sl_subnet_class(const struct sl_worker *worker, const struct sl_addr *addr);
+
+void sl_subnet_look(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                    const struct sl_addr *addr, uint32_t class, struct sl_address *out);
+
+/*
+ * Judges an address by rules 1, 2 and 4 of the policy. Returns an allow reason, a deny reason, or
+ * NONE: rule 3, the connection must prove an allowed name.
+ */
+enum sl_reason sl_subnet_judge(const struct sl_sandbox *sandbox, const struct sl_address *address);
+
+#endif

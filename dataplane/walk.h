@@ -1,0 +1,43 @@
+/*
+ * walk.h: the packet's walk: the stages' parts that one packet takes alone, and what is looked
+ * after.
+ */
+#ifndef DATAPLANE_WALK_H
+#define DATAPLANE_WALK_H
+
+#include "core/state.h"
+
+/* Settles a packet of a known flow, slowly. False: the flow is gone, the packet is a first one. */
+bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt);
+
+/* first.c: a packet that belongs to no flow. Settles it. */
+void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt);
+
+/* flow_rejudge.c: what a newer generation says of a flow. */
+
+/*
+ * Judges a flow by the present generation, with the name it proved. False: it is cut (resets are
+ * sent, its packets are refused from now on).
+ */
+bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow);
+
+/*
+ * Sets up the sweep for a generation that is new to the worker, before a packet meets it: what
+ * belonged to sandboxes that are gone is not their successors'.
+ */
+void sl_flow_begin_sweep(struct sl_worker *worker);
+
+/* Judges again the flows of sandboxes whose epoch changed, some at a time. */
+void sl_flow_sweep(struct sl_worker *worker, unsigned budget);
+
+/* flow_age.c: expires what is due, some at a time (all of the table if `all`). */
+void sl_flow_age(struct sl_worker *worker, bool all);
+
+/* fragment.c, icmp.c: settle one packet. */
+void sl_fragment(struct sl_worker *worker, struct sl_pkt *pkt);
+bool sl_icmp(struct sl_worker *worker, struct sl_pkt *pkt); /* false: not ICMP, or as any flow */
+
+/* pipeline.c: the packet's walk, for the packets in worker->pkts. */
+void sl_pipeline_run(struct sl_worker *worker);
+
+#endif
