@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # `make demo` shows what Sluice does, `make test` proves it. Both install what they need (Debian 12,
 # as root); `make packages` installs all of it, `make build` the gateway alone into build/.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crew.c: workers as `sluice run` has them, but for the ports: frames come from memory and go
  * nowhere, and an idle worker goes on polling.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crew.h: a gateway's workers on lcores of their own, with traffic from memory, and the reload that
  * they take policies from. What benches of pushes need.

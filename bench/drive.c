@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * drive.c: pushes and waits, for whatever bench does it meanwhile.
  */

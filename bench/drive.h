@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * drive.h: what benches of pushes do from the control thread: a fleet in force in a crew's gateway,
  * pushed whole or a sandbox at a time, and the clock that they go by.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fleet.c: policies for thousands of sandboxes. Prefixes nest, as those of real networks do: one in
  * four is part of another. IPv6 ones are scattered, so that few share second-level tables: the

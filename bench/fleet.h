@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fleet.h: a fleet's policies at a scale, made in memory: named policies with prefixes and patterns
  * of their own, which sandboxes share, and changes of single sandboxes.

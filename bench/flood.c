@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flood.c: sends the 64-byte frames of a capture out of one end of a veth cable, over and over, as
  * fast as the kernel takes them or at a given rate. The load of the benches over veth.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The packet's walk beside other forwarders, and new connections a second."""
 
 import pathlib

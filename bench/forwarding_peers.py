@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Established flows in Open vSwitch on DPDK, with conntrack and the same rules, beside Sluice's walk.
 
 bench/forwarding_peers.py [--quick]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * frames.h: frames for benches: N flows over V VLANs to addresses that a policy allows, denies, or
  * does not know.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * latency.c: how long the gateway keeps a packet, from the moment at which it was due until it was
  * handed to tx, at 10, 50 and 90 % of the highest loss-free rate:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The machine that a bench runs on, and where its programs are."""
 
 import json

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pace.c: the moments at which frames are due, and a histogram of what they took: 32 buckets for
  * each doubling, so that a figure is right to 3 %.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pace.h: frames that are due at fixed moments whether or not anybody has time for them, as a wire
  * delivers them, and how long each took from that moment until it was handed to tx.

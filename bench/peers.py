@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same rules in nftables and in Open vSwitch on DPDK, each in a namespace of the bench's own.
 
 Both get a policy's prefixes as a set (a table of flows) of its own and a map from the sandbox to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plots as SVG, by gnuplot. The same figures make the same bytes."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pushes: until every worker enforces them, what they cost in memory, and the same rules elsewhere."""
 
 import pathlib

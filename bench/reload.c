@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reload.c: how long a push takes, from the call to every worker enforcing it, at a scale.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rig.h: one worker with a policy, as benches need it: mock clock or TSC, any ports.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * storm.c: what a storm of pushes costs established traffic.
  *

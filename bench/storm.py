@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a storm of pushes costs traffic that is established."""
 
 import machine

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frames that all peers get, and the one policy that all of them enforce.
 
 The frames are those of bench_pipeline (frames.c): 64 bytes, 10,000 UDP flows, 100 VLANs. The policy is

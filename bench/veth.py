@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """The whole path over veth: generator, gateway, sink, each in a namespace of its own.
 
 bench/veth.py [--quick]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * workers.c: what a second worker adds, and what it costs when frames arrive at the wrong one.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a second worker adds, and what handing frames over costs."""
 
 import statistics

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check.c: `sluice check FILE...`, the same readers as the gateway's, and nothing behind them.
  *

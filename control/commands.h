@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * commands.h: the subcommands of `sluice`. Each gets its own name as argv[0] and returns the exit
  * code: 0, 1 for a failure, 2 for a wrong call.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dispatch.c: a packet of a known flow, by the slow way: is the flow still there, what does the
  * present policy say of it, and who looks into it?

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * first.c: a packet that belongs to no flow. Only the sandbox may open one, and only where its
  * policy lets it.

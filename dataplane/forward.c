@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * forward.c: what becomes of a settled packet: it leaves, is answered, or is dropped; and is
  * counted once. Must never change a verdict.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fragment.c: IP fragments. They have no ports and prove no name, so only addresses judge them
  * (spec section 6).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * icmp.c: ICMP and ICMPv6 but neighbour discovery. Queries open flows by their id; errors pass only
  * for a flow that is open, and only between its two ends (spec section 2).

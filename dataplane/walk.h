@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * walk.h: the packet's walk: the stages' parts that one packet takes alone, and what is looked
  * after.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * watch.c: the list of what looks into traffic. The only file that knows all of them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * worker.c: one turn of a worker, and the memory that it lives in. Everything is taken in
  * sl_worker_create; a turn never allocates, waits, logs or calls the kernel but through rx and tx.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """The frames of a profile in profiles.toml, as a capture.
 
 frames.py PROFILE FILE [--size BYTES] [--reverse]

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- made by bench/pktgen/render from profiles.toml: edit that
 return {
 	sizes = {64, 128, 256, 512, 1024, 1280, 1518},

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Finds the highest rate that the gateway forwards without loss, in Pktgen-DPDK, for one profile of
 -- pktgen.lua and each frame size: RFC 2544 section 26.1. See README.md for how to start it.
 --

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * arena.c: arenas on jemalloc, or on malloc where a sanitiser must see each piece
  * (-DSL_ARENA_MALLOC). This file decides where memory comes from and must never be needed to know

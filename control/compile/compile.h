@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * compile.h: from what an operator wrote to what a worker reads.
  *

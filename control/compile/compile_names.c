@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * compile_names.c: the lists of patterns in use, each distinct one compiled once, the long ones
  * aside; and the scratches that workers scan with.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * compile_subnet.c: which prefixes of the union each policy allows and denies, each distinct
  * set of them once.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * generation.c: the index of a generation, made whole before anybody sees it. It must never change
  * one that was handed out.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * generation.h: making and dropping the index that workers enter by (include/sluice/generation.h).
  *

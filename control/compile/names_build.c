@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * names_build.c: from a list of patterns to what is looked up in. Any thread.
  *

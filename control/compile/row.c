@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * row.c: one sandbox as workers see it, made once and never altered.
  *

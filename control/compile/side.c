@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * side.c: keeps a prefix's entry in rte_fib or rte_fib6 and the parents of the classes around it
  * in step. It must never be called on the side that workers read.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * side.h: one of the two copies of the address tables: rte_fib and rte_fib6 with the union of all
  * prefixes in them, and for each class what encloses it. Workers read one side while the other is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * union.c: keeps count of who refers to a prefix, and both sides of the tables in step.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * union.h: the union of all prefixes, those of every policy and the config's own ranges. Every
  * distinct prefix in it has a class id, the same on both sides of the address tables.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config.c: the gateway's own config: its defaults, and reading it as a whole.
  *

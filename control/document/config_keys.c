@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config_keys.c: the keys of the gateway's config and the values that they take.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config_keys.h: between config.c, which owns a config, and config_keys.c, which fills it in.
  */

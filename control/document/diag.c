@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * diag.c: collects errors and warnings and puts them into the order of the file.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * diag.h: what is wrong with a document, collected, as file:line:column: message.
  *

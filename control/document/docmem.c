@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * docmem.c: bump allocation in chunks. Decides nothing but where the next piece lies; a piece is
  * never moved and never freed alone.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * docmem.h: memory of one document, given back in one go.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * foreign.h: policies in the shapes of others, and what they are here.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy_check.c: what only the whole policy document shows, and its final order.
  *

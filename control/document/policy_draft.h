@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy_draft.h: a policy document between reading (policy_read.c) and checking (policy_check.c).
  * Nobody else sees one.

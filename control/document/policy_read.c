@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy_read.c: reads a policy document's keys and values (the grammar of policies).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * prefix.c: reads and orders addresses and prefixes. It never guesses: a text that two programs
  * could read differently is refused with the text that says what was meant.

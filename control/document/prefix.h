@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * prefix.h: addresses and prefixes as an operator writes them.
  *

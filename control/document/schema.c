@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schema.c: turns nodes into values. It knows the shapes of values (number, word, list of
  * prefixes), not the keys of any document, and never takes a value that has two readings.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schema.h: typed values out of a YAML tree, with the errors that their writer can act on.
  *

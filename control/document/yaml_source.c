@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * yaml_source.c: gets a document's bytes and refuses those that are no text.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * yaml_source.h: the bytes of a YAML document, before anything looks at their structure.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clock.h: the workers' clock: microseconds since the Unix epoch, from the time stamp counter.
  */

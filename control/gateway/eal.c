@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * eal.c: from the gateway's config to the arguments of DPDK's environment.
  *

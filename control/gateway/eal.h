@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * eal.h: from the gateway's config to the arguments of DPDK's environment, so that nobody has to
  * write them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * netdev.c: what the kernel says of a network interface. Asks only; changes nothing.
  */

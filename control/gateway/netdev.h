@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * netdev.h: what the kernel says of a network interface that a port sits on.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * port_link.c: links that go down and devices that go away, and come back.
  *

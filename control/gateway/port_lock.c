@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * port_lock.c: one gateway on a device. The kernel lets any number of processes open an interface,
  * and each of two gateways would forward every frame.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ports.h: the two DPDK ports, their queues, and which worker has which.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * restart.c: begins the process again where its first start cannot be taken back.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * steer.c: VLANs to the queues of the workers that own them, by rte_flow.
  *

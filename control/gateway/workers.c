@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * workers.c: the workers of `sluice run`: their rings, their lcores, their loop.
  *

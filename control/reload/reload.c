@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reload.c: THE POLICY'S WALK. Read, check, compile, publish, wait until every worker enforces it,
  * reclaim: sl_reload_walk() is the whole way on one screen.

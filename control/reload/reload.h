@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reload.h: the way of a policy: read, check, compile, publish, wait until every worker enforces
  * it, reclaim. Whoever holds a struct sl_reload is the one writer of the publication's pointer.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reload_later.c: pushes whose names take long to compile. They wait here while others go on, and
  * make their walk when the background thread is done.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reload_walk.h: what the files of the policy's walk share. Nobody else looks into a reload.
  */

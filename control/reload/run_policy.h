@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * run_policy.h: what `sluice run` does with its policy file: reads it, pushes it, says what became
  * of it, and goes on with the rest meanwhile.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * watch_path.c: the names that decide where a path leads. Must never follow more symlinks than the
  * kernel does.

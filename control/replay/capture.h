@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * capture.h: recorded traffic, packet by packet, whatever link it was recorded on.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * direction.c: which side of the gateway a recorded packet came from.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * direction.h: which side of the gateway a recorded packet came from.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * frame_file.c: frames that would have left, as a pcap file.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replay.c: `sluice replay`: what a policy would have done to recorded traffic.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replay_gateway.h: the gateway without ports: one worker, fed packet by packet, and a clock that
  * is the capture's.

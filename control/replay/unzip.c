@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * unzip.c: a file as a stream, unpacked on the way if gzip packed it (RFC 1952; zlib does it).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * unzip.h: a file as a stream, unpacked on the way if gzip packed it.
  */

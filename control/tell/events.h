@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * events.h: decisions as JSON lines (spec: one object a line, every key always there).
  */

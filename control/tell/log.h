@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log.h: what the gateway tells its operator, a line at a time, on standard error.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * totals.c: the counters of all workers in one. Counts nothing itself.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * totals.h: the counters of all workers in one, and their two printed forms.
  */

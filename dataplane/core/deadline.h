@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * deadline.h: pool elements in the order of their deadlines. All elements of a list have the same
  * time to live, so appending keeps the order and nothing has to be searched.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flow.h: what is remembered of a flow. One hot cache line that every packet reads, one cold line
  * for what only decisions need.

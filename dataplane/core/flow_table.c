@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flow_table.c: finds flows. Must never decide anything about them.
  */

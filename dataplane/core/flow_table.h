@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flow_table.h: from key to flow, in two cache lines: a bucket of eight signatures, then the flow,
  * whose key is in its hot line.

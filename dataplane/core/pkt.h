@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pkt.h: one packet on its walk. Stages fill it in from top to bottom; a packet whose reason is set
  * is settled and later stages leave it alone.

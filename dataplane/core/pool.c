@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pool.c: where the dataplane's tables get their memory, once, at setup.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pool.h: fixed-size elements by index, all memory taken when the pool is made.
  *

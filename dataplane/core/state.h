@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * state.h: everything that one worker owns. Only the worker's own thread touches it, but for what
  * it says is all workers'.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stopwatch.h: what each stage of a turn costs, in TSC cycles. Reading the TSC costs as much as a
  * stage does for a packet, so only one turn in SL_STAGES_EVERY is timed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * watch.h: the one contract for what looks into traffic. A flow that is looked into has a kind; the
  * kind finds a const table of functions. Who opens, judges and ends flows knows this contract and

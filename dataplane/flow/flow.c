@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flow.c: finds, opens and closes flows. Must never judge an address or a name.
  *

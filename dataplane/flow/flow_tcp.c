@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flow_tcp.c: the states of a TCP connection that is allowed without a look into it, or that has
  * been judged (RFC 9293 3.3.2, as seen from between the two ends). Strict sequence numbers belong

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * flows.h: flows are found, opened and closed, and their TCP states kept.
  */

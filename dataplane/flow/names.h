@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * names.h: the names that flows proved, each held once however many flows share it.
  */

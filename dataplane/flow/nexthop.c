@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nexthop.c: which neighbours of the uplink have answered a sandbox. Must never learn one from a
  * frame that the sandbox sent.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nexthop.h: how frames of judged flows stay on their way (spec section 2): to a next hop that has
  * answered this sandbox, with a hop limit that no honest path uses up. A frame that dies on the way

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * record.c: the numbers of judged TCP connections that have ended. Must never forget one early to
  * make room: the new connection is refused instead.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * record.h: what judged TCP connections sent, kept until no server can still hold a part of it
  * (spec section 2: "a record outlives the entry").

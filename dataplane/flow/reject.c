@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reject.c: what a refused sandbox gets, at once (spec section 2): RST for TCP, ICMP
  * administratively prohibited for the rest. At most 100 a second for each sandbox. DNS refusals and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reject.h: what a refused sandbox, and the two ends of a flow that is cut, get.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verdict.c: writes decisions, into the flow or onto the packet, and reports them as events. Must
  * never make one: the reason comes from the stage that judged.

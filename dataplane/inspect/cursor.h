@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cursor.h: reads a span of bytes from its front, in network byte order, and never past its end.
  *

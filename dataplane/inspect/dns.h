@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns.h: DNS messages as the gateway reads, rebuilds and answers them.
  *

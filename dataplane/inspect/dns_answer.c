@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_answer.c: whether a message answers the question that was sent, and which addresses it gives
  * to the asked name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_build.c: messages that the gateway writes: queries as they leave, its own answers, and the
  * client's question put back into an answer.

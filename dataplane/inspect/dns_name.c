@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_name.c: compressed names (RFC 1035 4.1.4).
  *

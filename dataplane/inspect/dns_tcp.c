@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_tcp.c: cuts a TCP stream of DNS messages at their length prefixes (RFC 1035 4.2.2, RFC 7766
  * 8).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_wire.h: the few things that all DNS files know about the wire. Private to them.
  */

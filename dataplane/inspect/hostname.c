@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostname.c: decides what a host name is and what its one comparable form looks like.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_head.c: decides whether a client's first bytes are one whole, honest HTTP/1.x header
  * section, and which host it asks for.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_head.h: which host a client's first bytes ask for, if they are an HTTP/1.x request (RFC
  * 9112).

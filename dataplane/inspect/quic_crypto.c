@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_crypto.c: decides whether a packet was sealed with the keys that its connection ID gives.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_crypto.h: the cryptography of QUIC's Initial packets (RFC 9001 5, RFC 9369 3), for versions
  * 1 and 2. None of these keys is a secret: they follow from bytes that every Initial shows.

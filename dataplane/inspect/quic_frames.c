@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_frames.c: decides whether an Initial packet's plaintext holds nothing but frames that may
  * stand there, and hands out the pieces of the CRYPTO stream.

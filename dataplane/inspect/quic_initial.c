@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_initial.c: decides what a client's QUIC datagrams hold before the connection has keys of its
  * own, and which later ones could open a connection that nobody judged.

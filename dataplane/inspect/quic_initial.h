@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_initial.h: what a QUIC client's datagrams say before its connection has keys of its own
  * (RFC 9000, 9001, 9369; versions 1 and 2).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_packet.c: decides where the packets of a datagram begin and end, of which kind each is, and
  * whether a datagram could open a connection.

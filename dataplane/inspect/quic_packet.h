@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_packet.h: the packets that a QUIC datagram is made of, as far as they can be told without a
  * key (RFC 9000 17, RFC 9369 3.2). Pure functions; bytes are the caller's and are only read.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls_hello.c: decides whether a client's first bytes are one whole, honest ClientHello, and which
  * name it asks for.

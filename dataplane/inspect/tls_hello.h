@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls_hello.h: what a client's first bytes say about the server it wants (RFC 8446, 5246, 6066),
  * and the two things on a server's side that decide whether a hello is judged again or at all.

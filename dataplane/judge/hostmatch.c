@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostmatch.c: does a pattern of a policy match a name?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * inspect.c: judges names that connections proved: the pattern first, then the pin.
  *

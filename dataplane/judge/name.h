@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * name.h: what a policy says of a name that a connection proved (rule 3).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pins.c: which name's DNS answer gave which address to which sandbox (spec section 4). Decides
  * whether an address is open to a sandbox and to a name; must never say yes without a live pin.

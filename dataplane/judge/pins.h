@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pins.h: what the pin table holds. Two tables over one another: an address that DNS gave to a
  * sandbox, and under it the names whose answers did.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * subnet.c: what a policy says of an address (spec section 1, rules 1, 2 and 4, `internal`,
  * `protected`). Must never look at names.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * subnet.h: what a policy says of an address (rules 1, 2 and 4).
  */

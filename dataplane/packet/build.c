@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * build.c: puts frames together. Must never decide whether one is due.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * parse.c: Ethernet, 802.1Q, IPv4, IPv6, TCP, UDP, ICMP. Decides whether a frame is what it says it
  * is; every length is checked here, once. Must never look at policies or flows.

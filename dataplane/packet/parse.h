@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * parse.h: from bytes to a packet. Every length is checked here and nowhere else.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * parse_plain.h: the frame that nearly every packet is, read with few and wide loads: one tag, IPv4
  * without options or IPv6 without extension headers, whole, from host to host, TCP or UDP. Must

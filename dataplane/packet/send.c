@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * send.c: a packet that may leave goes to the other port, with or without a tag as that port has
  * it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sum.h: the Internet checksum's sum (RFC 1071), by words of the machine: its order of bytes does
  * not matter to the sum.

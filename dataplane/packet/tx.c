@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tx.c: hands frames to the ports in bursts. Must never wait: what a port refuses is dropped.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tx.h: frames on their way out, and who they count for.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * neighbour.c: ARP (RFC 826) and neighbour discovery (RFC 4861) of sandboxes that may talk at all.
  * From the sandbox only what it may say of itself passes, rebuilt so that it carries nothing else.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sandbox.c: whose packet is it, and is it really theirs? Must never look at what a policy allows.
  *

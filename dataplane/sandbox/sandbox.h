@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sandbox.h: whose packet it is, and what it may say of itself to its neighbours.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * addr.h: addresses and prefixes as both halls know them. Bytes are in network order.
  */

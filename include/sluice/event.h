@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * event.h: a decision as a worker reports it. Workers write events by value into an rte_ring
  * (rte_ring_elem); control turns them into JSON lines.

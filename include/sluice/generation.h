@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * generation.h: the one place where the two halls meet. A generation is an immutable compiled state
  * of all policies; control builds it and publishes it by one pointer store, workers read that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostname.h: the one form in which names are compared, in policies, hellos and DNS alike.
  */

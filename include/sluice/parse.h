@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * parse.h: the four answers of a parser that reads streams. Every caller handles all four; none
  * but SL_PARSE_DONE may ever lead to a packet being let out.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_ids.h: the table of QUIC connection IDs that were used, one for all workers: a server finds
  * a connection by its ID alone, whichever sandbox and so whichever worker a datagram comes from.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reason.h: the one list of reasons. The enum, the names in events and counters, and the README's
  * table all come from it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stats.h: the counters of one worker. One writer (the worker); readers see each counter whole but
  * not all of them at one moment.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * worker.h: a worker as control sees it. A worker owns the sandboxes whose VLAN maps to it and
  * everything that belongs to them; nobody else writes that.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_dns.c: DNS messages from bytes of anybody's choice.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_hold.c: a root of a sandbox against the hold, with an honest server at the other end.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_http_head.c: client streams through the walk to a header section's end and the reading of
  * it.

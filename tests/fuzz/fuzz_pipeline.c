@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_pipeline.c: whole conversations through a whole gateway. The input is a script: each step
  * sends an honest or bent segment, datagram or query, or fuzzed bytes in a frame. Whatever the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_policy.c: documents of anybody's choice, read as a policy and as a gateway config.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_quic_initial.c: QUIC datagrams of a client.
  *

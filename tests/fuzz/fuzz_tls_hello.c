@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_tls_hello.c: client streams through the record walker and the ClientHello parser.
  *

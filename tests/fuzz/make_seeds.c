@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * make_seeds.c: writes the seeds under tests/fuzz/corpus/{tls_hello,http_head,quic_initial} anew,
  * from the builders that the unit tests use. To be run by hand when their form changes: make_seeds

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`sluice run` between two ports that are files: what comes in is read from a capture, what leaves is
 written to one. No privileges, no network. Real devices and real clients are the lab's.
 

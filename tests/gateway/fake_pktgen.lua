@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Pktgen-DPDK's Lua functions as far as rate.lua uses them, in front of a gateway that loses frames above
 -- a rate. Each call is checked as Pktgen checks it, and a name that Pktgen has not ends the program. Time
 -- passes in delay() alone. Prints what was asked for, a line each, to standard error.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hugepages that are free when a gateway looks and taken when it wants them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Patterns that take long to compile are compiled beside everything else, and wait alone."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The profiles of bench/pktgen/: the generator's files say what profiles.toml says, the search for the
 loss-free rate finds it, and the profiles' own frames, sent by dpdk-testpmd through memif, become of a
 running gateway what the profile says. Counts and reasons; never a speed.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The policy file of a running gateway: what is taken, when, and what is said about it."""
 
 import os

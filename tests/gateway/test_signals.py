@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What signals do to a running gateway: what the manual page says, and nothing else."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a config to a gateway that forwards, or to an error that says what to do."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One lab for the whole run (it takes a second to build), a gateway of its own for every test."""
 
 import sys

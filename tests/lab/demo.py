@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """The demo: what four sandboxes may and may not do, shown one try after the other.
 
 Every line is a real client in a network namespace, behind the real gateway. A line that does not

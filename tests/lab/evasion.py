@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of tricks share: one gateway for a whole file, one hello for each of two names that
 are equally long, and the proof that nothing of the denied one came out."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process between the two trunks: Sluice, or testpmd where the lab itself is under test."""
 
 import json

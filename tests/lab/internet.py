@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The far side: a router with a leg in every VLAN, and behind it a host with all servers.
 
 The router forwards and keeps no state (no NAT, no connection tracking), so what the gateway lets

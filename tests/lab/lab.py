@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab: sandboxes on their VLANs, the gateway's two trunks, and an Internet behind them.
 
     sandbox namespaces      wire namespace      gateway namespace    wire namespace   router   servers

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lookup.c: asks the C library for a name's addresses and prints them, or its error. The lab builds
  * it with another C library than the system's.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A resolver whose every answer the test decides, and the messages that it and its clients exchange
 (RFC 1035 section 4)."""
 

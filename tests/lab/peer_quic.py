@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands beside a real QUIC client or server and changes how its Initials are cut, or their version.
 
 The keys of Initials are public, so the handshake goes on end to end: both sides see the CRYPTO bytes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers with ways of their own: a scripted TCP peer that answers as no kernel would, and OpenSSL's
 server where a test needs one that asks for another hello."""
 

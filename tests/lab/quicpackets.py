@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QUIC Initials as a test wants them: built, sealed, opened and sealed again (RFC 9000, 9001, 9369).
 
 Their keys come from a connection ID that everybody sees, so a test can read a real client's first

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A host in userspace inside a sandbox: it sends any frame and any segment that a test can think of.
 
 It has an address of its own beside the sandbox's, so the sandbox's kernel knows nothing of its

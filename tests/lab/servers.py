@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """The lab's small servers. What each of them sees goes to servers.jsonl, a line a connection.
 
 22    speaks first, as SSH does

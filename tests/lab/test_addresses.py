@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules 1, 2 and 4, the ranges that nothing opens, and what a refused sandbox is told."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs as they are, in places where they lost what they were allowed to have: resolver libraries that ask
 everything from one socket, names that are none, kernels with small windows, files mounted from elsewhere."""
 

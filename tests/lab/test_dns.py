@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Section 4: who may ask what, what leaves in its place, and which answers pin."""
 
 import contextlib

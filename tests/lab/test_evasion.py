@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tricks with TCP and with the hello, by a real host against the real servers. Whatever it tries, the
 denied name does not leave; and the same doings without the lie are answered."""
 

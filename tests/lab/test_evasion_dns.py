@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tricks with answers, pins and DNS over TCP: a real host in the sandbox, a resolver that says what the
 test wants (or knot), real servers at the addresses."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tricks with DNS and QUIC, by a real host against the real resolver and a real QUIC server."""
 
 import struct

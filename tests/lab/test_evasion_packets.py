@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tricks with frames and packets, by a real host. Each is tried where only the trick itself can be the
 reason for a denial: by agent, who may send anything to the address, or by build, who must prove a name."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tricks with QUIC whose Initials decrypt: a scripted client says a real client's hello, or the same with
 another name, to a real QUIC server. What a real client does that looks like a trick stands beside."""
 

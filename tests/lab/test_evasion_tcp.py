@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tricks with TCP that need a gateway, or a server, of their own: handshakes by a scripted peer, segments
 that are dropped without an event (the counters say why, and nothing else may be in them), limits of the
 hold, and hellos that a server asks for again."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plain HTTP by its Host (`inspect.http: host`): real clients, real nginx, and a root that lies."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start, stop, crash: a gateway that is not there, or has no policy, forwards nothing."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two judged messages that a real server would put together, and honest kernels that need an
 acknowledgement to go on."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rule 3: a connection must prove an allowed name, and not a byte leaves before it has."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ports of a running gateway: one gateway on a device, links that go down, devices that go away."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QUIC by a real client and server (ngtcp2), end to end."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A push takes effect on what is open, and only on what it changes."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab itself, with testpmd in the gateway's place: whatever is honest gets through, so a denial
 in the other tests is the gateway's doing and not the lab's."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main things again with one worker and with two, where frames are handed over between them."""
 
 import concurrent.futures

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Network namespaces, the VLAN switch between them, and taps on their wires.
 
 Everything lives in namespaces whose names begin with the lab's own prefix. No interface, route,

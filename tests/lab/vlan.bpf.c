@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vlan.bpf.c: the lab's VLAN switch, as two tc programs (the kernels that the lab must run on have
  * neither VLAN devices nor VLAN-aware bridges).

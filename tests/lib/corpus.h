@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * corpus.h: recorded hellos and Initials that are not part of the repository. They lie in the
  * directory that the environment variable SLUICE_CORPUS names, described by its vectors.tsv.

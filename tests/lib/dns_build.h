@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_build.h: DNS messages for tests, honest and dishonest, put together piece by piece.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_lab.h: a sandbox that asks, and a resolver that answers, around the in-process gateway. For
  * the tests of DNS judgement and of pins.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fleet.c: random fleets. A fleet is a table of what each VLAN has, from which the document is put
  * together anew after every change.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fleet.h: random fleets of sandboxes for the oracle tests and for the reload bench: documents made
  * directly in memory, changes to them, and questions that fall close to where answers differ.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hello.c: see hello.h. A writer with a mark for every length that is filled in afterwards.
  */

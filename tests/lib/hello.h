@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hello.h: builds ClientHellos, honest and dishonest, and the records around them, for tests.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * inproc.c: a whole gateway inside a test. Only the ports, the clock and the thread are not real.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * inproc.h: a whole gateway inside a test: the real policy's walk, the real workers, two captured
  * ports and a clock that the test turns.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * packet.c: writes and reads frames for tests, plainly and independently of the gateway's own
  * parsers, so that a mistake there is not repeated here.

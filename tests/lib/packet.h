@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * packet.h: frames for tests. A frame is described by a struct with sane defaults (lengths and
  * checksums right, TTL 64), any field of which can be given another value, lies included.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_build.h: builds QUIC packets, honest and dishonest, for tests: sealed client Initials, other
  * long header packets with opaque payloads, Retry packets.

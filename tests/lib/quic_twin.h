@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_twin.h: an Initial that opens under two keys at once. AES-GCM's tag is linear in each block
  * of the ciphertext, so that one free block makes two keys' tags equal. An attacker can do that as

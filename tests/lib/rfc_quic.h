@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rfc_quic.h: the sample packets of RFC 9001 appendix A and RFC 9369 appendix A, in hexadecimal.
  * All belong to a client whose first Destination Connection ID is 8394c8f03e515708.

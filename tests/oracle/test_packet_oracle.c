@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_packet_oracle.c: random policies, random connections, sent as packets through a whole
  * gateway; each must come to what the slow twin reads in the document. Seed: environment

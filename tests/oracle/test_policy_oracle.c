@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_policy_oracle.c: random fleets, changed and pushed again and again. After each push the
  * compiled state must say of addresses and names what the slow twin reads in the document, epochs

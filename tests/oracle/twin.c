@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * twin.c: the policy, judged the slow and obvious way.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * twin.h: the slow twin of the gateway's policy. It reads a question against the document itself,
  * rule by rule as the specification's sections 1 and 4 have them, with nothing compiled. Where it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_scene.h: one QUIC client and its server, played by a test on either side of a gateway in
  * this process. Only Initials are real; what comes after them has headers and no meaning.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scene.h: what the pipeline's tests have in common: a gateway with the config that an operator
  * would run, and one TCP connection whose both ends the test plays, by offsets into either stream.

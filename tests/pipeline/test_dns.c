@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_dns.c: DNS over UDP through the whole gateway (spec section 4): which resolver is reached,
  * what of a query leaves, which answer is believed, and what a refused sandbox gets. Pins have

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_dns_pins.c: pinning through the whole gateway (spec section 4): a connection under rule 3
  * goes only where DNS sent this sandbox.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_dns_stream.c: DNS over TCP through the whole gateway (spec section 4): which bytes of the
  * client's leave, what a refused query ends, and what the server's answers pin.

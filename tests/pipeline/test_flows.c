@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_flows.c: policies by address, flows and what becomes of them (spec sections 1 and 2): modes,
  * the order of the rules, sources, states, timeouts, ICMP, limits, answers, and what a later policy

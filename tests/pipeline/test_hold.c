@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_hold.c: TLS over TCP under rule 3: what leaves before the verdict, what is judged, and that
  * the judged bytes are the bytes that leave (spec section 3, first three bullets, and section 2's

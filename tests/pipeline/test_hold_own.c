@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_hold_own.c: clients that go on only once something is acknowledged (spec section 3): the
  * gateway acknowledges what it holds, in the server's place, and delivers it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_http.c: plain HTTP under rule 3 (spec section 3): a request is held until its header section
  * is whole, and judged by its one Host; the judged bytes are the bytes that leave. The sandbox's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_mixing.c: two messages that were judged, put together into one that was not. h1 and h2 name
  * allowed servers and are of equal length; h1[:k] + h2[k:] names another one. h1 is judged and

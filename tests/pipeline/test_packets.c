@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_packets.c: frames as a wire between two ports may carry them, and as an attacker makes them
  * (spec section 6): what is malformed, fragments, neighbour discovery, multicast, and that nothing

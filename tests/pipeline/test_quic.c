@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic.c: what leaves of QUIC under rule 3, up to the verdict: honest clients of all kinds,
  * and what is refused. What comes after the verdict is test_quic_later.c's.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_belief.c: QUIC under rule 3: what of a server is believed, and what tells connections,
  * keys and packets from each other, so that no server can put a hello together that nobody judged.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_later.c: QUIC under rule 3 behind the verdict: the judged connection goes on, and no
  * other one begins on its ports unless it proves the same name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_lies.c: QUIC under rule 3 up to the verdict: what is no QUIC, or lies, or takes too
  * much, is refused with its reason, and nothing of it leaves.

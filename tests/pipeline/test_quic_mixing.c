@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_mixing.c: random attacks on QUIC under rule 3: two hellos for allowed names, of equal
  * length, of which the one's beginning and the other's rest name a third server. They are sent in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_sweep.c: what a push does to what was there before it, without a packet: flows that are
  * idle, however many, and what a sandbox leaves behind on a VLAN that another one gets.

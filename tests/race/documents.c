@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * documents.c: random documents whose sandboxes, policies and names come, go and move, close enough
  * to each other that most answers differ between one and the next.

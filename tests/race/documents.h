@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * documents.h: the random documents of the race suite, and what each generation makes of them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ids.c: the table of connection IDs under threads that list and give back the same few of them,
  * and under two gateways that share it, to which the same connections come.

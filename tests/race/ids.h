@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ids.h: threads that want the same QUIC connection IDs at the same time.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_race.c: two workers at work while the control thread pushes. Every single packet must come
  * to what the specification's slow twin reads in the document of the one generation by which its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * traffic.c: the conversations of the race suite and the rules by which each packet of them must
  * pass or be dropped, read from the documents and never from the gateway.

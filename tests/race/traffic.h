@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * traffic.h: many small conversations, one packet of each under way at a time, so that what became
  * of every single packet is known and can be held against what the generation says that judged it.

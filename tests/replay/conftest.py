@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`sluice replay` on captures that the tests make: run it, and read what it wrote.
 
 $SLUICE is the executable under test (without it, what `make build` built).

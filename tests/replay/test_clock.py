@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The capture's clock: gaps, jumps, several files, and what is due in between."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wrong calls are exit 2, bad input is exit 1 and says where, and nothing is printed for either."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who is inside: by the first packet between two addresses, or by ranges."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Captures that gzip packed: known by their bytes, not by their names."""
 
 import gzip

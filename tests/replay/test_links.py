@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every kind of file and link that a capture can come from."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a policy would have done: the same verdicts as the running gateway's, on whole captures."""
 
 from scapy.layers.dns import DNS, DNSQR, DNSRR

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * diag_expect.h: what the tests of documents share: all errors of a text, compared with all that
  * are expected, in the order of the file. One missing, one too many, or one in another place fails.

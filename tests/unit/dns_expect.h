@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_expect.h: what the DNS tests share. Every message is parsed from a heap copy of exactly its
  * length, so that a sanitiser sees any read behind it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_judge.h: what the tests of QUIC's parsers share: one connection, a collector of CRYPTO
  * frames, and datagrams that are walked from memory of exactly their length, so that a sanitiser

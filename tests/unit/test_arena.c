@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* test_arena.c: arenas give memory, take pieces back, and go as a whole. */
 #include <setjmp.h>
 #include <stdarg.h>

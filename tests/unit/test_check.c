@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_check.c: `sluice check` on what is no policy document: a policy value alone, a word that is
  * nearly right, the shapes of others. (Documents and configs: test_policy.c, test_config.c.)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_compile.c: the address tables (side.c), the union of prefixes (union.c) and the rows over
  * it (compile_subnet.c).

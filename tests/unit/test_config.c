@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_config.c: the gateway's config, its defaults and ranges, what it needs together with a
  * policy, and that the commented config says the truth about the defaults.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_dns_answer.c: which answers are believed, and which addresses they give.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_dns_build.c: queries as they leave, the gateway's own answers, and the client's question put
  * back.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_dns_tcp.c: the TCP stream of messages, cut at its length prefixes.
  */

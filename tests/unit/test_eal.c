@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_eal.c: from a config to DPDK's arguments, on machines that are made up.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_events.c: the JSON lines, and what happens when nobody takes them.
  */

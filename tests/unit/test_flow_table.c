@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_flow_table.c: the flow table finds what a plain list finds: also where all flows share one
  * bucket and one signature, where chains grow and shrink, and where it is full.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_hostname.c: the canonical form of names, byte for byte, against a second opinion.
  */

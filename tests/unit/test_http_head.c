@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_http_head.c: where a client's HTTP header section ends, and which host it asks for.
  */

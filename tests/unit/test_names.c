@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_names.c: patterns, compiled, against names: what the specification says of each kind, and
  * what the pool of lists promises.

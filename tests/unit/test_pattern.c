@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_pattern.c: which texts are a domain pattern and what they become, and which are an address
  * or a prefix.

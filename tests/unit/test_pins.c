@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_pins.c: the pin table's own rules: what goes first at a bound, and that nothing is left
  * over. The table belongs to a worker of an in-process gateway; what pins mean to packets is in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_policy.c: the grammar of policies, what a good document becomes, and that a bad one is
  * refused with every error at its place.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_port_lock.c: one gateway on a device, told apart by what the device is, not by how it is
  * written.

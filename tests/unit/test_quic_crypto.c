@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_crypto.c: Initial keys and Retry tags, against the RFCs' samples and against plain
  * HKDF.

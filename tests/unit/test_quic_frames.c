@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_frames.c: the frames of an Initial packet, walked directly and sealed.
  */

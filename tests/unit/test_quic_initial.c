@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_initial.c: what a client's datagrams may and may not hold, before and after the server
  * has answered.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_quic_packet.c: what can be told of a datagram without a key, first and later ones.
  */

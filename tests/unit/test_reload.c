@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_reload.c: the policy's walk from outside: what comes into force, when, under which numbers,
  * and what is refused.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_steer.c: which rules a port is offered, by a port that is made up: the functions of rte_flow
  * below stand in for DPDK's.

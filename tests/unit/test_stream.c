@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_stream.c: streams are put together byte by byte as a plain array would be, within their
  * limits, and give back what they took. The worker is only what a stream needs of one.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_tls_hello.c: the record walker, the ClientHello parser and the two looks at other streams.
  */

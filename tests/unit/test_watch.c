@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_watch.c: every way in which people and programs replace a file. The directory is real, the
  * clock is the test's.

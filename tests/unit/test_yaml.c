@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_yaml.c: the tree with its places, the part of YAML that is refused, and documents that are
  * made to cost time or memory.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns.c: DNS under rule 3 and, to configured resolvers, under allow-all (spec section 4): which
  * address is a resolver, and what becomes of one query. How it travels is decided in dns_udp.c and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns.h: what the files of DNS judgement share: dns.c (gate, judgement), dns_pending.c, dns_udp.c,
  * dns_tcp.c and its two helpers. Others know only what stages.h declares.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_pending.c: queries that left and wait for their answers, each bounded in time, all of them in
  * memory. Must never keep one longer than `timeouts.dns`: what comes then answers nobody.

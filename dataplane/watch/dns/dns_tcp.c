@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_tcp.c: DNS over TCP (spec section 4): which segments are believed, and which pass. The
  * client's bytes are collected in a copy; only whole, judged messages leave, and what leaves is the

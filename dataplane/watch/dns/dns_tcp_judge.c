@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_tcp_judge.c: reads messages out of the two directions of DNS over TCP (RFC 1035 4.2.2): the
  * client's are judged whole before they leave, the server's are read for pins. Never looks at a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_tcp_send.c: segments of DNS over TCP that the gateway makes: judged bytes from its copy, and
  * the last word on a refused connection. Must never send a client's byte that dns_tcp_judge.c did

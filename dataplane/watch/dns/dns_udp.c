@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_udp.c: DNS over UDP (spec section 4). A query leaves rebuilt, an answer is believed once.
  * Must never let a byte of the sandbox's own message out, nor an answer in that nobody asked for.

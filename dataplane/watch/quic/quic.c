@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic.c: which datagrams of a UDP flow under rule 3 must be looked into (spec section 3, RFC 9000
  * 5.2, 7.2, 17.2). Before the verdict nothing leaves; after it no Initial leaves that does not

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic.h: a QUIC connection under rule 3, as far as its Initials go (spec section 3). A flow may
  * see several one after another on its ports: a Retry's, another version's, another attempt. Each

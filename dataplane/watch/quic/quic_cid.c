@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_cid.c: whose connection IDs are. A server finds a connection by its ID alone, whatever
  * address and ports a datagram comes from, and it takes a packet by its number once. So a sandbox

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_hold.c: the memory of QUIC connections, and their datagrams on hold: copies, so that a
  * sandbox cannot keep the ports' buffers. Must never send what quic_judge.c did not allow.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_ids.c: a hash table with chains, a lock for each of a few parts of it, and one for the list
  * of free elements. Must never forget an ID before its owner gives it back.

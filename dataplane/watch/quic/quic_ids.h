@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_ids.h: what workers do with the table of used connection IDs (include/sluice/quic_ids.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_judge.c: opens Initials, puts the ClientHello in them together, and judges its name. What
  * was judged is what leaves: CRYPTO data is compared with the copy whenever it comes again, as the

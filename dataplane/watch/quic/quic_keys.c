@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_keys.c: under which of a flow's keys an Initial opens, and what trying them costs. AES-GCM
  * does not commit to its key: an Initial may be made to open under two of them, to what was judged

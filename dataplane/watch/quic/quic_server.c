@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_server.c: what of a server is believed (spec section 3): an Initial that opens under the
  * keys of the client's first ID, a Retry by its tag, Version Negotiation that does not list the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold.c: which segments of an unjudged TCP connection are believed, and which pass (RFC 9293
  * 3.10.7, spec section 3). Sequence numbers are strict here: a segment that the server might not

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold.h: a TCP connection under rule 3, from its SYN until the server has acknowledged what was
  * judged (spec section 3). The gateway keeps a copy of the client's first bytes; nothing but a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold_http.c: reads the header section of an HTTP request out of the copy and judges its host
  * (spec section 3, plain HTTP). Never looks at a packet of the client's: what is judged is what

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold_judge.c: reads the ClientHello out of the copy and judges its name. Never looks at a packet:
  * what is judged is what hold_send.c lets out.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold_retry.c: does the server's answer to a judged hello ask for another one (RFC 8446 4.1.4)?
  * Only reads; what the client sent behind its hello waits until it is known.

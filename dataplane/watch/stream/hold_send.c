@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold_send.c: lets judged bytes out, from the gateway's own copy, and ends refused connections on
  * both sides. Must never send a client's byte that hold_judge.c did not allow.

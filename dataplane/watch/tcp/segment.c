@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * segment.c: segments made from the gateway's copy. Must never choose which bytes leave: its
  * callers have judged them.

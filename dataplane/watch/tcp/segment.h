@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * segment.h: TCP segments of connections that the gateway keeps a copy of: reading their numbers,
  * and making new ones, from the copy, in the client's name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stream.c: puts byte streams together. Must never let a byte that came be replaced by another.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stream.h: a gateway's copy of the first bytes of a byte stream (TCP, or QUIC's CRYPTO), put
  * together from pieces in any order. What was once written cannot be changed: that is what makes

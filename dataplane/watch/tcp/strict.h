@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * strict.h: the one strict TCP machine (RFC 9293 3.10.7), for connections whose first bytes are
  * judged before they leave: from the SYN until the server has acknowledged what was judged. It

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * strict_own.c: a client that only repeats itself waits for an acknowledgement before it goes on:
  * its congestion window is one segment after lost SYNs (RFC 5681 3.1), Nagle's algorithm keeps a

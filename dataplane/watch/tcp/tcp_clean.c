@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tcp_clean.c: takes out of a TCP header what a sandbox could write there at will.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tcp_clean.h: what of a TCP header may leave before the connection is judged (spec section 3).
  */
