@@ -126,8 +126,9 @@ static long find_owner(const char *name)
 	return pid;
 }
 
-static int refuse(const struct sl_port_lock *lock, const char *role, const char *dev, char *err,
-                  size_t err_size)
+/* Says who has it. */
+static void refuse(const struct sl_port_lock *lock, const char *role, const char *dev, char *err,
+                   size_t err_size)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_NS};
 	long pid = find_owner(lock->name);
@@ -145,7 +146,6 @@ static int refuse(const struct sl_port_lock *lock, const char *role, const char 
 		         role, dev, pid);
 	else
 		snprintf(err, err_size, "port %s (%s): another process has this device", role, dev);
-	return -EBUSY;
 }
 
 int sl_port_lock_take(struct sl_port_lock *lock, const char *role, const char *dev, char *err,
@@ -161,11 +161,13 @@ int sl_port_lock_take(struct sl_port_lock *lock, const char *role, const char *d
 	snprintf(text, sizeof(text), "sluice/%s", lock->name);
 	fd = bind_name(text);
 	if (fd == -EADDRINUSE)
-		return refuse(lock, role, dev, err, err_size);
-	if (fd < 0) {
+		refuse(lock, role, dev, err, err_size);
+	else if (fd < 0)
 		snprintf(err, err_size, "port %s (%s) cannot be locked: %s", role, dev,
 		         strerror(-fd));
-		return fd;
+	if (fd < 0) {
+		*lock = (struct sl_port_lock){0};
+		return fd == -EADDRINUSE ? -EBUSY : fd;
 	}
 	lock->lock = fd + 1;
 	snprintf(text, sizeof(text), "sluice/%s/process/%ld", lock->name, (long)getpid());

@@ -25,7 +25,8 @@ void sl_port_lock_name(const char *dev, char name[SL_PORT_LOCK_NAME_MAX]);
 
 /*
  * Takes the device for this process, until sl_port_lock_release() or the end of the process,
- * whichever way it ends. Returns 0, or -EBUSY and a message that names the other process in err.
+ * whichever way it ends. Returns 0; or -EBUSY and a message that names the other process in err,
+ * or another -errno and a message, and holds nothing then.
  */
 int sl_port_lock_take(struct sl_port_lock *lock, const char *role, const char *dev, char *err,
                       size_t err_size);

@@ -321,7 +321,6 @@ static int open_device(struct sl_port *port, const struct sl_config *config, uns
 		       sl_port_role_text(port->role), strerror(-ret));
 	share_queues(port, workers);
 	port->frame_max = frame_max_of(port, &info, config);
-	port->tx_frees_unsent = is_driver(info.driver_name, "net_af_packet");
 	return 0;
 }
 
@@ -504,35 +503,13 @@ static uint16_t transmit(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 	return rte_eth_tx_burst(queues->port, queues->tx, pkts, n);
 }
 
-/*
- * For net_af_packet, which frees every frame that it copied, and then says that it sent none of
- * them if the interface has gone down meanwhile: who asked would free them once more, and two
- * owners of one mbuf would follow. A reference of our own shows which frames it freed.
- */
-static uint16_t transmit_referenced(void *ctx, struct rte_mbuf **pkts, uint16_t n)
-{
-	uint16_t said, freed = 0;
-
-	for (uint16_t i = 0; i < n; i++)
-		rte_pktmbuf_refcnt_update(pkts[i], 1);
-	said = transmit(ctx, pkts, n);
-	while (freed < n && rte_mbuf_refcnt_read(pkts[freed]) == 1)
-		freed++;
-	for (uint16_t i = freed; i < n; i++)
-		rte_pktmbuf_refcnt_update(pkts[i], -1);
-	if (said == 0) /* all of them stay the caller's, to be dropped */
-		return 0;
-	rte_pktmbuf_free_bulk(pkts, freed);
-	return freed;
-}
-
 struct sl_port_io sl_port_io(struct sl_port *port, unsigned worker)
 {
 	struct sl_port_queues *queues = &port->queues[worker];
 
 	return (struct sl_port_io){
 	        .rx = queues->rx_count > 0 ? receive : NULL,
-	        .tx = port->tx_frees_unsent ? transmit_referenced : transmit,
+	        .tx = transmit,
 	        .ctx = queues,
 	};
 }

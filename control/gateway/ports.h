@@ -38,7 +38,6 @@ struct sl_port {
 	uint16_t rx_queues;
 	uint32_t frame_max;                   /* bytes of the largest frame, its tag included */
 	uint64_t missed;                      /* by devices that were closed since */
-	bool tx_frees_unsent;                 /* what its driver did not send may be freed */
 	bool closed;                          /* while its device is away */
 	bool steering;                        /* there are rules of steer.c */
 	bool refused_steering;                /* it is asked for no more */

@@ -4,6 +4,7 @@
 import re
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -225,6 +226,8 @@ def test_device_that_another_gateway_took_meanwhile_is_left_to_it(ports):
                          "link set uplink addrgenmode none up")
         ports.gateway_space.batch("link set uplink0 addrgenmode none up")
         start = spoken(gateway, "uplink0 cannot be taken again yet.*process 12345 is a gateway on this device", start)
+        time.sleep(2.5)  # it is tried every second
+        assert not any("is back" in line for line in gateway.lines[start:])
     spoken(gateway, "uplink0 is back", start)
     gateway.stop()
     ports.gateway_space.batch("link del uplink0")  # it is laid again, with what the lab needs of it

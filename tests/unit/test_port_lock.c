@@ -92,6 +92,7 @@ static void second_process_is_refused_and_told_the_first(void **state)
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(sl_port_lock_take(&lock, "sandbox", LO, err, sizeof(err)), -EBUSY);
 		assert_non_null(strstr(err, who));
+		assert_string_equal(lock.name, ""); /* nothing is held */
 	}
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);

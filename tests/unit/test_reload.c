@@ -746,14 +746,15 @@ static void test_refused_job_takes_nothing_with_it_from_one_that_waits(void **st
 	struct job first, second;
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(40, 0, TOO_MANY, ""), true), -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, with_long(40, 200, 0, ""), true), -EINPROGRESS);
+	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), true),
+	                 -EINPROGRESS);
+	assert_int_equal(submit(scene, &second, with_long(300, 100, 0, ""), true), -EINPROGRESS);
 	finish_all(scene);
 	assert_int_equal(first.ret, -ENOSPC);
 	assert_int_equal(second.calls, 1);
 	assert_int_equal(second.ret, 0);
-	assert_true(opens(scene, 1, "v40-7.x.example.com"));
-	assert_true(opens(scene, 2, "v200-7.x.example.com"));
+	assert_true(opens(scene, 1, "v300-7.x.example.com"));
+	assert_true(opens(scene, 2, "v100-7.x.example.com"));
 	assert_null(sandbox(scene, 9));
 }
 
@@ -764,10 +765,10 @@ static void test_job_is_relieved_of_what_a_later_push_took(void **state)
 	struct job first, second;
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(40, 0, TOO_MANY, ""), false),
+	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), false),
 	                 -EINPROGRESS);
 	assert_int_equal(
-	        submit(scene, &second, with_long(40, 0, TOO_MANY, "  - {vlan: 4}\n"), true), 0);
+	        submit(scene, &second, with_long(300, 0, TOO_MANY, "  - {vlan: 4}\n"), true), 0);
 	assert_non_null(sandbox(scene, 4));
 	assert_null(sandbox(scene, 1));
 	sl_policy_doc_free(second.doc);
@@ -775,7 +776,7 @@ static void test_job_is_relieved_of_what_a_later_push_took(void **state)
 	finish_all(scene);
 	assert_int_equal(first.ret, 0);
 	assert_int_equal(left.calls, 0);
-	assert_true(opens(scene, 1, "v40-7.x.example.com"));
+	assert_true(opens(scene, 1, "v300-7.x.example.com"));
 	assert_int_equal(sandbox(scene, 9)->mode, SL_MODE_DENY_ALL);
 	assert_non_null(sandbox(scene, 4));
 }
@@ -787,9 +788,10 @@ static void test_share_that_does_not_fit_is_refused_and_told(void **state)
 	struct job first, second;
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(40, 0, TOO_MANY, ""), true), -EINPROGRESS);
+	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), true),
+	                 -EINPROGRESS);
 	assert_int_equal(
-	        submit(scene, &second, with_long(40, 0, TOO_MANY, "  - {vlan: 4}\n"), true), 0);
+	        submit(scene, &second, with_long(300, 0, TOO_MANY, "  - {vlan: 4}\n"), true), 0);
 	sl_policy_doc_free(second.doc);
 	finish_all(scene);
 	assert_int_equal(first.ret, -ENOSPC);
@@ -805,14 +807,14 @@ static void test_last_of_documents_that_leave_the_same_stays(void **state)
 	struct job first, second, third;
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(40, 0, TOO_MANY, ""), false),
+	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), false),
 	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, with_long(40, 0, 0, "  - {vlan: 4}\n"), true), 0);
+	assert_int_equal(submit(scene, &second, with_long(300, 0, 0, "  - {vlan: 4}\n"), true), 0);
 	sl_policy_doc_free(second.doc);
-	assert_int_equal(submit(scene, &third, with_long(40, 0, 0, "  - {vlan: 5}\n"), true), 0);
+	assert_int_equal(submit(scene, &third, with_long(300, 0, 0, "  - {vlan: 5}\n"), true), 0);
 	sl_policy_doc_free(third.doc);
 	finish_all(scene);
-	assert_true(opens(scene, 1, "v40-7.x.example.com"));
+	assert_true(opens(scene, 1, "v300-7.x.example.com"));
 	assert_null(sandbox(scene, 4));
 	assert_non_null(sandbox(scene, 5));
 	assert_null(sandbox(scene, 9));
@@ -863,12 +865,12 @@ static void test_share_is_pushed_after_the_job_was_refused(void **state)
 	assert_non_null(scene->reload);
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	first.doc = read_doc(scene, with_long(40, 0, 0, ""));
+	first.doc = read_doc(scene, with_long(300, 0, 0, ""));
 	ask.doc = first.doc;
 	ask.ctx = &first;
 	assert_int_equal(sl_reload_submit(scene->reload, &ask, &scene->diag, &scene->push),
 	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, with_long(40, 0, 0, "  - {vlan: 4}\n"), true), 0);
+	assert_int_equal(submit(scene, &second, with_long(300, 0, 0, "  - {vlan: 4}\n"), true), 0);
 	sl_policy_doc_free(second.doc);
 	lazy.answers = false;
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 5}]", 0), -ETIMEDOUT);
@@ -877,7 +879,7 @@ static void test_share_is_pushed_after_the_job_was_refused(void **state)
 	assert_int_equal(left.calls, 1);
 	assert_int_equal(left.ret, 0);
 	assert_int_equal(left.changed, 1);
-	assert_true(opens(scene, 1, "v40-7.x.example.com"));
+	assert_true(opens(scene, 1, "v300-7.x.example.com"));
 	assert_non_null(sandbox(scene, 4));
 	assert_non_null(sandbox(scene, 5)); /* that came after both */
 	rte_rcu_qsbr_thread_offline(lazy.qsbr, 0);
