@@ -201,28 +201,4 @@ static inline uint16_t sl_dns_message_id(const uint8_t *msg)
 	return (uint16_t)(msg[0] << 8 | msg[1]);
 }
 
-/*
- * One direction of DNS over TCP (RFC 1035 4.2.2): messages behind a length of two bytes each.
- * Zeroed is the valid start state. The buffer is the caller's and must stay the same through a
- * message.
- */
-struct sl_dns_tcp {
-	uint16_t message_bytes; /* length from the prefix; valid when prefix_have is 2 */
-	uint16_t have;          /* bytes of the message in the buffer */
-	uint8_t prefix_have;    /* bytes of the prefix that came: 0..2 */
-	bool bad;               /* the stream is lost: every further call is BAD */
-};
-
-/*
- * Takes bytes of the stream, in order, in pieces of any size (0 too).
- *
- * SL_PARSE_MORE: all `len` bytes were taken, no message is complete.
- * SL_PARSE_DONE: buf[0 .. tcp->message_bytes) is one message; *used bytes of the piece were taken
- * (the rest belongs to later messages). The next call starts the next message and overwrites buf.
- * SL_PARSE_BAD: a length that no message can have (under 12) or that is larger than `size`; for
- * good. Never NOT_MINE. *used is set in every case. Time is linear in the bytes taken.
- */
-enum sl_parse sl_dns_tcp_feed(struct sl_dns_tcp *tcp, uint8_t *buf, size_t size,
-                              const uint8_t *piece, size_t len, size_t *used);
-
 #endif

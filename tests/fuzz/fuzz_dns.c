@@ -2,15 +2,14 @@
 /*
  * fuzz_dns.c: DNS messages from bytes of anybody's choice.
  *
- * The first byte says how the rest is read: bit 0 as a TCP stream (in pieces of bits 1-7), else as
- * one message, which is tried as a query and as an answer to the question that it carries itself,
- * so that mutation gets behind the comparison. What must hold, whatever the bytes:
+ * The first byte is passed over (seeds are of a time when it told how to read the rest). The others
+ * are one message, which is tried as a query and as an answer to the question that it carries
+ * itself, so that mutation gets behind the comparison. What must hold, whatever the bytes:
  *
  *  - a query that parses is rebuilt to one that parses to the same name and type, with nothing else
  * of it left, and the gateway's reply to it is an answer to it;
  *  - an answer with its question put back tells the same addresses, all of them bytes of the
- * message;
- *  - a stream gives the same messages however it is cut.
+ * message.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -171,47 +170,11 @@ static void check_answer(const uint8_t *msg, size_t len)
 	free(copy);
 }
 
-/* Messages of a stream in pieces of at most `piece`; a sum of lengths and bytes, and how it ended.
- */
-static uint64_t read_stream(const uint8_t *data, size_t len, size_t piece, enum sl_parse *end)
-{
-	static uint8_t buf[700];
-	struct sl_dns_tcp tcp = {0};
-	uint64_t sum = 0;
-
-	*end = SL_PARSE_MORE;
-	for (size_t at = 0, used; at < len; at += used) {
-		size_t give = piece < len - at ? piece : len - at;
-
-		*end = sl_dns_tcp_feed(&tcp, buf, sizeof(buf), data + at, give, &used);
-		MUST(used <= give && *end != SL_PARSE_NOT_MINE);
-		if (*end == SL_PARSE_BAD)
-			break;
-		MUST(used > 0 && (*end == SL_PARSE_DONE || used == give));
-		if (*end != SL_PARSE_DONE)
-			continue;
-		MUST(tcp.message_bytes >= 12 && tcp.message_bytes <= sizeof(buf));
-		for (size_t i = 0; i < tcp.message_bytes; i++)
-			sum = sum * 31 + buf[i];
-		sum = sum * 31 + tcp.message_bytes;
-		check_query(buf, tcp.message_bytes);
-	}
-	return sum;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	enum sl_parse whole, cut;
-
 	if (size == 0)
 		return 0;
-	if ((data[0] & 1) == 0) {
-		check_query(data + 1, size - 1);
-		check_answer(data + 1, size - 1);
-		return 0;
-	}
-	MUST(read_stream(data + 1, size - 1, size, &whole) ==
-	     read_stream(data + 1, size - 1, 1u + (data[0] >> 1), &cut));
-	MUST(whole == cut);
+	check_query(data + 1, size - 1);
+	check_answer(data + 1, size - 1);
 	return 0;
 }
