@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * addr.h: addresses and prefixes as both halls know them. Bytes are in network order.
  */
 #ifndef SLUICE_ADDR_H
@@ -18,7 +19,7 @@ enum sl_family {
 	SL_FAMILY_6 = 6,
 };
 
-/* An IPv4 address stands in bytes[0..3]; the other bytes are zero, so whole structs compare. */
+/** An IPv4 address stands in bytes[0..3]; the other bytes are zero, so whole structs compare. */
 struct sl_addr {
 	uint8_t family; /* enum sl_family */
 	uint8_t bytes[16];
@@ -35,7 +36,7 @@ static inline bool sl_addr_equal(const struct sl_addr *a, const struct sl_addr *
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* True if addr lies in net; false for the other family. */
+/** True if addr lies in net; false for the other family. */
 static inline bool sl_net_contains(const struct sl_net *net, const struct sl_addr *addr)
 {
 	unsigned whole = net->len / 8, rest = net->len % 8;

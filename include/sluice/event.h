@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * event.h: a decision as a worker reports it. Workers write events by value into an rte_ring
  * (rte_ring_elem); control turns them into JSON lines.
  */

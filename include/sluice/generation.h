@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * generation.h: the one place where the two halls meet. A generation is an immutable compiled state
  * of all policies; control builds it and publishes it by one pointer store, workers read that
  * pointer once a burst and report quiescence (rte_rcu_qsbr) once a turn.
@@ -29,7 +30,7 @@ enum sl_mode {
 	SL_MODE_ALLOW_ALL,
 };
 
-/*
+/**
  * Address classes. The prefixes of all policies, of `internal` and of `protected` form one union;
  * a lookup in its table gives the class, the id of the most specific prefix of the union that holds
  * the address (class 0: none does). What a policy says of a class is found by walking from the
@@ -48,14 +49,14 @@ struct sl_class {
 	uint8_t space;   /* enum sl_space of this prefix: the strictest of itself and its parents */
 };
 
-/* What one policy's own prefixes say; SL_SUBNET_NONE for a prefix that is not the policy's. */
+/** What one policy's own prefixes say; SL_SUBNET_NONE for a prefix that is not the policy's. */
 enum sl_subnet {
 	SL_SUBNET_NONE = 0,
 	SL_SUBNET_ALLOW,
 	SL_SUBNET_DENY,
 };
 
-/* The prefixes of one policy: open addressing, class -> enum sl_subnet, at most half full. */
+/** The prefixes of one policy: open addressing, class -> enum sl_subnet, at most half full. */
 struct sl_subnets {
 	uint32_t mask; /* slots - 1 */
 	uint32_t count;
@@ -67,7 +68,7 @@ static inline uint32_t sl_subnets_hash(uint32_t class)
 	return (uint32_t)(((uint64_t) class * 0x9e3779b97f4a7c15u) >> 32);
 }
 
-/* What this policy says of exactly this prefix of the union. */
+/** What this policy says of exactly this prefix of the union. */
 static inline enum sl_subnet sl_subnets_own(const struct sl_subnets *subnets, uint32_t class)
 {
 	uint32_t i = sl_subnets_hash(class);
@@ -82,7 +83,7 @@ static inline enum sl_subnet sl_subnets_own(const struct sl_subnets *subnets, ui
 	}
 }
 
-/* What this policy says of an address of this class: deny beats allow, whatever the lengths. */
+/** What this policy says of an address of this class: deny beats allow, whatever the lengths. */
 static inline enum sl_subnet sl_subnets_judge(const struct sl_subnets *subnets,
                                               const struct sl_class *classes, uint32_t class)
 {
@@ -99,7 +100,7 @@ static inline enum sl_subnet sl_subnets_judge(const struct sl_subnets *subnets,
 	return found;
 }
 
-/*
+/**
  * The exact names and the patterns with a leading `*` of one list: open addressing, at most half
  * full. A name is hashed from its last letter to its first, so one pass gives the hash of each of
  * its suffixes; "a.b" is looked for as a whole name, "*.a.b" as what stands behind a dot.
@@ -129,7 +130,7 @@ static inline uint32_t sl_suffixes_seal(const struct sl_suffixes *suffixes, uint
 	return (uint32_t)(hash >> 32);
 }
 
-/* One distinct list of patterns, compiled; shared by content. */
+/** One distinct list of patterns, compiled; shared by content. */
 struct sl_names {
 	/* Hyperscan, over names written backwards between SL_NAMES_BEGIN and END; or NULL. */
 	struct hs_database *literals; /* exact names and leading `*`, of a list with few of these */
@@ -142,22 +143,22 @@ struct sl_names {
 #define SL_NAMES_BEGIN '\x01' /* stands before a name that is written backwards */
 #define SL_NAMES_END   '\x02' /* stands behind it */
 
-/*
+/**
  * Hyperscan may read so many bytes behind what it scans (5.4.0, on CPUs with AVX512-VBMI): they
  * must be there, whatever they are.
  */
 #define SL_SCAN_SLACK 64
 
-/* A name written backwards between the sentinels, and what may be read behind it. */
+/** A name written backwards between the sentinels, and what may be read behind it. */
 struct sl_scan_text {
 	char bytes[SL_NAME_MAX + 2 + SL_SCAN_SLACK];
 };
 
-/* The databases' part of sl_names_match, with a text of the caller's to write the name into. */
+/** The databases' part of sl_names_match, with a text of the caller's to write the name into. */
 bool sl_names_scan(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
                    size_t len, struct sl_scan_text *text);
 
-/*
+/**
  * True if a pattern of the list matches a canonical name (sl_hostname_normalise). scratch is the
  * calling worker's own of the same generation; it may be NULL where no list has regexes.
  * Implemented in the dataplane; control's slow paths (explain, tests) may call it with a scratch of
@@ -166,7 +167,7 @@ bool sl_names_scan(const struct sl_names *names, struct hs_scratch *scratch, con
 bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
                     size_t len);
 
-/* What one sandbox may do. Immutable. */
+/** What one sandbox may do. Immutable. */
 struct sl_sandbox {
 	uint16_t vlan;
 	enum sl_mode mode;
@@ -200,7 +201,7 @@ struct sl_generation {
 	uint16_t changed[];
 };
 
-/* The meeting point: one pointer, and who has seen it. */
+/** The meeting point: one pointer, and who has seen it. */
 struct sl_publication {
 	_Atomic(const struct sl_generation *) current; /* NULL before the first policy */
 	struct rte_rcu_qsbr *qsbr; /* thread ids are worker ids; NULL in tests */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * parse.h: the four answers of a parser that reads streams. Every caller handles all four; none
  * but SL_PARSE_DONE may ever lead to a packet being let out.
  */

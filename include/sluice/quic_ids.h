@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * quic_ids.h: the table of QUIC connection IDs that were used, one for all workers: a server finds
  * a connection by its ID alone, whichever sandbox and so whichever worker a datagram comes from.
  *
@@ -12,7 +13,7 @@
 
 struct sl_quic_ids;
 
-/*
+/**
  * Reserves memory for so many connections, two IDs each; it is touched only as it is used. NULL if
  * memory is short. Free with _free(), behind the last worker that uses it; that takes NULL.
  */

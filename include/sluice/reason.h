@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * reason.h: the one list of reasons. The enum, the names in events and counters, and the README's
  * table all come from it.
  *
@@ -10,7 +11,7 @@
 
 #include <stdbool.h>
 
-/* X(symbol, name in events and counters, what it tells the operator) */
+/** X(symbol, name in events and counters, what it tells the operator) */
 #define SL_DENY_REASONS(X)                                                                         \
 	X(UNKNOWN_SANDBOX, "unknown-sandbox", "no sandbox has this VLAN")                          \
 	X(DENY_ALL, "deny-all", "the sandbox's policy lets nothing out")                           \
@@ -69,13 +70,13 @@ enum sl_reason {
 	        SL_REASON_COUNT
 };
 
-/* True for the reasons that let a packet out. */
+/** True for the reasons that let a packet out. */
 static inline bool sl_reason_allows(enum sl_reason reason)
 {
 	return reason >= SL_REASON_ALLOW_ALL && reason < SL_REASON_COUNT;
 }
 
-/* The name in events and counters ("none" for SL_REASON_NONE). Static storage. */
+/** The name in events and counters ("none" for SL_REASON_NONE). Static storage. */
 static inline const char *sl_reason_name(enum sl_reason reason)
 {
 	static const char *const names[SL_REASON_COUNT] = {[SL_REASON_NONE] = "none",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * settings.h: what the workers need of the gateway's own config. Filled in by control before the
  * workers exist and never changed while they run.
  */

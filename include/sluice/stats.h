@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * stats.h: the counters of one worker. One writer (the worker); readers see each counter whole but
  * not all of them at one moment.
  *
@@ -21,7 +22,7 @@ enum sl_port_id {
 	SL_PORT_COUNT = 2,
 };
 
-/* Where a worker's time goes. One turn in SL_STAGES_EVERY is timed, so that it can stay on. */
+/** Where a worker's time goes. One turn in SL_STAGES_EVERY is timed, so that it can stay on. */
 enum sl_stage {
 	SL_STAGE_RX = 0,
 	SL_STAGE_PARSE,
@@ -75,7 +76,7 @@ struct sl_stats {
 	struct sl_sandbox_stats sandbox[SL_VLAN_COUNT]; /* by VLAN; 0: frames of no sandbox */
 };
 
-/* Sum of one reason over all sandboxes of a worker. */
+/** Sum of one reason over all sandboxes of a worker. */
 static inline uint64_t sl_stats_reason(const struct sl_stats *stats, enum sl_reason reason)
 {
 	uint64_t sum = 0;
@@ -85,7 +86,7 @@ static inline uint64_t sl_stats_reason(const struct sl_stats *stats, enum sl_rea
 	return sum;
 }
 
-/* Packets that came in and were handed to tx. */
+/** Packets that came in and were handed to tx. */
 static inline uint64_t sl_stats_forwarded(const struct sl_stats *stats)
 {
 	uint64_t sum = sl_stats_reason(stats, SL_REASON_NONE);
@@ -96,7 +97,7 @@ static inline uint64_t sl_stats_forwarded(const struct sl_stats *stats)
 	return sum;
 }
 
-/* Packets that came in and were dropped. */
+/** Packets that came in and were dropped. */
 static inline uint64_t sl_stats_dropped(const struct sl_stats *stats)
 {
 	uint64_t sum = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
+/**
+ * @file
  * worker.h: a worker as control sees it. A worker owns the sandboxes whose VLAN maps to it and
  * everything that belongs to them; nobody else writes that.
  *
@@ -23,7 +24,7 @@ struct rte_mempool;
 struct rte_ring;
 struct sl_worker;
 
-/* Where frames come from and go to. Both take and return numbers of mbufs and never block. */
+/** Where frames come from and go to. Both take and return numbers of mbufs and never block. */
 struct sl_port_io {
 	/* NULL: this worker receives nothing here (others hand frames over to it) */
 	uint16_t (*rx)(void *ctx, struct rte_mbuf **pkts, uint16_t n);
@@ -46,54 +47,54 @@ struct sl_worker_params {
 	void *clock_ctx;
 };
 
-/*
+/**
  * Makes a worker and all memory that it will ever use. Returns NULL and a message in err if memory
  * is short or a setting is out of range.
  */
 struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *err,
                                    size_t err_size);
 
-/*
+/**
  * Touches the memory that the first flows need wherever they fall, so that no packet waits for the
  * kernel to give it: for a gateway that is to run, not for one that judges a capture. Control's
  * thread, before the first turn.
  */
 void sl_worker_warm(struct sl_worker *worker);
 
-/* Gives back everything, frames on hold included. */
+/** Gives back everything, frames on hold included. */
 void sl_worker_free(struct sl_worker *worker);
 
-/*
+/**
  * One turn: receive, judge, send, look after timeouts, report quiescence. Returns how many frames
  * were received (0: idle, the caller may sleep, reporting offline to rcu meanwhile).
  */
 unsigned sl_worker_turn(struct sl_worker *worker);
 
-/*
+/**
  * Judges frames that came in by a port, at the clock's present time, and flushes what leaves. For
  * replay and tests; a turn does the same with what rx gave. Takes ownership of the mbufs.
  */
 void sl_worker_input(struct sl_worker *worker, enum sl_port_id port, struct rte_mbuf **pkts,
                      uint16_t n);
 
-/* Timeouts, expiry and the sweep after a new generation, all that is due by now, then flush. */
+/** Timeouts, expiry and the sweep after a new generation, all that is due by now, then flush. */
 void sl_worker_tick(struct sl_worker *worker);
 
-/* Packets on hold now. */
+/** Packets on hold now. */
 uint64_t sl_worker_held(const struct sl_worker *worker);
 
-/* True while events that were suppressed are to be told yet. */
+/** True while events that were suppressed are to be told yet. */
 bool sl_worker_has_to_tell(const struct sl_worker *worker);
 
 const struct sl_stats *sl_worker_stats(const struct sl_worker *worker);
 
-/* The worker that owns a VLAN. */
+/** The worker that owns a VLAN. */
 static inline unsigned sl_worker_of_vlan(uint16_t vlan, unsigned count)
 {
 	return vlan % count;
 }
 
-/*
+/**
  * True when no flow of an older epoch than the published one is left to judge again (the sweep
  * after a push is through). Any thread may ask.
  */
