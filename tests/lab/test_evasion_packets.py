@@ -119,9 +119,8 @@ def test_packets_that_lie(gateway, agent, case):
     with agent.raw() as raw:
         refused = Refusals(gateway, raw)
         raw.send(MALFORMED[case](raw))
-        told = refused("src", "proto")
-        assert told in ([("malformed-packet", None, None)], [("malformed-packet", raw.ip, "udp")],
-                        [("malformed-packet", raw.ip, "tcp")])
+        (reason, source), = refused("src")
+        assert reason == "malformed-packet" and source in (None, raw.ip, raw.ip6)  # what was read before the lie
         assert_nothing_seen(agent, SMUGGLED)
 
 
