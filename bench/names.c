@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * names.c: what it costs to compile a list of names and to look one up: as the gateway does it
- * (control/names_build.c: Hyperscan literals for a short list, a hash of suffixes for a long one),
- * and with Hyperscan literals at any length.
+ * (control/compile/names_build.c: Hyperscan literals for a short list, a hash of suffixes for a
+ * long one), and with Hyperscan literals at any length.
  *
  * Prints a JSON object a line.
  */

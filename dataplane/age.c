@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_age.c: expires flows whose time is over. The whole table is looked at once a second, a few
+ * age.c: expires flows whose time is over. The whole table is looked at once a second, a few
  * entries in each turn, so that no turn pauses.
  */
 #include <netinet/in.h>

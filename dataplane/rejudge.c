@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_rejudge.c: what a newer generation says of flows that were open before it (spec section 2).
+ * rejudge.c: what a newer generation says of flows that were open before it (spec section 2).
  * A flow is judged by its address and by the name that it proved; what is now denied is cut.
  *
  * Settles flows with: policy-changed.

@@ -14,7 +14,7 @@ bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt);
 /* first.c: a packet that belongs to no flow. Settles it. */
 void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt);
 
-/* flow_rejudge.c: what a newer generation says of a flow. */
+/* rejudge.c: what a newer generation says of a flow. */
 
 /*
  * Judges a flow by the present generation, with the name it proved. False: it is cut (resets are
@@ -31,7 +31,7 @@ void sl_flow_begin_sweep(struct sl_worker *worker);
 /* Judges again the flows of sandboxes whose epoch changed, some at a time. */
 void sl_flow_sweep(struct sl_worker *worker, unsigned budget);
 
-/* flow_age.c: expires what is due, some at a time (all of the table if `all`). */
+/* age.c: expires what is due, some at a time (all of the table if `all`). */
 void sl_flow_age(struct sl_worker *worker, bool all);
 
 /* fragment.c, icmp.c: settle one packet. */

@@ -2,10 +2,10 @@
 /*
  * hostmatch.c: does a pattern of a policy match a name?
  *
- * Decides by what the policy compiler made of a list (control/names_build.c): Hyperscan databases
- * over the name written backwards, and for exact names and leading `*` of a long list a hash of
- * suffixes. It never decides what becomes of a packet, and whatever goes wrong in a scan is "no
- * match".
+ * Decides by what the policy compiler made of a list (control/compile/names_build.c): Hyperscan
+ * databases over the name written backwards, and for exact names and leading `*` of a long list a
+ * hash of suffixes. It never decides what becomes of a packet, and whatever goes wrong in a scan is
+ * "no match".
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inspect.c: judges names that connections proved: the pattern first, then the pin.
+ * name.c: judges names that connections proved: the pattern first, then the pin.
  *
  * Settles with: domain-allowed, domain-not-allowed, address-not-pinned.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns.h: what the files of DNS judgement share: dns.c (gate, judgement), dns_pending.c, dns_udp.c,
- * dns_tcp.c and its two helpers. Others know only what stages.h declares.
+ * dns_tcp.c and its two helpers. Others know only the watcher (core/watch.h) and gate.h.
  */
 #ifndef DATAPLANE_DNS_H
 #define DATAPLANE_DNS_H
