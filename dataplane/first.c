@@ -61,7 +61,7 @@ void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt)
 	bool transport = pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;
 	struct sl_address address;
 	struct sl_addr remote;
-	enum sl_reason reason = SL_REASON_NONE;
+	enum sl_reason reason;
 
 	if (pkt->in_port != SL_PORT_SANDBOX) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_NO_FLOW);
@@ -90,11 +90,10 @@ void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt)
 			break;
 		}
 	}
-	reason = sl_subnet_judge(pkt->sandbox, &address);
-	if (sl_reason_allows(reason))
-		open_by_address(worker, pkt, reason);
-	else if (reason != SL_REASON_NONE)
-		sl_verdict_refuse(worker, pkt, reason, NULL);
-	else
+	if (!sl_subnet_settles(pkt->sandbox, &address, &reason))
 		open_by_name(worker, pkt);
+	else if (sl_reason_allows(reason))
+		open_by_address(worker, pkt, reason);
+	else
+		sl_verdict_refuse(worker, pkt, reason, NULL);
 }

@@ -40,12 +40,12 @@ static void from_sandbox(struct sl_worker *worker, struct sl_pkt *pkt)
 	enum sl_reason reason;
 
 	sl_subnet_look_pkt(worker, pkt, &remote, &address);
-	reason = sl_subnet_judge(pkt->sandbox, &address);
+	if (!sl_subnet_settles(pkt->sandbox, &address, &reason))
+		reason = SL_REASON_FRAGMENT;
 	if (sl_reason_allows(reason))
 		open_for_fragments(worker, pkt, reason);
 	else
-		sl_verdict_refuse_quietly(worker, pkt,
-		                          reason == SL_REASON_NONE ? SL_REASON_FRAGMENT : reason);
+		sl_verdict_refuse_quietly(worker, pkt, reason);
 }
 
 static bool vouches(const struct sl_worker *worker, const struct sl_flow *flow,
@@ -54,7 +54,7 @@ static bool vouches(const struct sl_worker *worker, const struct sl_flow *flow,
 	struct sl_addr other;
 
 	if (flow->key.proto != proto || sl_due(worker, flow->expires_ms) ||
-	    (flow->reason != SL_REASON_SUBNET_ALLOWED && flow->reason != SL_REASON_ALLOW_ALL) ||
+	    !sl_flow_is_by_address(flow) ||
 	    sl_flow_cold(&worker->table, flow)->epoch !=
 	            sl_worker_sandbox(worker, flow->key.vlan)->epoch)
 		return false;

@@ -133,11 +133,10 @@ static void error_from_sandbox(struct sl_worker *worker, struct sl_pkt *pkt)
 
 	sl_key_remote(&pkt->key, &to);
 	sl_subnet_look(worker, pkt->sandbox, &to, sl_subnet_class(worker, &to), &address);
-	reason = sl_subnet_judge(pkt->sandbox, &address);
+	if (!sl_subnet_settles(pkt->sandbox, &address, &reason))
+		reason = SL_REASON_PROTOCOL_NOT_ALLOWED;
 	if (!sl_reason_allows(reason)) {
-		sl_verdict_refuse_quietly(worker, pkt,
-		                          reason == SL_REASON_NONE ? SL_REASON_PROTOCOL_NOT_ALLOWED
-		                                                   : reason);
+		sl_verdict_refuse_quietly(worker, pkt, reason);
 		return;
 	}
 	flow = quoted_flow(worker, pkt);

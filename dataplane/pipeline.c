@@ -46,7 +46,8 @@ static void walk_slowly(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_fragment(worker, pkt);
 		return;
 	}
-	if (pkt->flow != NULL && pkt->in_port == SL_PORT_SANDBOX && sl_flow_guarded(pkt->flow))
+	if (pkt->flow != NULL && pkt->in_port == SL_PORT_SANDBOX &&
+	    !sl_flow_is_by_address(pkt->flow))
 		sl_nexthop_keep(worker, pkt);
 	if (pkt->flow != NULL && (watcher = sl_watcher_of(pkt->flow)) != NULL &&
 	    watcher->fast != NULL && watcher->fast(worker, pkt))
@@ -75,7 +76,7 @@ static void judge(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t changes
 		return;
 	walk_slowly(worker, pkt);
 	if (pkt->in_port == SL_PORT_UPLINK && pkt->fate == SL_FATE_FORWARD && pkt->flow != NULL &&
-	    sl_flow_guarded(pkt->flow))
+	    !sl_flow_is_by_address(pkt->flow))
 		sl_nexthop_answered(worker, pkt);
 }
 

@@ -59,12 +59,6 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 	sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
 }
 
-/* True while nothing was judged yet: the hello (or the query) is still to come. */
-static bool is_on_hold(const struct sl_flow *flow)
-{
-	return flow->reason == SL_REASON_NONE;
-}
-
 static bool name_still_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                                const struct sl_flow *flow)
 {
@@ -77,32 +71,34 @@ static bool name_still_allowed(const struct sl_worker *worker, const struct sl_s
 	return sl_judge_allows(worker, sandbox, name->text, name->len);
 }
 
-/* What the present policy says of the flow: an allow reason, NONE (go on holding), or a denial. */
-static enum sl_reason judge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                            const struct sl_flow *flow)
+/* True, and *reason, if owner and address of the flow settle it under the present policy. */
+static bool settles(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                    const struct sl_flow *flow, enum sl_reason *reason)
 {
 	const struct sl_watcher *watcher = sl_watcher_of(flow);
 	struct sl_addr inside, remote;
 	struct sl_address address;
-	enum sl_reason reason;
 
+	*reason = SL_REASON_SOURCE_SPOOFED;
 	sl_key_inside(&flow->key, &inside);
 	sl_key_remote(&flow->key, &remote);
 	if (!sl_sandbox_owns(worker, sandbox, &inside))
-		return SL_REASON_SOURCE_SPOOFED;
+		return true;
 	sl_subnet_look(worker, sandbox, &remote, sl_subnet_class(worker, &remote), &address);
-	if (watcher != NULL && watcher->rejudge != NULL) {
-		reason = watcher->rejudge(worker, sandbox, flow, &remote, &address);
-		if (reason != SL_REASON_NONE)
-			return reason;
-	}
-	reason = sl_subnet_judge(sandbox, &address);
-	if (reason != SL_REASON_NONE)
-		return reason;
-	if (is_on_hold(flow))
-		return SL_REASON_NONE;
-	return name_still_allowed(worker, sandbox, flow) ? SL_REASON_DOMAIN_ALLOWED
-	                                                 : SL_REASON_DOMAIN_NOT_ALLOWED;
+	return (watcher != NULL && watcher->allows != NULL &&
+	        watcher->allows(worker, sandbox, flow, &remote, &address, reason)) ||
+	       sl_subnet_settles(sandbox, &address, reason);
+}
+
+/* What the present policy says of the flow; false: it goes on being held for its name. */
+static bool judge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                  const struct sl_flow *flow, enum sl_reason *reason)
+{
+	if (settles(worker, sandbox, flow, reason))
+		return true;
+	*reason = name_still_allowed(worker, sandbox, flow) ? SL_REASON_DOMAIN_ALLOWED
+	                                                    : SL_REASON_DOMAIN_NOT_ALLOWED;
+	return sl_flow_is_judged(flow);
 }
 
 /* The address of a flow on hold needs no name any more. */
@@ -116,12 +112,26 @@ static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 		sl_verdict_flow(worker, flow, reason, NULL);
 }
 
+/* Gives the flow the verdict that the present policy allows it by. */
+static void keep(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+{
+	const struct sl_watcher *watcher = sl_watcher_of(flow);
+	bool watched = watcher != NULL && watcher->opens_judged;
+
+	if (sl_reason_is_by_address(reason) && (watched || !sl_flow_is_judged(flow))) {
+		open_up(worker, flow, reason);
+	} else if (sl_flow_is_judged(flow) && reason != flow->reason) {
+		sl_flow_judge(flow, reason);
+		sl_verdict_report_flow(worker, flow, true, reason, NULL);
+	}
+}
+
 bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 {
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
-	const struct sl_watcher *watcher;
 	enum sl_reason reason;
+	bool settled;
 
 	if (sandbox != NULL && cold->epoch == sandbox->epoch)
 		return true;
@@ -137,21 +147,14 @@ bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 		cut(worker, flow);
 		return false;
 	}
-	reason = judge(worker, sandbox, flow);
-	if (reason != SL_REASON_NONE && !sl_reason_allows(reason)) {
+	settled = judge(worker, sandbox, flow, &reason);
+	if (settled && !sl_reason_allows(reason)) {
 		cut(worker, flow);
 		return false;
 	}
 	cold->epoch = sandbox->epoch;
-	watcher = sl_watcher_of(flow);
-	if (is_on_hold(flow) ||
-	    (watcher != NULL && watcher->opens_judged && reason != SL_REASON_DOMAIN_ALLOWED)) {
-		if (reason != SL_REASON_NONE && reason != SL_REASON_DNS_ALLOWED)
-			open_up(worker, flow, reason);
-	} else if (reason != flow->reason) {
-		flow->reason = reason;
-		sl_verdict_report_flow(worker, flow, true, reason, NULL);
-	}
+	if (settled)
+		keep(worker, flow, reason);
 	sl_verdict_set_fast(worker, flow);
 	return true;
 }

@@ -23,6 +23,8 @@ enum sl_flow_state {
 #define SL_FLOW_FIN_INSIDE 0x01
 #define SL_FLOW_FIN_REMOTE 0x02
 #define SL_FLOW_FRAGMENTS  0x04 /* stands for fragments, which have no ports */
+#define SL_FLOW_JUDGED     0x08 /* has a verdict; a flow without one is on hold */
+#define SL_FLOW_BY_ADDRESS 0x10 /* its address opened it: nothing is asked of its bytes */
 
 struct sl_flow {
 	struct sl_key key;
@@ -33,7 +35,7 @@ struct sl_flow {
 	uint32_t fast_epoch;
 	uint32_t expires_ms; /* worker clock, wraps */
 	uint8_t state;       /* enum sl_flow_state */
-	uint8_t reason;      /* enum sl_reason: the verdict; NONE while on hold */
+	uint8_t reason;      /* enum sl_reason: the verdict, once it is judged */
 	uint8_t flags;
 	uint8_t watch; /* enum sl_watch: who looks into it */
 	/*
@@ -64,6 +66,33 @@ struct sl_flow_cold {
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct sl_flow_cold) == 64, "a flow's cold state is one cache line");
+
+/* The one writer of a flow's verdict (verdict.c sees to what follows from it). */
+static inline void sl_flow_judge(struct sl_flow *flow, enum sl_reason reason)
+{
+	flow->reason = (uint8_t)reason;
+	flow->flags = (uint8_t)((flow->flags & ~SL_FLOW_BY_ADDRESS) | SL_FLOW_JUDGED);
+	if (sl_reason_is_by_address(reason))
+		flow->flags |= SL_FLOW_BY_ADDRESS;
+}
+
+/* Takes a verdict back that could not be kept: the flow is on hold again. */
+static inline void sl_flow_unjudge(struct sl_flow *flow)
+{
+	flow->reason = SL_REASON_NONE;
+	flow->flags &= (uint8_t) ~(SL_FLOW_JUDGED | SL_FLOW_BY_ADDRESS);
+}
+
+static inline bool sl_flow_is_judged(const struct sl_flow *flow)
+{
+	return (flow->flags & SL_FLOW_JUDGED) != 0;
+}
+
+/* Under allow-all or rule 2. A flow on hold is not, nor one that a name or a pin opened. */
+static inline bool sl_flow_is_by_address(const struct sl_flow *flow)
+{
+	return (flow->flags & SL_FLOW_BY_ADDRESS) != 0;
+}
 
 /* The largest window of a server (RFC 7323 2.3): it takes nothing that is further ahead. */
 #define SL_FLOW_WINDOW_MAX (1u << 30)

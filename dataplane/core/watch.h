@@ -47,12 +47,12 @@ struct sl_watcher {
 	void (*end)(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 
 	/*
-	 * What it says of a flow by the present generation, before address and name are asked: an
-	 * allow reason, or NONE: ask them. NULL: always NONE.
+	 * True if it allows a flow by the present generation, before address and name are asked;
+	 * *reason says why. NULL: it never does.
 	 */
-	enum sl_reason (*rejudge)(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-	                          const struct sl_flow *flow, const struct sl_addr *remote,
-	                          const struct sl_address *address);
+	bool (*allows)(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+	               const struct sl_flow *flow, const struct sl_addr *remote,
+	               const struct sl_address *address, enum sl_reason *reason);
 
 	/*
 	 * The address of a flow on hold needs no name any more: what is held leaves, and the flow

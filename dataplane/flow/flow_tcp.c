@@ -65,7 +65,7 @@ static const uint8_t next_state[SL_FLOW_STATE_COUNT][2][SEGMENT_COUNT] = {
 static bool is_ignored_reset(const struct sl_pkt *pkt, const struct rte_tcp_hdr *tcp)
 {
 	return pkt->in_port == SL_PORT_SANDBOX && (pkt->tcp_flags & RTE_TCP_RST_FLAG) &&
-	       pkt->flow->reason == SL_REASON_DOMAIN_ALLOWED &&
+	       !sl_flow_is_by_address(pkt->flow) &&
 	       rte_be_to_cpu_32(tcp->sent_seq) != pkt->flow->ack[1];
 }
 

@@ -57,7 +57,7 @@ static inline bool sl_flow_fast(struct sl_worker *worker, struct sl_pkt *pkt)
 	} else {
 		flow->expires_ms = worker->now_ms + worker->settings->udp_ms;
 	}
-	if (flow->reason == SL_REASON_DOMAIN_ALLOWED) {
+	if (!sl_flow_is_by_address(flow)) {
 		if (pkt->in_port == SL_PORT_SANDBOX) {
 			sl_nexthop_raise(pkt);
 			sl_nexthop_steer(worker, pkt);

@@ -11,13 +11,6 @@
 
 #define SL_HOP_LIMIT_MIN 64
 
-/* Under rule 3, or gated DNS; or not judged yet. */
-static inline bool sl_flow_guarded(const struct sl_flow *flow)
-{
-	return flow->reason == SL_REASON_NONE || flow->reason == SL_REASON_DOMAIN_ALLOWED ||
-	       flow->reason == SL_REASON_DNS_ALLOWED;
-}
-
 /* The next hop that the sandbox has heard of last, while it still answers; NULL: none. */
 static inline const struct rte_ether_addr *sl_nexthop_latest(const struct sl_worker *worker,
                                                              const struct sl_vlan *vlan)

@@ -278,7 +278,7 @@ bool sl_verdict_flow(struct sl_worker *worker, struct sl_flow *flow, enum sl_rea
 			reason = SL_REASON_FLOW_LIMIT;
 		}
 	}
-	flow->reason = reason;
+	sl_flow_judge(flow, reason);
 	if (proof != NULL)
 		cold->via = proof->via;
 	cold->epoch = sandbox != NULL ? sandbox->epoch : 0;

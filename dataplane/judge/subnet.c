@@ -158,22 +158,26 @@ void sl_subnet_look_pkt(const struct sl_worker *worker, struct sl_pkt *pkt, stru
 	sl_subnet_look(worker, pkt->sandbox, remote, pkt->class, out);
 }
 
-enum sl_reason sl_subnet_judge(const struct sl_sandbox *sandbox, const struct sl_address *address)
+bool sl_subnet_settles(const struct sl_sandbox *sandbox, const struct sl_address *address,
+                       enum sl_reason *reason)
 {
+	bool custom = sandbox->mode == SL_MODE_CUSTOM;
+
 	if (sandbox->mode == SL_MODE_DENY_ALL)
-		return SL_REASON_DENY_ALL;
-	if (sandbox->mode == SL_MODE_CUSTOM && address->own == SL_SUBNET_DENY)
-		return SL_REASON_SUBNET_DENIED;
-	if (address->space == SL_SPACE_PROTECTED)
-		return SL_REASON_PROTECTED_SUBNET;
-	if (sandbox->mode == SL_MODE_ALLOW_ALL)
-		return address->space == SL_SPACE_INTERNAL ? SL_REASON_INTERNAL_SUBNET
-		                                           : SL_REASON_ALLOW_ALL;
-	if (address->own == SL_SUBNET_ALLOW)
-		return SL_REASON_SUBNET_ALLOWED;
-	if (sandbox->names == NULL)
-		return SL_REASON_ADDRESS_NOT_ALLOWED;
-	if (address->space == SL_SPACE_INTERNAL)
-		return SL_REASON_INTERNAL_SUBNET;
-	return SL_REASON_NONE;
+		*reason = SL_REASON_DENY_ALL;
+	else if (custom && address->own == SL_SUBNET_DENY)
+		*reason = SL_REASON_SUBNET_DENIED;
+	else if (address->space == SL_SPACE_PROTECTED)
+		*reason = SL_REASON_PROTECTED_SUBNET;
+	else if (custom && address->own == SL_SUBNET_ALLOW)
+		*reason = SL_REASON_SUBNET_ALLOWED;
+	else if (custom && sandbox->names == NULL)
+		*reason = SL_REASON_ADDRESS_NOT_ALLOWED;
+	else if (address->space == SL_SPACE_INTERNAL)
+		*reason = SL_REASON_INTERNAL_SUBNET;
+	else if (!custom)
+		*reason = SL_REASON_ALLOW_ALL;
+	else
+		return false;
+	return true;
 }

@@ -26,9 +26,10 @@ void sl_subnet_look(const struct sl_worker *worker, const struct sl_sandbox *san
                     const struct sl_addr *addr, uint32_t class, struct sl_address *out);
 
 /*
- * Judges an address by rules 1, 2 and 4 of the policy. Returns an allow reason, a deny reason, or
- * NONE: rule 3, the connection must prove an allowed name.
+ * Judges an address by rules 1, 2 and 4 of the policy: true, and *reason, an allow or a deny
+ * reason. False: rule 3, the connection must prove an allowed name.
  */
-enum sl_reason sl_subnet_judge(const struct sl_sandbox *sandbox, const struct sl_address *address);
+bool sl_subnet_settles(const struct sl_sandbox *sandbox, const struct sl_address *address,
+                       enum sl_reason *reason);
 
 #endif

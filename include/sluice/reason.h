@@ -76,6 +76,13 @@ static inline bool sl_reason_allows(enum sl_reason reason)
 	return reason >= SL_REASON_ALLOW_ALL && reason < SL_REASON_COUNT;
 }
 
+/** True for the reasons that say that the address alone opens a flow: nothing is asked of its
+ * bytes. */
+static inline bool sl_reason_is_by_address(enum sl_reason reason)
+{
+	return reason == SL_REASON_ALLOW_ALL || reason == SL_REASON_SUBNET_ALLOWED;
+}
+
 /** The name in events and counters ("none" for SL_REASON_NONE). Static storage. */
 static inline const char *sl_reason_name(enum sl_reason reason)
 {

@@ -234,13 +234,12 @@ enum sl_parse sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbo
 
 /* ---- the watcher's part that both transports have ---- */
 
-enum sl_reason sl_dns_rejudge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                              const struct sl_flow *flow, const struct sl_addr *remote,
-                              const struct sl_address *address)
+bool sl_dns_allows(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                   const struct sl_flow *flow, const struct sl_addr *remote,
+                   const struct sl_address *address, enum sl_reason *reason)
 {
-	enum sl_reason reason;
+	enum sl_reason refused;
 
-	return sl_dns_gate(worker, sandbox, remote, address, &reason) == SL_DNS_GATED
-	               ? SL_REASON_DNS_ALLOWED
-	               : SL_REASON_NONE;
+	*reason = SL_REASON_DNS_ALLOWED;
+	return sl_dns_gate(worker, sandbox, remote, address, &refused) == SL_DNS_GATED;
 }

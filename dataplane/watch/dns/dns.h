@@ -124,9 +124,9 @@ static inline bool sl_dns_could_ask(const struct sl_worker *worker, uint16_t vla
 }
 
 /* Port 53 is still that of a resolver for this sandbox: its messages are judged, not its name. */
-enum sl_reason sl_dns_rejudge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                              const struct sl_flow *flow, const struct sl_addr *remote,
-                              const struct sl_address *address);
+bool sl_dns_allows(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                   const struct sl_flow *flow, const struct sl_addr *remote,
+                   const struct sl_address *address, enum sl_reason *reason);
 
 extern const struct sl_watcher sl_dns_udp_watcher, sl_dns_tcp_watcher;
 

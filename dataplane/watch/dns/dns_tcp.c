@@ -536,13 +536,12 @@ static bool open_up(struct sl_worker *worker, struct sl_flow *flow)
 }
 
 /* Bytes have passed that were not asked for a name: none stands for them. */
-static enum sl_reason rejudge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                              const struct sl_flow *flow, const struct sl_addr *remote,
-                              const struct sl_address *address)
+static bool allows(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                   const struct sl_flow *flow, const struct sl_addr *remote,
+                   const struct sl_address *address, enum sl_reason *reason)
 {
-	if (sl_dns_stream_of(worker, flow)->open)
-		return SL_REASON_NONE;
-	return sl_dns_rejudge(worker, sandbox, flow, remote, address);
+	return !sl_dns_stream_of(worker, flow)->open &&
+	       sl_dns_allows(worker, sandbox, flow, remote, address, reason);
 }
 
 static bool is_delivered(const struct sl_flow *flow, const struct sl_dns_stream *dns)
@@ -577,7 +576,7 @@ static void walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	bool opens = flow->reason != SL_REASON_NONE && flow->reason != SL_REASON_DNS_ALLOWED;
+	bool opens = sl_flow_is_by_address(flow);
 
 	if (opens && !dns->open && !open_up(worker, flow)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT);
@@ -599,6 +598,6 @@ const struct sl_watcher sl_dns_tcp_watcher = {
         .first = first,
         .walk = walk,
         .end = end,
-        .rejudge = rejudge,
+        .allows = allows,
         .timeouts = timeouts,
 };

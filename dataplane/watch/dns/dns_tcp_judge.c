@@ -115,7 +115,7 @@ static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *san
 	/* Nobody guesses what the server says in order: letter case need not tell. */
 	sl_dns_pending_at(worker, index)->sent.any_case = true;
 	sl_dns_pending_sent(worker, index);
-	if (flow->reason == SL_REASON_NONE)
+	if (!sl_flow_is_judged(flow))
 		sl_verdict_flow(worker, flow, SL_REASON_DNS_ALLOWED, &proof);
 	else
 		sl_verdict_report_flow(worker, flow, true, SL_REASON_DNS_ALLOWED, &proof);

@@ -484,7 +484,7 @@ static void walk_opened_up(struct sl_worker *worker, struct sl_pkt *pkt)
 
 static void walk(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	if (pkt->flow->reason != SL_REASON_DNS_ALLOWED)
+	if (sl_flow_is_by_address(pkt->flow))
 		walk_opened_up(worker, pkt);
 	else if (pkt->in_port == SL_PORT_SANDBOX)
 		walk_query(worker, pkt);
@@ -503,7 +503,7 @@ const struct sl_watcher sl_dns_udp_watcher = {
         .first = first,
         .walk = walk,
         .end = end,
-        .rejudge = sl_dns_rejudge,
+        .allows = sl_dns_allows,
         .idle_ms = idle_ms,
         .timeouts = sl_dns_pending_timeouts,
 };

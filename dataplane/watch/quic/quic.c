@@ -231,12 +231,12 @@ static enum sl_parse find_initial(const struct sl_worker *worker, const struct s
 static void from_client(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
-	bool judged = flow->reason != SL_REASON_NONE;
+	bool judged = sl_flow_is_judged(flow);
 	const uint8_t *dgram = sl_quic_payload(worker, pkt);
 	struct sl_quic_header header;
 	enum sl_parse answer = find_initial(worker, flow, dgram, pkt->payload_len, &header);
 
-	if (judged && flow->reason != SL_REASON_DOMAIN_ALLOWED) {
+	if (sl_flow_is_by_address(flow)) {
 		opened_by_address(worker, pkt, answer != SL_PARSE_NOT_MINE);
 		return;
 	}
@@ -266,7 +266,7 @@ static bool fast(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_flow *flow = pkt->flow;
 	const struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 
-	if (flow->reason != SL_REASON_DOMAIN_ALLOWED || cold->hold != 0 ||
+	if (!sl_flow_is_judged(flow) || sl_flow_is_by_address(flow) || cold->hold != 0 ||
 	    cold->epoch != pkt->sandbox->epoch || sl_due(worker, flow->expires_ms))
 		return false;
 	if (pkt->in_port == SL_PORT_SANDBOX &&
@@ -312,7 +312,7 @@ static void time_out(struct sl_worker *worker, struct sl_quic_hold *hold)
 	const struct sl_proof none = {NULL, 0, SL_VIA_QUIC};
 	struct sl_flow *flow = sl_quic_hold_flow(worker, hold);
 
-	if (flow->reason == SL_REASON_NONE) {
+	if (!sl_flow_is_judged(flow)) {
 		if (sl_reject_may_answer(worker, flow->key.vlan))
 			sl_reject_flow_icmp(worker, flow);
 		sl_verdict_report_flow(worker, flow, false, SL_REASON_HELLO_TIMEOUT, &none);

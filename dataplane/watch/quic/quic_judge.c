@@ -66,7 +66,7 @@ static void refuse(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 {
 	struct sl_flow *flow = pkt->flow;
 
-	if (flow->reason == SL_REASON_NONE) {
+	if (!sl_flow_is_judged(flow)) {
 		sl_flow_close(worker, flow, reason);
 		pkt->flow = NULL;
 	} else if (!hold->accepted) {
@@ -169,7 +169,7 @@ static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow
 	if (hello->ech && worker->settings->ech_deny)
 		return SL_REASON_ECH_DENIED;
 	/* One flow, one name: another one that the policy would allow is none of this flow's. */
-	if (flow->reason != SL_REASON_NONE && !is_flows_name(worker, flow, hello))
+	if (sl_flow_is_judged(flow) && !is_flows_name(worker, flow, hello))
 		return SL_REASON_DOMAIN_NOT_ALLOWED;
 	/* What goes on outlives its pin; what begins, on an old flow as well, needs a live one. */
 	if (!begins)
@@ -217,12 +217,10 @@ static void judge_complete(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		return;
 	}
 	reason = SL_REASON_DOMAIN_ALLOWED;
-	if (flow->reason == SL_REASON_NONE) {
-		if (!sl_verdict_flow(worker, flow, reason, &proof)) {
-			flow->reason = SL_REASON_NONE;
-			refuse(worker, pkt, hold, SL_REASON_FLOW_LIMIT, &proof);
-			return;
-		}
+	if (!sl_flow_is_judged(flow) && !sl_verdict_flow(worker, flow, reason, &proof)) {
+		sl_flow_unjudge(flow);
+		refuse(worker, pkt, hold, SL_REASON_FLOW_LIMIT, &proof);
+		return;
 	}
 	accept(worker, pkt, hold, len);
 }
@@ -320,7 +318,7 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 	case SL_PARSE_DONE:
 		break;
 	case SL_PARSE_NOT_MINE: /* no Initial first: behind the verdict it is one that hides */
-		if (pkt->flow->reason == SL_REASON_NONE)
+		if (!sl_flow_is_judged(pkt->flow))
 			in.reason = info.reason;
 		else
 			in.reason = SL_REASON_MALFORMED_QUIC;

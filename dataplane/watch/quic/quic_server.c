@@ -128,7 +128,7 @@ void sl_quic_from_server(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;
 
-	if (flow->reason == SL_REASON_NONE) {
+	if (!sl_flow_is_judged(flow)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* it has not been asked */
 		return;
 	}
