@@ -26,7 +26,8 @@ static inline bool sl_forward_as_is(struct sl_worker *worker, const struct sl_pk
 	    worker->settings->native_vlan[out] == pkt->vlan || pkt->mbuf->pkt_len != pkt->end ||
 	    pkt->end < RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN)
 		return false;
-	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan, (enum sl_reason)pkt->reason, 1);
+	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan,
+	          (struct sl_charge){(enum sl_reason)pkt->reason, 1});
 	return true;
 }
 

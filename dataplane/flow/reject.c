@@ -32,7 +32,7 @@ static void send_reset(struct sl_worker *worker, const struct sl_path *path,
 	struct rte_mbuf *mbuf = sl_build_tcp(worker, path, spec, NULL);
 
 	if (mbuf != NULL)
-		sl_build_tcp_send(worker, path, mbuf, spec, SL_REASON_NONE, 0);
+		sl_build_tcp_send(worker, path, mbuf, spec, SL_CHARGE_NOTHING);
 }
 
 void sl_reject_reset(struct sl_worker *worker, const struct sl_flow *flow, enum sl_port_id out)
@@ -93,7 +93,7 @@ static void finish_prohibited(struct sl_worker *worker, const struct sl_path *pa
 {
 	sl_build_checksum(mbuf, path, path->family == SL_FAMILY_4 ? IPPROTO_ICMP : IPPROTO_ICMPV6,
 	                  8 + quote_bytes, 2);
-	sl_build_send(worker, path, mbuf, SL_REASON_NONE, 0);
+	sl_build_send(worker, path, mbuf, SL_CHARGE_NOTHING);
 }
 
 void sl_reject_icmp(struct sl_worker *worker, const struct sl_pkt *pkt)

@@ -237,10 +237,10 @@ void sl_build_trim(struct rte_mbuf *mbuf, uint32_t end)
 }
 
 void sl_build_send(struct sl_worker *worker, const struct sl_path *path, struct rte_mbuf *mbuf,
-                   enum sl_reason reason, unsigned weight)
+                   struct sl_charge charge)
 {
 	sl_build_trim(mbuf, rte_pktmbuf_pkt_len(mbuf));
-	sl_tx_put(worker, path->out, mbuf, path->vlan, reason, weight);
+	sl_tx_put(worker, path->out, mbuf, path->vlan, charge);
 }
 
 struct rte_mbuf *sl_build_tcp(struct sl_worker *worker, const struct sl_path *path,
@@ -270,10 +270,10 @@ struct rte_mbuf *sl_build_tcp(struct sl_worker *worker, const struct sl_path *pa
 }
 
 void sl_build_tcp_send(struct sl_worker *worker, const struct sl_path *path, struct rte_mbuf *mbuf,
-                       const struct sl_tcp_spec *spec, enum sl_reason reason, unsigned weight)
+                       const struct sl_tcp_spec *spec, struct sl_charge charge)
 {
 	uint32_t bytes = sizeof(struct rte_tcp_hdr) + spec->option_bytes + spec->payload_bytes;
 
 	sl_build_checksum(mbuf, path, IPPROTO_TCP, bytes, 16);
-	sl_build_send(worker, path, mbuf, reason, weight);
+	sl_build_send(worker, path, mbuf, charge);
 }

@@ -6,6 +6,7 @@
 #define DATAPLANE_BUILD_H
 
 #include "core/state.h"
+#include "tx.h"
 
 /* From whom to whom a frame goes. Addresses as on the wire; IPv4 in the first four bytes. */
 struct sl_path {
@@ -48,9 +49,9 @@ struct rte_mbuf *sl_build_frame(struct sl_worker *worker, const struct sl_path *
 void sl_build_checksum(struct rte_mbuf *mbuf, const struct sl_path *path, uint8_t proto,
                        uint32_t transport_bytes, unsigned checksum_offset);
 
-/* Pads to the shortest Ethernet frame and queues it. weight: see sl_tx_put. */
+/* Pads to the shortest Ethernet frame and queues it. */
 void sl_build_send(struct sl_worker *worker, const struct sl_path *path, struct rte_mbuf *mbuf,
-                   enum sl_reason reason, unsigned weight);
+                   struct sl_charge charge);
 
 struct sl_tcp_spec {
 	uint16_t sport_be, dport_be;
@@ -66,7 +67,7 @@ struct sl_tcp_spec {
 struct rte_mbuf *sl_build_tcp(struct sl_worker *worker, const struct sl_path *path,
                               const struct sl_tcp_spec *spec, uint8_t **payload);
 void sl_build_tcp_send(struct sl_worker *worker, const struct sl_path *path, struct rte_mbuf *mbuf,
-                       const struct sl_tcp_spec *spec, enum sl_reason reason, unsigned weight);
+                       const struct sl_tcp_spec *spec, struct sl_charge charge);
 
 /* Makes a frame as long as its IP packet says, at least 60 bytes, with zeros behind the packet. */
 void sl_build_trim(struct rte_mbuf *mbuf, uint32_t end);

@@ -48,5 +48,6 @@ void sl_send_on(struct sl_worker *worker, struct sl_pkt *pkt)
 	if (unlikely(rte_pktmbuf_pkt_len(pkt->mbuf) != pkt->end ||
 	             pkt->end < RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN))
 		sl_build_trim(pkt->mbuf, pkt->end);
-	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan, (enum sl_reason)pkt->reason, 1);
+	sl_tx_put(worker, out, pkt->mbuf, pkt->vlan,
+	          (struct sl_charge){(enum sl_reason)pkt->reason, 1});
 }

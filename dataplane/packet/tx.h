@@ -7,16 +7,24 @@
 
 #include "core/state.h"
 
+/* What a frame stands for: so many packets that came in, which count under this reason. */
+struct sl_charge {
+	enum sl_reason reason;
+	unsigned weight;
+};
+
+/* The gateway made it: it stands for no packet. */
+#define SL_CHARGE_NOTHING ((struct sl_charge){.weight = 0})
+
 /* Hands what is queued for a port to it; what it does not take is freed and counted. */
 void sl_tx_flush_port(struct sl_worker *worker, enum sl_port_id port);
 
 /*
- * Queues a frame for a port; takes the mbuf. weight: how many packets that came in are counted
- * under `reason` once the port has taken the frame (or under tx-full if it has not); 0 for a frame
- * that the gateway made itself.
+ * Queues a frame for a port; takes the mbuf. What it stands for is counted once the port has taken
+ * it, or under tx-full if it has not.
  */
 static inline void sl_tx_put(struct sl_worker *worker, enum sl_port_id port, struct rte_mbuf *mbuf,
-                             uint16_t vlan, enum sl_reason reason, unsigned weight)
+                             uint16_t vlan, struct sl_charge charge)
 {
 	struct sl_tx *tx = &worker->tx[port];
 
@@ -25,8 +33,8 @@ static inline void sl_tx_put(struct sl_worker *worker, enum sl_port_id port, str
 	tx->mbuf[tx->count] = mbuf;
 	tx->account[tx->count++] = (struct sl_tx_account){
 	        .vlan = vlan,
-	        .weight = (uint16_t)weight,
-	        .reason = (uint8_t)reason,
+	        .weight = (uint16_t)charge.weight,
+	        .reason = (uint8_t)charge.reason,
 	};
 }
 

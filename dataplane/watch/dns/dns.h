@@ -178,7 +178,8 @@ void sl_dns_tcp_answers(struct sl_worker *worker, struct sl_flow *flow, const ui
 
 /* dns_tcp_send.c: segments made from the copy. */
 
-/* Sends [from, upto) of `out` to the server; weight as in sl_tx_put. False: not all of it. */
+/* Sends [from, upto) of `out` to the server; the last of its frames stands for
+ * `weight` packets on hold. False: not all of it. */
 bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
                      uint32_t upto, unsigned weight);
 
@@ -190,6 +191,6 @@ void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow);
  * the stream offset `upto`, and closes towards it; resets the server.
  */
 void sl_dns_tcp_close_both(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *msg,
-                           uint16_t len, uint32_t upto, enum sl_reason reason, unsigned weight);
+                           uint16_t len, uint32_t upto, struct sl_charge charge);
 
 #endif

@@ -70,7 +70,7 @@ static void refuse_flow(struct sl_worker *worker, struct sl_flow *flow, enum sl_
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = {.via = SL_VIA_DNS};
 
-	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->tcp.stream.contiguous, SL_REASON_NONE, 0);
+	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->tcp.stream.contiguous, SL_CHARGE_NOTHING);
 	sl_flow_refuse(worker, flow, reason, &proof);
 }
 
@@ -198,18 +198,19 @@ static void client_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t 
 static bool may_bring(const struct sl_worker *worker, struct sl_pkt *pkt,
                       const struct sl_dns_stream *dns, uint32_t offset, uint32_t len)
 {
-	enum sl_reason reason = SL_REASON_NONE;
+	enum sl_reason reason;
 
 	if ((pkt->flow->flags & SL_FLOW_FIN_INSIDE) && offset + len > dns->tcp.released)
-		reason = SL_REASON_STREAM_CONFLICT; /* behind its own FIN */
+		reason = SL_REASON_STREAM_CONFLICT; /* after its own FIN */
 	else if (offset > WINDOW_BYTES || len > WINDOW_BYTES - offset ||
 	         dns->tcp.held_packets == UINT16_MAX)
 		reason = SL_REASON_HOLD_LIMIT;
 	else if (offset + len > dns->tcp.stream.end && !sl_dns_could_ask(worker, pkt->vlan))
 		reason = SL_REASON_RATE_LIMIT; /* it comes again, when there may be room */
-	if (reason != SL_REASON_NONE)
-		sl_pkt_drop_quietly(pkt, reason);
-	return reason == SL_REASON_NONE;
+	else
+		return true;
+	sl_pkt_drop_quietly(pkt, reason);
+	return false;
 }
 
 static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)

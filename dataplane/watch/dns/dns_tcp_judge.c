@@ -128,7 +128,7 @@ static void end_unanswered(struct sl_worker *worker, struct sl_flow *flow, enum 
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	const struct sl_proof proof = {.via = SL_VIA_DNS};
 
-	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->tcp.stream.contiguous, SL_REASON_NONE, 0);
+	sl_dns_tcp_close_both(worker, flow, NULL, 0, dns->tcp.stream.contiguous, SL_CHARGE_NOTHING);
 	sl_flow_refuse(worker, flow, reason, &proof);
 }
 
@@ -143,7 +143,7 @@ static void end_refused(struct sl_worker *worker, struct sl_flow *flow,
 	        SL_DNS_EDE_BLOCKED, sl_reason_name(SL_REASON_DNS_NAME_NOT_ALLOWED), reply,
 	        sizeof(reply));
 
-	sl_dns_tcp_close_both(worker, flow, reply, (uint16_t)len, upto, SL_REASON_NONE, 0);
+	sl_dns_tcp_close_both(worker, flow, reply, (uint16_t)len, upto, SL_CHARGE_NOTHING);
 	sl_flow_refuse(worker, flow, SL_REASON_DNS_NAME_NOT_ALLOWED, &proof);
 }
 
@@ -165,8 +165,8 @@ static void end_stripped(struct sl_worker *worker, struct sl_flow *flow,
 	sl_verdict_report_flow(worker, flow, true, SL_REASON_DNS_ALLOWED, &proof);
 	worker->stats->held -= weight;
 	dns->tcp.held_packets -= weight;
-	sl_dns_tcp_close_both(worker, flow, reply, (uint16_t)len, upto, SL_REASON_DNS_ALLOWED,
-	                      weight);
+	sl_dns_tcp_close_both(worker, flow, reply, (uint16_t)len, upto,
+	                      (struct sl_charge){SL_REASON_DNS_ALLOWED, weight});
 	sl_flow_close(worker, flow, SL_REASON_NO_FLOW);
 }
 

@@ -21,7 +21,8 @@ bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint3
 		/* The packets count once all of their bytes are on the way. */
 		if (!sl_segment_send(worker, flow, &dns->tcp.client, RTE_TCP_PSH_FLAG,
 		                     dns->tcp.base + from, &dns->out, from, n,
-		                     SL_REASON_DNS_ALLOWED, from + n == upto ? weight : 0))
+		                     (struct sl_charge){SL_REASON_DNS_ALLOWED,
+		                                        from + n == upto ? weight : 0}))
 			return false;
 		from += n;
 	}
@@ -33,7 +34,7 @@ void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow)
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 
 	sl_segment_send(worker, flow, &dns->tcp.client, RTE_TCP_FIN_FLAG,
-	                dns->tcp.base + dns->tcp.released, &dns->out, 0, 0, SL_REASON_NONE, 0);
+	                dns->tcp.base + dns->tcp.released, &dns->out, 0, 0, SL_CHARGE_NOTHING);
 }
 
 /*
@@ -41,7 +42,7 @@ void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow)
  * no flow any more and is reset.
  */
 static bool tell_sandbox(struct sl_worker *worker, const struct sl_flow *flow, const uint8_t *msg,
-                         uint16_t len, uint32_t upto, enum sl_reason reason, unsigned weight)
+                         uint16_t len, uint32_t upto, struct sl_charge charge)
 {
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	struct sl_tcp_spec spec = {
@@ -69,19 +70,19 @@ static bool tell_sandbox(struct sl_worker *worker, const struct sl_flow *flow, c
 		payload[1] = (uint8_t)len;
 		memcpy(payload + 2, msg, len);
 	}
-	sl_build_tcp_send(worker, &path, mbuf, &spec, reason, weight);
+	sl_build_tcp_send(worker, &path, mbuf, &spec, charge);
 	return true;
 }
 
 void sl_dns_tcp_close_both(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *msg,
-                           uint16_t len, uint32_t upto, enum sl_reason reason, unsigned weight)
+                           uint16_t len, uint32_t upto, struct sl_charge charge)
 {
 	/* What stands for packets of the sandbox's is no refusal, and not limited as these are. */
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
-	bool may = weight > 0 || sl_reject_may_answer(worker, flow->key.vlan);
+	bool may = charge.weight > 0 || sl_reject_may_answer(worker, flow->key.vlan);
 
-	if (!may || !tell_sandbox(worker, flow, msg, len, upto, reason, weight))
-		sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);
+	if (!may || !tell_sandbox(worker, flow, msg, len, upto, charge))
+		sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, charge.weight);
 	/* The server has, or will have, all that was let out. */
 	flow->ack[1] = dns->tcp.base + dns->tcp.released;
 	sl_reject_reset(worker, flow, SL_PORT_UPLINK);

@@ -40,7 +40,7 @@ static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason r
 
 static bool send_message(struct sl_worker *worker, const struct sl_path *path,
                          const struct sl_key *key, const uint8_t *msg, size_t len,
-                         enum sl_reason reason, unsigned weight)
+                         struct sl_charge charge)
 {
 	bool out = path->out == SL_PORT_UPLINK;
 	uint32_t bytes = (uint32_t)(sizeof(struct rte_udp_hdr) + len);
@@ -58,7 +58,7 @@ static bool send_message(struct sl_worker *worker, const struct sl_path *path,
 	memcpy(udp + 1, msg, len);
 	sl_build_checksum(mbuf, path, IPPROTO_UDP, bytes,
 	                  offsetof(struct rte_udp_hdr, dgram_cksum));
-	sl_build_send(worker, path, mbuf, reason, weight);
+	sl_build_send(worker, path, mbuf, charge);
 	return true;
 }
 
@@ -71,8 +71,7 @@ static void settle_as_sent(struct sl_pkt *pkt)
 
 static bool send_reply(struct sl_worker *worker, const struct sl_pkt *pkt,
                        const struct sl_dns_query *query, enum sl_dns_rcode rcode,
-                       enum sl_dns_ede ede, const char *text, enum sl_reason reason,
-                       unsigned weight)
+                       enum sl_dns_ede ede, const char *text, struct sl_charge charge)
 {
 	uint8_t reply[SL_DNS_REPLY_MAX_BYTES];
 	size_t len = sl_dns_reply_build(query, rcode, ede, text, reply, sizeof(reply));
@@ -81,7 +80,7 @@ static bool send_reply(struct sl_worker *worker, const struct sl_pkt *pkt,
 	if (len == 0)
 		return false;
 	sl_build_path_back(pkt, &path);
-	return send_message(worker, &path, &pkt->key, reply, len, reason, weight);
+	return send_message(worker, &path, &pkt->key, reply, len, charge);
 }
 
 /* "Blocked", and why (RFC 8914 4.16). */
@@ -91,7 +90,7 @@ static bool send_refusal(struct sl_worker *worker, const struct sl_pkt *pkt,
 	return send_reply(worker, pkt, query,
 	                  worker->settings->refuse_nxdomain ? SL_DNS_NXDOMAIN : SL_DNS_REFUSED,
 	                  SL_DNS_EDE_BLOCKED, sl_reason_name((enum sl_reason)pkt->reason),
-	                  SL_REASON_NONE, 0);
+	                  SL_CHARGE_NOTHING);
 }
 
 bool sl_dns_refusal(struct sl_worker *worker, const struct sl_pkt *pkt)
@@ -120,41 +119,45 @@ static bool send_query(struct sl_worker *worker, struct sl_pkt *pkt,
 	if (len == 0)
 		return false;
 	sl_build_path_on(pkt, &path);
-	return send_message(worker, &path, &pkt->key, msg, len, SL_REASON_DNS_ALLOWED, 1);
+	return send_message(worker, &path, &pkt->key, msg, len,
+	                    (struct sl_charge){SL_REASON_DNS_ALLOWED, 1});
 }
 
-/* Draws id and case of a new query and sends it. A reason if that cannot be. */
-static enum sl_reason send_new(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_flow *flow,
-                               const struct sl_dns_query *asked)
+/* Draws id and case of a new query and sends it. False: it cannot leave, *why says why. */
+static bool send_new(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_flow *flow,
+                     const struct sl_dns_query *asked, enum sl_reason *why)
 {
 	struct sl_dns_case letter_case = asked->letter_case;
 	uint16_t id = asked->question.id;
 	uint32_t index =
 	        sl_dns_pending_make(worker, pkt->sandbox, flow, pending_of(worker, flow), asked);
 
+	*why = SL_REASON_RATE_LIMIT;
 	if (index == 0)
-		return SL_REASON_RATE_LIMIT;
+		return false;
+	*why = SL_REASON_HOLD_LIMIT;
 	if (worker->settings->dns_rewrite &&
 	    (!sl_dns_random(worker, &id, sizeof(id)) ||
 	     (worker->settings->dns_mix_case &&
 	      !sl_dns_random(worker, &letter_case, sizeof(letter_case))))) {
 		sl_dns_pending_free(worker, pending_of(worker, flow), index);
-		return SL_REASON_HOLD_LIMIT;
+		return false;
 	}
+	*why = SL_REASON_TX_FULL;
 	if (!send_query(worker, pkt, asked, id, &letter_case,
 	                &sl_dns_pending_at(worker, index)->sent)) {
 		sl_dns_pending_free(worker, pending_of(worker, flow), index);
-		return SL_REASON_TX_FULL;
+		return false;
 	}
 	sl_dns_pending_at(worker, index)->sent.any_case = !worker->settings->dns_mix_case;
 	sl_dns_pending_sent(worker, index);
 	settle_as_sent(pkt);
-	return SL_REASON_NONE;
+	return true;
 }
 
 /* The same query again goes out as the first did, so that an answer to either fits. */
-static enum sl_reason send_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t index,
-                                 const struct sl_dns_query *asked)
+static bool send_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t index,
+                       const struct sl_dns_query *asked, enum sl_reason *why)
 {
 	struct sl_query *query = sl_dns_pending_at(worker, index);
 	struct sl_dns_case letter_case = {0};
@@ -162,11 +165,12 @@ static enum sl_reason send_again(struct sl_worker *worker, struct sl_pkt *pkt, u
 	for (unsigned i = 0; i < query->sent.name_bytes; i++)
 		if (query->sent.name[i] >= 'A' && query->sent.name[i] <= 'Z')
 			letter_case.bits[i / 64] |= 1ull << (i % 64);
+	*why = SL_REASON_TX_FULL;
 	if (!send_query(worker, pkt, asked, query->sent.id, &letter_case, NULL))
-		return SL_REASON_TX_FULL;
+		return false;
 	sl_dns_pending_renew(worker, pkt->sandbox, index);
 	settle_as_sent(pkt);
-	return SL_REASON_NONE;
+	return true;
 }
 
 /* Settles what does not leave. True if the query does. */
@@ -195,7 +199,7 @@ static bool may_leave(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dn
 	case SL_QUERY_STRIPPED:
 		proof = sl_dns_proof(query);
 		if (!send_reply(worker, pkt, query, SL_DNS_NOERROR, SL_DNS_EDE_NONE, NULL,
-		                SL_REASON_DNS_ALLOWED, 1)) {
+		                (struct sl_charge){SL_REASON_DNS_ALLOWED, 1})) {
 			sl_pkt_drop_quietly(pkt, SL_REASON_TX_FULL);
 			return false;
 		}
@@ -231,8 +235,7 @@ static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 	flow->watch = SL_WATCH_DNS_UDP;
 	sl_flow_touch(worker, flow);
 	proof = sl_dns_proof(&query);
-	reason = send_new(worker, pkt, flow, &query);
-	if (reason != SL_REASON_NONE) {
+	if (!send_new(worker, pkt, flow, &query, &reason)) {
 		sl_flow_close(worker, flow, reason);
 		pkt->flow = NULL;
 		drop_unsent(worker, pkt, reason, &proof);
@@ -248,14 +251,15 @@ static void walk_query(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_proof proof;
 	enum sl_reason reason;
 	uint32_t again;
+	bool sent;
 
 	if (!may_leave(worker, pkt, &query))
 		return;
 	proof = sl_dns_proof(&query);
 	again = sl_dns_pending_find(worker, pkt->flow, &query);
-	reason = again != 0 ? send_again(worker, pkt, again, &query)
-	                    : send_new(worker, pkt, pkt->flow, &query);
-	if (reason != SL_REASON_NONE) {
+	sent = again != 0 ? send_again(worker, pkt, again, &query, &reason)
+	                  : send_new(worker, pkt, pkt->flow, &query, &reason);
+	if (!sent) {
 		drop_unsent(worker, pkt, reason, &proof);
 		return;
 	}

@@ -95,51 +95,51 @@ static bool cid_is(const struct sl_quic_header *header, const uint8_t *cid, uint
 	return header->dcid_len == len && memcmp(header->dcid, cid, len) == 0;
 }
 
-/* May an Initial that belongs to none of the flow's connections begin another one? */
-static enum sl_reason may_begin(const struct sl_worker *worker, const struct sl_flow *flow,
-                                const struct sl_quic_header *header)
+/* May an Initial that belongs to none of the flow's connections begin another one? If not, *why. */
+static bool may_begin(const struct sl_worker *worker, const struct sl_flow *flow,
+                      const struct sl_quic_header *header, enum sl_reason *why)
 {
 	const struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow);
 	bool retried = false;
 	unsigned n = 0;
 
+	*why = SL_REASON_MALFORMED_QUIC;
 	for (; hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
 		const struct sl_quic_conn *conn = &hold->conn;
 
 		if (!hold->accepted)
-			return SL_REASON_MALFORMED_QUIC; /* one at a time */
+			return false; /* one at a time */
 		/* in another version, unasked; with another ID of its own */
 		if (!hold->negotiated && cid_is(header, conn->dcid, conn->dcid_len))
-			return SL_REASON_MALFORMED_QUIC;
+			return false;
 		retried |= hold->retried && cid_is(header, hold->retry_cid, hold->retry_cid_len);
 		n++;
 	}
 	if (header->dcid_len < SL_QUIC_FIRST_DCID_MIN && !retried)
-		return SL_REASON_MALFORMED_QUIC;
-	return n < SL_QUIC_CONNS_MAX ? SL_REASON_NONE : SL_REASON_HOLD_LIMIT;
+		return false;
+	*why = SL_REASON_HOLD_LIMIT;
+	return n < SL_QUIC_CONNS_MAX;
 }
 
 static void client_initial(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram,
                            const struct sl_quic_header *header)
 {
 	struct sl_quic_hold *hold = sl_quic_hold_of(worker, pkt->flow);
-	enum sl_reason reason = SL_REASON_NONE;
+	enum sl_reason why;
 
 	while (hold != NULL && !owns(hold, header))
 		hold = sl_quic_hold_at(worker, hold->next);
-	if (hold == NULL)
-		reason = may_begin(worker, pkt->flow, header);
-	if (reason == SL_REASON_NONE)
-		reason = sl_quic_try_keys(worker, pkt, hold, header, dgram);
-	if (reason == SL_REASON_NONE && hold == NULL) {
-		hold = sl_quic_hold_make(worker, pkt->flow, header);
-		if (hold == NULL)
-			reason = SL_REASON_HOLD_LIMIT;
+	if ((hold == NULL && !may_begin(worker, pkt->flow, header, &why)) ||
+	    !sl_quic_try_keys(worker, pkt, hold, header, dgram, &why)) {
+		sl_verdict_refuse_quietly(worker, pkt, why);
+		return;
 	}
-	if (reason == SL_REASON_NONE)
-		sl_quic_judge(worker, pkt, hold, dgram, pkt->payload_len);
+	if (hold == NULL)
+		hold = sl_quic_hold_make(worker, pkt->flow, header);
+	if (hold == NULL)
+		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_HOLD_LIMIT);
 	else
-		sl_verdict_refuse_quietly(worker, pkt, reason);
+		sl_quic_judge(worker, pkt, hold, dgram, pkt->payload_len);
 }
 
 /* A 0-RTT packet of the connection on hold, in a datagram of its own (RFC 9000 17.2.3). */

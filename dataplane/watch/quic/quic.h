@@ -141,11 +141,11 @@ bool sl_quic_may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt, uns
 /*
  * Pays for all keys that a client's datagram is to be tried with, and tries those that it must not
  * open under: the flow's but the owner's first ones. owner: the connection that it belongs to;
- * NULL: one that its header begins. NONE, malformed-quic or rate-limit.
+ * NULL: one that its header begins. False, and *why: malformed-quic or rate-limit.
  */
-enum sl_reason sl_quic_try_keys(struct sl_worker *worker, struct sl_pkt *pkt,
-                                const struct sl_quic_hold *owner,
-                                const struct sl_quic_header *header, const uint8_t *dgram);
+bool sl_quic_try_keys(struct sl_worker *worker, struct sl_pkt *pkt,
+                      const struct sl_quic_hold *owner, const struct sl_quic_header *header,
+                      const uint8_t *dgram, enum sl_reason *why);
 
 /* quic_judge.c: settles a datagram that holds an Initial of this connection. */
 void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
@@ -155,11 +155,11 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 void sl_quic_pass(struct sl_worker *worker, struct sl_pkt *pkt);
 
 /*
- * quic_cid.c: NONE if the connection, whose first hello was judged and is about to leave, may use
- * its ID, which is its flow's from now on. Else why not: the ID was used before, by any flow of any
+ * quic_cid.c: true if the connection, whose first hello was judged and is about to leave, may use
+ * its ID, which is its flow's from now on. If not, *why: the ID was used before, by any flow of any
  * sandbox (malformed-quic), or there is no room to remember it and the server's (flow-limit).
  */
-enum sl_reason sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold);
+bool sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason *why);
 
 /*
  * A server has chosen this ID for the connection, which is its flow's from now on. False if that

@@ -107,27 +107,29 @@ static bool inherit(struct sl_worker *worker, struct sl_quic_hold *hold)
 	return false;
 }
 
-enum sl_reason sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold)
+bool sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason *why)
 {
 	const struct sl_flow *flow = sl_quic_hold_flow(worker, hold);
 	const struct sl_quic_conn *conn = &hold->conn;
 
+	*why = SL_REASON_MALFORMED_QUIC;
 	if (inherit(worker, hold))
-		return SL_REASON_NONE;
+		return true;
 	if (sl_quic_ids_has(worker->quic_ids, conn->dcid, conn->dcid_len))
-		return SL_REASON_MALFORMED_QUIC;
+		return false;
 	hold->record = record_take(worker, flow);
 	hold->server_record = record_take(worker, flow);
 	if (hold->record == 0 || hold->server_record == 0) {
 		records_drop(worker, hold);
-		return SL_REASON_FLOW_LIMIT;
+		*why = SL_REASON_FLOW_LIMIT;
+		return false;
 	}
 	/* Another worker may have been faster. */
 	if (!sl_quic_ids_list(worker->quic_ids, hold->record, conn->dcid, conn->dcid_len)) {
 		records_drop(worker, hold);
-		return SL_REASON_MALFORMED_QUIC;
+		return false;
 	}
-	return SL_REASON_NONE;
+	return true;
 }
 
 bool sl_quic_cid_answer(struct sl_worker *worker, struct sl_quic_hold *hold, const uint8_t *cid,

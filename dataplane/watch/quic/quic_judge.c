@@ -19,13 +19,15 @@ struct intake {
 	struct sl_worker *worker;
 	struct sl_quic_hold *hold;
 	uint16_t vlan;
-	enum sl_reason reason; /* why it is refused */
+	bool refused;
+	enum sl_reason reason; /* why it is refused, if it is */
 	bool fresh;            /* it brought bytes that were not there */
 	uint32_t end;          /* behind its last byte; 0: it has none */
 };
 
 static int refuse_crypto(struct intake *in, enum sl_reason reason)
 {
+	in->refused = true;
 	in->reason = reason;
 	return -1;
 }
@@ -205,18 +207,17 @@ static void judge_complete(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 {
 	struct sl_flow *flow = pkt->flow;
 	struct sl_tls_hello hello;
-	enum sl_reason reason = judge_hello(worker, flow, !hold->accepted, msg, len, &hello);
+	enum sl_reason reason = judge_hello(worker, flow, !hold->accepted, msg, len, &hello), why;
 	const struct sl_proof proof = {hello.name, hello.name_len, SL_VIA_QUIC};
 
 	if (reason != SL_REASON_DOMAIN_ALLOWED) {
 		refuse(worker, pkt, hold, reason, &proof);
 		return;
 	}
-	if (!hold->accepted && (reason = sl_quic_cid_claim(worker, hold)) != SL_REASON_NONE) {
-		refuse(worker, pkt, hold, reason, &proof);
+	if (!hold->accepted && !sl_quic_cid_claim(worker, hold, &why)) {
+		refuse(worker, pkt, hold, why, &proof);
 		return;
 	}
-	reason = SL_REASON_DOMAIN_ALLOWED;
 	if (!sl_flow_is_judged(flow) && !sl_verdict_flow(worker, flow, reason, &proof)) {
 		sl_flow_unjudge(flow);
 		refuse(worker, pkt, hold, SL_REASON_FLOW_LIMIT, &proof);
@@ -274,36 +275,38 @@ static bool mark_is(const struct sl_quic_mark *mark, const struct sl_quic_mark *
  * Puts one Initial on record. A packet number is used once (RFC 9000 12.3), and what a server drops
  * as a duplicate another one may take: so under a number that was used only the same bytes pass.
  */
-static enum sl_reason mark_initial(struct sl_quic_mark *marks, uint8_t *count,
-                                   const struct sl_quic_mark *mark)
+static bool mark_initial(struct sl_quic_mark *marks, uint8_t *count,
+                         const struct sl_quic_mark *mark, enum sl_reason *why)
 {
+	*why = SL_REASON_MALFORMED_QUIC;
 	for (unsigned i = 0; i < *count; i++)
 		if (marks[i].number == mark->number)
-			return mark_is(&marks[i], mark) ? SL_REASON_NONE : SL_REASON_MALFORMED_QUIC;
+			return mark_is(&marks[i], mark);
+	*why = SL_REASON_HOLD_LIMIT;
 	if (*count == SL_QUIC_MARKS_MAX)
-		return SL_REASON_HOLD_LIMIT;
+		return false;
 	marks[(*count)++] = *mark;
-	return SL_REASON_NONE;
+	return true;
 }
 
 /* All of a datagram's, or none. */
-static enum sl_reason mark_initials(struct sl_worker *worker, struct sl_quic_hold *hold,
-                                    const struct sl_quic_datagram_info *info)
+static bool mark_initials(struct sl_worker *worker, struct sl_quic_hold *hold,
+                          const struct sl_quic_datagram_info *info, enum sl_reason *why)
 {
-	enum sl_reason reason = SL_REASON_NONE;
 	uint8_t count = hold->mark_count;
 	struct sl_quic_mark *marks;
 
 	if (hold->sealed)
-		return SL_REASON_NONE;
+		return true;
+	*why = SL_REASON_HOLD_LIMIT;
 	marks = sl_quic_hold_marks(worker, hold);
 	if (marks == NULL)
-		return SL_REASON_HOLD_LIMIT;
-	for (unsigned i = 0; i < info->initials && reason == SL_REASON_NONE; i++)
-		reason = mark_initial(marks, &count, &info->mark[i]);
-	if (reason == SL_REASON_NONE)
-		hold->mark_count = count;
-	return reason;
+		return false;
+	for (unsigned i = 0; i < info->initials; i++)
+		if (!mark_initial(marks, &count, &info->mark[i], why))
+			return false;
+	hold->mark_count = count;
+	return true;
 }
 
 void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
@@ -326,12 +329,10 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 		return;
 	case SL_PARSE_BAD:
 	case SL_PARSE_MORE:
-		refuse(worker, pkt, hold, in.reason != SL_REASON_NONE ? in.reason : info.reason,
-		       &none);
+		refuse(worker, pkt, hold, in.refused ? in.reason : info.reason, &none);
 		return;
 	}
-	in.reason = mark_initials(worker, hold, &info);
-	if (in.reason != SL_REASON_NONE)
+	if (!mark_initials(worker, hold, &info, &in.reason))
 		refuse(worker, pkt, hold, in.reason, &none);
 	else if (hold->accepted && in.end <= hold->judged)
 		sl_quic_pass(worker, pkt); /* it brings nothing but what was judged */

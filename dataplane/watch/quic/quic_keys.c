@@ -75,21 +75,24 @@ static void find_origins(const struct sl_worker *worker, const struct sl_flow *f
 	}
 }
 
-enum sl_reason sl_quic_try_keys(struct sl_worker *worker, struct sl_pkt *pkt,
-                                const struct sl_quic_hold *owner,
-                                const struct sl_quic_header *header, const uint8_t *dgram)
+bool sl_quic_try_keys(struct sl_worker *worker, struct sl_pkt *pkt,
+                      const struct sl_quic_hold *owner, const struct sl_quic_header *header,
+                      const uint8_t *dgram, enum sl_reason *why)
 {
 	unsigned initials = sl_quic_count_initials(dgram, pkt->payload_len);
 	struct origins origins;
 
 	find_origins(worker, pkt->flow, owner, header, &origins);
+	*why = SL_REASON_MALFORMED_QUIC;
 	if (initials > SL_QUIC_INITIALS_MAX)
-		return SL_REASON_MALFORMED_QUIC;
-	if (!sl_quic_may_decrypt(worker, pkt, initials * (1 + origins.count)))
-		return SL_REASON_RATE_LIMIT;
+		return false;
+	if (!sl_quic_may_decrypt(worker, pkt, initials * (1 + origins.count))) {
+		*why = SL_REASON_RATE_LIMIT;
+		return false;
+	}
 	for (unsigned i = 0; i < origins.count; i++)
 		if (sl_quic_opens_under(worker->quic_crypto, &origins.other[i], dgram,
 		                        pkt->payload_len))
-			return SL_REASON_MALFORMED_QUIC;
-	return SL_REASON_NONE;
+			return false;
+	return true;
 }

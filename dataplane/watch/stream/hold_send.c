@@ -14,10 +14,10 @@
 
 static bool send_segment(struct sl_worker *worker, const struct sl_flow *flow,
                          const struct sl_hold *hold, uint32_t from, uint32_t n,
-                         enum sl_reason reason, uint32_t weight)
+                         struct sl_charge charge)
 {
 	return sl_segment_send(worker, flow, &hold->tcp.client, RTE_TCP_PSH_FLAG,
-	                       hold->tcp.base + from, &hold->tcp.stream, from, n, reason, weight);
+	                       hold->tcp.base + from, &hold->tcp.stream, from, n, charge);
 }
 
 /* How many bytes from `from` on are there without a gap, at most limit. */
@@ -55,7 +55,7 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 		uint32_t n = run_bytes(worker, hold, at, RTE_MIN(segment, upto - at));
 		uint32_t share = RTE_MIN(weight, (uint32_t)UINT16_MAX);
 
-		if (!send_segment(worker, flow, hold, at, n, reason, share))
+		if (!send_segment(worker, flow, hold, at, n, (struct sl_charge){reason, share}))
 			break; /* the client sends it again, and equal bytes pass */
 		weight -= share;
 		at += n;
@@ -79,7 +79,7 @@ void sl_hold_resend(struct sl_worker *worker, struct sl_flow *flow, uint32_t fro
 
 	for (; n > 0; from += piece, n -= piece) {
 		piece = run_bytes(worker, hold, from, RTE_MIN(segment, n));
-		if (piece == 0 || !send_segment(worker, flow, hold, from, piece, SL_REASON_NONE, 0))
+		if (piece == 0 || !send_segment(worker, flow, hold, from, piece, SL_CHARGE_NOTHING))
 			return;
 	}
 }
@@ -143,7 +143,7 @@ static void send_to_sandbox(struct sl_worker *worker, const struct sl_path *path
 		return;
 	if (n > 0)
 		memcpy(to, payload, n);
-	sl_build_tcp_send(worker, path, mbuf, spec, SL_REASON_NONE, 0);
+	sl_build_tcp_send(worker, path, mbuf, spec, SL_CHARGE_NOTHING);
 }
 
 /* The sandbox's side: the client is told why in its own words, then the connection is reset. */

@@ -62,7 +62,7 @@ static bool copy_bytes(const struct sl_worker *worker, const struct sl_stream *s
 bool sl_segment_send(struct sl_worker *worker, const struct sl_flow *flow,
                      const struct sl_segment_client *client, uint8_t flags, uint32_t seq,
                      const struct sl_stream *stream, uint32_t from, uint32_t n,
-                     enum sl_reason reason, uint32_t weight)
+                     struct sl_charge charge)
 {
 	uint8_t timestamps[SL_SEGMENT_TIMESTAMPS], *payload = NULL;
 	struct sl_tcp_spec spec = {
@@ -88,6 +88,6 @@ bool sl_segment_send(struct sl_worker *worker, const struct sl_flow *flow,
 		rte_pktmbuf_free(mbuf);
 		return false;
 	}
-	sl_build_tcp_send(worker, &path, mbuf, &spec, reason, weight);
+	sl_build_tcp_send(worker, &path, mbuf, &spec, charge);
 	return true;
 }

@@ -56,11 +56,11 @@ void sl_segment_remember(struct sl_segment_client *client, const struct sl_pkt *
 /*
  * Sends the server one segment in the client's name, with this sequence number: the bytes [from,
  * from + n) of the stream, which are all there; with n 0 none of it. ACK is set, other flags are as
- * given. What it counts for: sl_tx_put. False if there is no memory.
+ * given. False if there is no memory.
  */
 bool sl_segment_send(struct sl_worker *worker, const struct sl_flow *flow,
                      const struct sl_segment_client *client, uint8_t flags, uint32_t seq,
                      const struct sl_stream *stream, uint32_t from, uint32_t n,
-                     enum sl_reason reason, uint32_t weight);
+                     struct sl_charge charge);
 
 #endif

@@ -92,7 +92,7 @@ static void acknowledge(struct sl_worker *worker, const struct sl_flow *flow, st
 	mbuf = sl_build_tcp(worker, &path, &spec, NULL);
 	if (mbuf == NULL)
 		return;
-	sl_build_tcp_send(worker, &path, mbuf, &spec, SL_REASON_NONE, 0);
+	sl_build_tcp_send(worker, &path, mbuf, &spec, SL_CHARGE_NOTHING);
 	tcp->owned = RTE_MAX(tcp->owned, tcp->stream.contiguous);
 }
 
