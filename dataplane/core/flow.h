@@ -53,7 +53,7 @@ struct sl_flow_cold {
 	struct rte_ether_addr mac_remote; /* of the next hop on the uplink */
 	uint32_t epoch; /* of the sandbox, when the verdict was made or last judged again */
 	uint32_t name;  /* in the names table; 0: the flow proved none */
-	uint32_t hold;  /* TCP hold, QUIC hold or first DNS query; 0: none */
+	uint32_t kept;  /* what its watcher keeps of it (sl_watch_kept); 0: nothing */
 	uint32_t next;  /* flows of the same sandbox, by index; 0: none */
 	uint32_t prev;
 	uint32_t record;     /* of what it sent (record.h); 0: none */

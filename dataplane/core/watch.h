@@ -22,6 +22,11 @@ enum sl_watch {
 	SL_WATCH_COUNT
 };
 
+/*
+ * A function that may end a flow, or its watch, returns bool, and false if it did: the caller then
+ * touches neither the flow nor what was kept of it. A function that settles a packet returns
+ * nothing; pkt->flow is NULL after it if the flow is gone.
+ */
 struct sl_watcher {
 	/* Setup only. destroy also after a create that failed, or was never called. NULL: nothing.
 	 */
@@ -70,6 +75,14 @@ struct sl_watcher {
 
 /* By enum sl_watch; that of NONE is NULL. watch.c has the one list. */
 extern const struct sl_watcher *const sl_watchers[SL_WATCH_COUNT];
+
+/* What the flow's watcher, of this kind, keeps of it: an index into that watcher's own pool. */
+static inline uint32_t *sl_watch_kept(const struct sl_worker *worker, const struct sl_flow *flow,
+                                      enum sl_watch kind)
+{
+	RTE_ASSERT(flow->watch == kind);
+	return &sl_flow_cold(&worker->table, flow)->kept;
+}
 
 /* NULL: nobody looks into the flow. */
 static inline const struct sl_watcher *sl_watcher_of(const struct sl_flow *flow)

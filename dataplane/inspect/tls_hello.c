@@ -189,6 +189,24 @@ enum sl_parse sl_tls_records_feed(struct sl_tls_records *r, const uint8_t *bytes
 	return answer;
 }
 
+size_t sl_tls_records_early(struct sl_tls_records *r, const uint8_t *bytes, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && r->answer == SL_PARSE_MORE) {
+		size_t n = r->header_len < RECORD_HEADER_BYTES ? 1 : r->record_left, used;
+
+		if (r->header_len == 0 && bytes[at] != CONTENT_CHANGE_CIPHER_SPEC &&
+		    bytes[at] != CONTENT_APPLICATION_DATA)
+			break;
+		if (n > len - at)
+			n = len - at;
+		if (sl_tls_records_feed(r, bytes + at, n, NULL, &used) == SL_PARSE_MORE)
+			at += used;
+	}
+	return at;
+}
+
 /* ---- the hello ---- */
 
 /*

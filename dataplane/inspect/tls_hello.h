@@ -47,11 +47,19 @@ struct sl_tls_records {
 void sl_tls_records_init(struct sl_tls_records *r, uint32_t hello_max);
 
 /*
- * Starts a walk behind the first ClientHello's record, for the one that answers a
+ * Starts a walk after the first ClientHello's record, for the one that answers a
  * HelloRetryRequest: change_cipher_spec, alert and application data records (RFC 8446 D.4, and
  * early data that was under way) are passed over until the first handshake record.
  */
 void sl_tls_records_init_second(struct sl_tls_records *r, uint32_t hello_max);
+
+/*
+ * Walks over early data (RFC 8446 2.3, 4.2.10), in a walk begun by _init_second: how many of the
+ * next len bytes belong to change_cipher_spec and application data records. It stops before the
+ * first byte of any other record, and before the byte that makes a record invalid; the walk can go
+ * on there, by this function or by sl_tls_records_feed().
+ */
+size_t sl_tls_records_early(struct sl_tls_records *r, const uint8_t *bytes, size_t len);
 
 /*
  * Walks the next len bytes of the stream. Cost is proportional to len, whatever came before.

@@ -1548,7 +1548,7 @@ static void bytes_behind_the_hello_leave_when_the_server_has_answered(void **sta
 	static uint8_t all[sizeof(good.bytes) + 4000];
 
 	memcpy(all, good.bytes, good.len);
-	memset(all + good.len, 0x17, 4000);
+	memset(all + good.len, 0x16, 4000);
 	expect(client(&c, (int64_t)good.len + 1000, all + good.len + 1000, 1000), SL_REASON_NONE);
 	expect(client(&c, (int64_t)good.len, all + good.len, 1000), SL_REASON_NONE);
 	expect_server_sees_nothing(&c);
@@ -1802,80 +1802,6 @@ static void retry_second_hello_sent_ahead_is_held(void **state)
 	expect_server_sees(&d, good.bytes, good.len);
 	last_event(d.gw, false, SL_REASON_DOMAIN_NOT_ALLOWED);
 	inproc_free(d.gw);
-}
-
-/* Early data that dies on the way does not make room for a hello in its place. */
-static void retry_early_data_cannot_be_replaced_by_a_hello(void **state)
-{
-	for (int after = 0; after < 2; after++) {
-		struct conn c = opened();
-		static uint8_t early[sizeof(evil.bytes)];
-
-		memset(early, 'e', evil.len);
-		memcpy(early, "\x17\3\3", 3);
-		early[3] = (uint8_t)((evil.len - 5) >> 8);
-		early[4] = (uint8_t)(evil.len - 5);
-		expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-		SEND(&c, CLIENT, .at = (int64_t)good.len, .bytes = early, .len = evil.len,
-		     .ttl = PKT_SET(1));
-		inproc_clear(c.gw);
-		if (after)
-			server(&c, 0, (int64_t)good.len, retry, retry_len);
-		assert_false(sl_reason_allows(second(&c, 0, evil.bytes, evil.len)));
-		if (!after)
-			server(&c, 0, (int64_t)good.len, retry, retry_len);
-		assert_false(inproc_left(c.gw, UPLINK, "evil", 4));
-		inproc_free(c.gw);
-	}
-}
-
-/* Honest early data: it leaves when the server has answered, in front of a second hello if any. */
-static void early_data_leaves_when_the_server_has_answered(void **state)
-{
-	static const uint8_t early[] = {23,  3,   3,   0,   10,  'e', 'a', 'r',
-	                                'l', 'y', 'd', 'a', 't', 'a', '!'};
-	static uint8_t all[sizeof(early) + sizeof(good.bytes)];
-	struct conn c = opened(), d = opened();
-
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	expect(client(&c, (int64_t)good.len, early, sizeof(early)), SL_REASON_NONE);
-	assert_int_equal(inproc_held(c.gw), 1);
-	expect(SEND(&c, SERVER, .ack = (int64_t)good.len), SL_REASON_DOMAIN_ALLOWED);
-	expect_server_sees_behind(&c, "", 0);
-	expect(server(&c, 0, (int64_t)good.len, server_hello, server_hello_len),
-	       SL_REASON_DOMAIN_ALLOWED);
-	expect_server_sees_behind(&c, early, sizeof(early));
-	assert_int_equal(inproc_held(c.gw), 0);
-	expect(client(&c, (int64_t)(good.len + sizeof(early)), "more", 4),
-	       SL_REASON_DOMAIN_ALLOWED);
-	inproc_free(c.gw);
-
-	memcpy(all, early, sizeof(early));
-	memcpy(all + sizeof(early), good.bytes, good.len);
-	expect(client(&d, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	expect(client(&d, (int64_t)good.len, early, sizeof(early)), SL_REASON_NONE);
-	expect(server(&d, 0, (int64_t)good.len, retry, retry_len), SL_REASON_DOMAIN_ALLOWED);
-	expect_server_sees_behind(&d, "", 0);
-	expect(second(&d, sizeof(early), good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	expect_server_sees_behind(&d, all, sizeof(early) + good.len);
-	inproc_free(d.gw);
-}
-
-/* A segment that brings again what was lost, and more behind it, loses neither. */
-static void retransmission_with_early_data_behind_it_is_taken_apart(void **state)
-{
-	static uint8_t all[sizeof(good.bytes) + 16];
-	struct conn c = opened();
-
-	memcpy(all, good.bytes, good.len);
-	memcpy(all + good.len, "\x17\3\3\0\13early data.", 16);
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	inproc_clear(c.gw); /* lost on the way */
-	expect(client(&c, 0, all, good.len + 16), SL_REASON_NONE);
-	expect_server_sees(&c, good.bytes, good.len);
-	server(&c, 0, (int64_t)good.len, server_hello, server_hello_len);
-	expect_server_sees(&c, all, good.len + 16);
-	inproc_free(c.gw);
 }
 
 /* The server's answer is read however it is cut, with warnings in front of it. */
@@ -2451,9 +2377,6 @@ int main(void)
 	        TEST(retry_bytes_in_the_place_of_the_first_hello_never_leave),
 	        TEST(retry_without_a_second_hello_ends),
 	        TEST(retry_second_hello_sent_ahead_is_held),
-	        TEST(retry_early_data_cannot_be_replaced_by_a_hello),
-	        TEST(early_data_leaves_when_the_server_has_answered),
-	        TEST(retransmission_with_early_data_behind_it_is_taken_apart),
 	        TEST(retry_in_pieces_is_seen),
 	        TEST(answer_in_pieces_lets_the_client_go_on),
 	        TEST(alert_and_end_of_the_server_let_the_client_end_as_well),

@@ -157,7 +157,7 @@ static void copy_goes_once_the_server_has_it(void **state)
 	/* what was judged comes again and passes; what comes after it waits for the server's answer
 	 */
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	expect(client(&c, (int64_t)good.len, "\x17\x03\x03", 3), SL_REASON_NONE);
+	expect(client(&c, (int64_t)good.len, "\x16\x03\x03", 3), SL_REASON_NONE);
 	expect_server_sees(&c, good.bytes, good.len);
 	inproc_free(c.gw);
 }

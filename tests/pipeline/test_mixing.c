@@ -22,6 +22,7 @@
 #define OTHER  "02:00:00:00:00:66" /* another host of the uplink's segment */
 #define MINUTE 61
 
+static const uint8_t early_data[64] = {23, 3, 3, 0, 20};
 static struct hello first, second, mixed;
 static uint8_t answer[128];
 static size_t answer_len;
@@ -535,8 +536,12 @@ static void step(struct attack *a, unsigned *seed)
 		if (below(seed, 8) == 0)
 			inproc_advance_s(c->gw, 1 + below(seed, 12));
 		break;
-	case 8:
-		SEND(c, CLIENT);
+	case 8: /* after a hello: early data, or the other hello in its place */
+		if (below(seed, 2))
+			client(c, (int64_t)(hello->len + below(seed, 8)),
+			       below(seed, 2) ? early_data : hello->bytes, 1 + below(seed, 40));
+		else
+			SEND(c, CLIENT);
 		break;
 	default:
 		switch ((int)client(c, at, hello->bytes + at, n)) {

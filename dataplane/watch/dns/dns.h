@@ -161,7 +161,7 @@ struct sl_dns_stream {
 static inline struct sl_dns_stream *sl_dns_stream_of(const struct sl_worker *worker,
                                                      const struct sl_flow *flow)
 {
-	return sl_pool_at(&worker->dns_streams, sl_flow_cold(&worker->table, flow)->hold);
+	return sl_pool_at(&worker->dns_streams, *sl_watch_kept(worker, flow, SL_WATCH_DNS_TCP));
 }
 
 /* dns_tcp_judge.c: the messages. */

@@ -88,7 +88,7 @@ void sl_dns_pending_timeouts(struct sl_worker *worker)
 		sl_dns_pending_free(worker,
 		                    flow->watch == SL_WATCH_DNS_TCP
 		                            ? &sl_dns_stream_of(worker, flow)->pending
-		                            : &sl_flow_cold(&worker->table, flow)->hold,
+		                            : sl_watch_kept(worker, flow, SL_WATCH_DNS_UDP),
 		                    index);
 	}
 }

@@ -40,7 +40,7 @@ static void destroy(struct sl_worker *worker)
 /* A stream is timed while bytes are on hold, from the first of them on. */
 static void set_deadline(struct sl_worker *worker, struct sl_flow *flow)
 {
-	uint32_t index = sl_flow_cold(&worker->table, flow)->hold;
+	uint32_t index = *sl_watch_kept(worker, flow, SL_WATCH_DNS_TCP);
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	bool waits = !dns->open && dns->tcp.stream.end > dns->tcp.released;
 
@@ -130,15 +130,15 @@ static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 	dns->tcp = tcp;
 	dns->tcp.flow = sl_flow_index(&worker->table, flow);
 	dns->tcp.room = WINDOW_BYTES;
-	sl_flow_cold(&worker->table, flow)->hold = index;
 	flow->watch = SL_WATCH_DNS_TCP;
+	*sl_watch_kept(worker, flow, SL_WATCH_DNS_TCP) = index;
 	touch(worker, flow);
 	sl_pkt_forward(pkt, SL_REASON_DNS_ALLOWED);
 }
 
 static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
-	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+	uint32_t *kept = sl_watch_kept(worker, flow, SL_WATCH_DNS_TCP);
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 
 	sl_strict_end(worker, flow, &dns->tcp, reason);
@@ -146,10 +146,10 @@ static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason r
 	sl_stream_free(worker, flow->key.vlan, &dns->out);
 	sl_stream_free(worker, flow->key.vlan, &dns->answer);
 	if (dns->timed)
-		sl_deadline_remove(&worker->dns_streams, &worker->dns_streams_timed, cold->hold);
-	sl_pool_put(&worker->dns_streams, cold->hold);
+		sl_deadline_remove(&worker->dns_streams, &worker->dns_streams_timed, *kept);
+	sl_pool_put(&worker->dns_streams, *kept);
 	sl_held_give(worker, flow->key.vlan, sizeof(*dns));
-	cold->hold = 0;
+	*kept = 0;
 	flow->watch = SL_WATCH_NONE;
 }
 

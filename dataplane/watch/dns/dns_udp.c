@@ -28,7 +28,7 @@
 
 static uint32_t *pending_of(struct sl_worker *worker, const struct sl_flow *flow)
 {
-	return &sl_flow_cold(&worker->table, flow)->hold;
+	return sl_watch_kept(worker, flow, SL_WATCH_DNS_UDP);
 }
 
 static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)

@@ -266,7 +266,7 @@ static bool fast(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_flow *flow = pkt->flow;
 	const struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 
-	if (!sl_flow_is_judged(flow) || sl_flow_is_by_address(flow) || cold->hold != 0 ||
+	if (!sl_flow_is_judged(flow) || sl_flow_is_by_address(flow) || cold->kept != 0 ||
 	    cold->epoch != pkt->sandbox->epoch || sl_due(worker, flow->expires_ms))
 		return false;
 	if (pkt->in_port == SL_PORT_SANDBOX &&

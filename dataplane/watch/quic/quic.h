@@ -70,7 +70,7 @@ static inline struct sl_quic_hold *sl_quic_hold_at(const struct sl_worker *worke
 static inline struct sl_quic_hold *sl_quic_hold_of(const struct sl_worker *worker,
                                                    const struct sl_flow *flow)
 {
-	return sl_quic_hold_at(worker, sl_flow_cold(&worker->table, flow)->hold);
+	return sl_quic_hold_at(worker, *sl_watch_kept(worker, flow, SL_WATCH_QUIC));
 }
 
 static inline struct sl_flow *sl_quic_hold_flow(const struct sl_worker *worker,

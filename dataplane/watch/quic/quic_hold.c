@@ -48,7 +48,7 @@ struct sl_quic_hold *sl_quic_hold_make(struct sl_worker *worker, struct sl_flow 
                                        const struct sl_quic_header *header)
 {
 	const size_t zeroed = offsetof(struct sl_quic_hold, flow);
-	uint32_t *link = &sl_flow_cold(&worker->table, flow)->hold, index;
+	uint32_t *link = sl_watch_kept(worker, flow, SL_WATCH_QUIC), index;
 	struct sl_quic_hold *hold;
 
 	if (!sl_held_take(worker, flow->key.vlan, sizeof(*hold)))
@@ -135,7 +135,7 @@ void sl_quic_hold_seal(struct sl_worker *worker, struct sl_quic_hold *hold, enum
 void sl_quic_hold_free(struct sl_worker *worker, struct sl_quic_hold *hold, enum sl_reason reason)
 {
 	struct sl_flow *flow = sl_quic_hold_flow(worker, hold);
-	uint32_t *link = &sl_flow_cold(&worker->table, flow)->hold, index = index_of(worker, hold);
+	uint32_t *link = sl_watch_kept(worker, flow, SL_WATCH_QUIC), index = index_of(worker, hold);
 
 	sl_quic_hold_drop(worker, hold, reason);
 	sl_stream_free(worker, flow->key.vlan, &hold->hello);

@@ -17,11 +17,42 @@
 #include "core/watch.h"
 
 enum sl_hold_phase {
-	SL_HOLD_HELLO = 0, /* the client's first bytes are collected, once it is open */
-	SL_HOLD_POSTGRES,  /* a PostgreSQL request let out, the server's one byte is awaited */
-	SL_HOLD_JUDGED,    /* allowed and let out; the server has not acknowledged all of it */
-	SL_HOLD_WATCH,     /* acknowledged; the server's answer (another hello? HTTP?) is awaited */
-	SL_HOLD_SECOND,    /* it is: the client's second hello is collected */
+	SL_HOLD_NONE = 0,    /* no phase: an event that leads here ends the connection */
+	SL_HOLD_HELLO,       /* the client's first bytes are collected, once it is open */
+	SL_HOLD_REQUEST,     /* they are HTTP's: its header section is collected */
+	SL_HOLD_POSTGRES,    /* a PostgreSQL request left, the server's one byte is awaited */
+	SL_HOLD_SENT,        /* the hello left; the server has not acknowledged all of it */
+	SL_HOLD_ANSWER,      /* it has; does its first message ask for another hello? */
+	SL_HOLD_SECOND,      /* it does: the second hello is collected */
+	SL_HOLD_HTTP_SENT,   /* as SENT, of a request */
+	SL_HOLD_HTTP_ANSWER, /* as ANSWER: do the server's first bytes begin as HTTP's? */
+	SL_HOLD_PASSING,     /* nothing more is asked; not all that was judged is acknowledged */
+	SL_HOLD_DONE,        /* the hold ends, the flow goes on as a plain one */
+	SL_HOLD_PHASE_COUNT
+};
+
+enum sl_hold_event {
+	SL_HOLD_IS_HTTP = 0, /* the client's first byte says so */
+	SL_HOLD_ASKED,       /* a PostgreSQL request left */
+	SL_HOLD_TOLD,        /* and is answered */
+	SL_HOLD_ALLOWED,     /* what was collected is judged and leaves */
+	SL_HOLD_EARLY,       /* early data leaves after a judged hello */
+	SL_HOLD_ACKED,       /* the server acknowledged all that was judged */
+	SL_HOLD_ANSWERED,    /* its first words ask for nothing more */
+	SL_HOLD_RETRIED,     /* they are a HelloRetryRequest */
+	SL_HOLD_OWNED,       /* all is answered, but part of it is the gateway's to deliver */
+	SL_HOLD_EVENT_COUNT
+};
+
+/* What a phase lets happen; hold.c has the table. */
+struct sl_hold_rule {
+	bool collects; /* the client's bytes are kept until they are judged */
+	bool server;   /* the server may speak: what was judged has left */
+	bool passes;   /* the client's bytes after the judged range pass */
+	bool acked;    /* the server has what was judged: nothing to compare, no deadline */
+	bool tls;      /* a TLS hello left, and the server's first message is awaited */
+	bool http;     /* what was collected is an HTTP request */
+	uint8_t next[SL_HOLD_EVENT_COUNT]; /* enum sl_hold_phase */
 };
 
 struct sl_hold {
@@ -31,19 +62,19 @@ struct sl_hold {
 	bool timed;    /* in the list of deadlines */
 	bool client_fin;
 	bool server_fin;
-	bool second; /* the hello on hold answers a HelloRetryRequest */
-	bool open;   /* what comes behind the judged range passes: no other hello is asked for */
-	bool http;   /* the first bytes are judged as an HTTP request (hold_http.c) */
-	/* Offsets into the client's stream, from the byte behind its SYN. */
+	/* Offsets into the client's stream, from the byte after its SYN. */
 	uint32_t walked;       /* bytes that the record walker has seen */
-	uint32_t hello_at;     /* where its walk began: behind what was let out before, if any */
+	uint32_t hello_at;     /* where the walk of the hello that is collected began */
+	uint32_t hello_end;    /* where the first judged hello ends */
 	uint32_t judged;       /* stream bytes that must stay equal until acknowledged */
+	uint32_t forgotten;    /* bytes that the server has, and the copy no more */
 	uint32_t server_early; /* bytes that the server may send before the verdict */
 	uint8_t early[2];      /* and what they are: answers to PostgreSQL requests */
 	uint32_t server_end;   /* server bytes that were delivered, by their highest end */
 	uint32_t answer; /* a chunk with the server's first bytes, if they came in pieces; or 0 */
 	uint32_t answer_bytes; /* of the server's first bytes, that were looked at */
 	struct sl_tls_records records;
+	struct sl_tls_records begun; /* as `records` was at hello_at */
 	struct sl_http_walk head;
 };
 
@@ -51,11 +82,46 @@ extern const struct sl_watcher sl_hold_watcher;
 
 static inline struct sl_hold *sl_hold_of(const struct sl_worker *worker, const struct sl_flow *flow)
 {
-	return sl_pool_at(&worker->holds, sl_flow_cold(&worker->table, flow)->hold);
+	return sl_pool_at(&worker->holds, *sl_watch_kept(worker, flow, SL_WATCH_STREAM));
 }
 
+extern const struct sl_hold_rule sl_hold_rules[SL_HOLD_PHASE_COUNT];
+
+static inline const struct sl_hold_rule *sl_hold_rule(const struct sl_hold *hold)
+{
+	return &sl_hold_rules[hold->phase];
+}
+
+/*
+ * Functions of this room that may end a hold return true while it is there, and false once it is
+ * not: the flow was refused, or goes on without it.
+ */
+
+/* hold.c: goes on to the next phase. */
+bool sl_hold_step(struct sl_worker *worker, struct sl_flow *flow, enum sl_hold_event event);
+
+/* The server has answered the SYN: the hello has so long to come. */
+void sl_hold_opened(struct sl_worker *worker, struct sl_flow *flow);
+
+/* Sets when a flow on hold expires: it lives as long as its phase may take. */
+void sl_hold_touch(struct sl_worker *worker, struct sl_flow *flow);
+
+/* hold_client.c, hold_server.c: settle a packet of either side's. */
+void sl_hold_from_client(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold);
+void sl_hold_from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold);
+
+/* Settles a reset that is believed, and ends the flow. */
+void sl_hold_pass_reset(struct sl_worker *worker, struct sl_pkt *pkt);
+
 /* hold_judge.c: looks at the bytes that are together now; may release or refuse the flow. */
-void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow);
+bool sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow);
+
+/*
+ * Lets early data out that is together now (RFC 8446 2.3): change_cipher_spec and application data
+ * records after a judged hello. From then on they are part of the judged range. Any other record
+ * may be a second hello, and waits for the server's first message.
+ */
+bool sl_hold_early_out(struct sl_worker *worker, struct sl_flow *flow);
 
 /* hold_http.c: plain HTTP, where it is judged at all. */
 
@@ -63,7 +129,7 @@ void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow);
 bool sl_hold_is_http(struct sl_worker *worker, const struct sl_hold *hold);
 
 /* sl_hold_judge() for such a connection. */
-void sl_hold_judge_http(struct sl_worker *worker, struct sl_flow *flow);
+bool sl_hold_judge_http(struct sl_worker *worker, struct sl_flow *flow);
 
 /*
  * Looks at a segment of the server's at this offset, once the request is judged and until it is
@@ -90,8 +156,8 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 void sl_hold_resend(struct sl_worker *worker, struct sl_flow *flow, uint32_t from, uint32_t n);
 
 /* Ends the flow: alert or 403 (for a client that was judged) and RST to the sandbox, RST to the
- * server. */
-void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
+ * server. Always false: the hold is gone. */
+bool sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                     const struct sl_proof *proof);
 
 /*
@@ -102,8 +168,5 @@ void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
                                struct sl_hold *hold, uint32_t offset, bool *tls);
 void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_hold *hold);
-
-/* Frees the hold; the flow goes on as a plain one. */
-void sl_hold_finish(struct sl_worker *worker, struct sl_flow *flow);
 
 #endif

@@ -19,13 +19,13 @@
 
 /*
  * One byte tells: a TLS record begins with 22, PostgreSQL's SSLRequest with 0, a method with a
- * capital letter. Nothing but TLS comes behind an SSLRequest, or in answer to a HelloRetryRequest.
+ * capital letter. Nothing but TLS comes after an SSLRequest, or in answer to a HelloRetryRequest.
  */
 bool sl_hold_is_http(struct sl_worker *worker, const struct sl_hold *hold)
 {
 	const uint8_t *first = NULL;
 
-	if (!worker->settings->http_host || hold->walked > 0 || hold->second)
+	if (!worker->settings->http_host || hold->phase != SL_HOLD_HELLO || hold->walked > 0)
 		return false;
 	return sl_stream_piece(worker, &hold->tcp.stream, 0, 1, &first) == 1 &&
 	       sl_http_begins(*first);
@@ -89,42 +89,36 @@ static enum sl_reason judge_head(struct sl_worker *worker, struct sl_flow *flow,
 	return sl_judge_name(worker, flow, &proof);
 }
 
-static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+static bool judge_complete(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
 	struct sl_http_head head;
 	enum sl_reason reason = judge_head(worker, flow, hold, &head);
 	const struct sl_proof proof = {head.name, head.name_len, SL_VIA_HTTP};
 
-	if (reason != SL_REASON_DOMAIN_ALLOWED) {
-		sl_hold_refuse(worker, flow, reason, &proof);
-		return;
-	}
-	if (!sl_record_begin(worker, flow) || !sl_verdict_flow(worker, flow, reason, &proof)) {
-		sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, &proof);
-		return;
-	}
+	if (reason != SL_REASON_DOMAIN_ALLOWED)
+		return sl_hold_refuse(worker, flow, reason, &proof);
+	if (!sl_record_begin(worker, flow) || !sl_verdict_flow(worker, flow, reason, &proof))
+		return sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, &proof);
 	hold->judged = hold->walked;
-	hold->phase = SL_HOLD_JUDGED;
-	hold->open = true; /* a body may be longer than any hold */
 	sl_hold_release(worker, flow, hold->tcp.stream.end, reason);
+	return sl_hold_step(worker, flow, SL_HOLD_ALLOWED);
 }
 
-void sl_hold_judge_http(struct sl_worker *worker, struct sl_flow *flow)
+bool sl_hold_judge_http(struct sl_worker *worker, struct sl_flow *flow)
 {
 	const struct sl_proof proof = {NULL, 0, SL_VIA_HTTP};
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 
 	switch (walk_head(worker, hold)) {
 	case SL_PARSE_MORE:
-		break;
+		return true;
 	case SL_PARSE_DONE:
-		judge_complete(worker, flow, hold);
-		break;
+		return judge_complete(worker, flow, hold);
 	case SL_PARSE_NOT_MINE:
 	case SL_PARSE_BAD:
-		sl_hold_refuse(worker, flow, (enum sl_reason)hold->head.reason, &proof);
 		break;
 	}
+	return sl_hold_refuse(worker, flow, (enum sl_reason)hold->head.reason, &proof);
 }
 
 /*
@@ -141,10 +135,8 @@ enum sl_parse sl_hold_http_answer(struct sl_worker *worker, const struct sl_pkt 
 	const uint8_t *bytes;
 
 	/* A server that ends its stream says nothing any more. */
-	if (end == known && (pkt->tcp_flags & RTE_TCP_FIN_FLAG)) {
-		hold->answer_bytes = SL_HTTP_ANSWER_BYTES;
+	if (end == known && (pkt->tcp_flags & RTE_TCP_FIN_FLAG))
 		return SL_PARSE_DONE;
-	}
 	if (pkt->payload_len == 0 || (offset <= known && end <= known))
 		return SL_PARSE_MORE;
 	if (offset > known)

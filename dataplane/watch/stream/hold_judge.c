@@ -12,54 +12,43 @@
 #include "judge/name.h"
 #include "flow/verdict.h"
 
-static void let_request_out(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold,
+static bool let_request_out(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold,
                             enum sl_postgres_request request)
 {
 	uint32_t end = hold->walked + SL_POSTGRES_REQUEST_BYTES;
 
-	if (!sl_record_begin(worker, flow)) {
-		sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, NULL);
-		return;
-	}
+	if (!sl_record_begin(worker, flow))
+		return sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, NULL);
 	hold->early[hold->server_early] = request == SL_POSTGRES_SSL ? 'S' : 'N';
 	hold->judged = end;
 	hold->walked = end;
 	hold->hello_at = end;
 	sl_hold_release(worker, flow, end, SL_REASON_NONE);
-	hold->phase = SL_HOLD_POSTGRES;
+	return sl_hold_step(worker, flow, SL_HOLD_ASKED);
 }
 
 /*
  * Is it PostgreSQL, which asks in the clear whether TLS is spoken, and before that whether GSSAPI
- * is? True if that settles things.
+ * is? It asks at the begin of the stream, or after a request for GSSAPI.
  */
-static bool judge_postgres(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+static enum sl_parse read_request(struct sl_worker *worker, const struct sl_hold *hold,
+                                  enum sl_postgres_request *request)
 {
-	enum sl_postgres_request request;
+	bool begins = hold->server_early == 0;
+	bool refused = hold->server_early == 1 && hold->early[0] == 'N';
+	enum sl_parse answer;
 	const uint8_t *bytes = NULL;
-	uint32_t n = sl_stream_piece(worker, &hold->tcp.stream, hold->walked,
-	                             SL_POSTGRES_REQUEST_BYTES, &bytes);
+	uint32_t n;
 
-	switch (sl_tls_postgres_request(bytes, n, &request)) {
-	case SL_PARSE_MORE:
-		return true;
-	case SL_PARSE_DONE:
-		if (hold->walked > 0 && request != SL_POSTGRES_SSL)
-			break; /* asked for already, and refused */
-		let_request_out(worker, flow, hold, request);
-		return true;
-	case SL_PARSE_NOT_MINE:
-	case SL_PARSE_BAD:
-		break;
-	}
-	return false;
-}
-
-/* At the begin of the stream, or behind a request for GSSAPI. */
-static bool may_be_request(const struct sl_hold *hold)
-{
-	return !hold->second && hold->walked == SL_POSTGRES_REQUEST_BYTES * hold->server_early &&
-	       (hold->server_early == 0 || (hold->server_early == 1 && hold->early[0] == 'N'));
+	if (hold->phase != SL_HOLD_HELLO || !(begins || refused) ||
+	    hold->walked != SL_POSTGRES_REQUEST_BYTES * hold->server_early)
+		return SL_PARSE_NOT_MINE;
+	n = sl_stream_piece(worker, &hold->tcp.stream, hold->walked, SL_POSTGRES_REQUEST_BYTES,
+	                    &bytes);
+	answer = sl_tls_postgres_request(bytes, n, request);
+	if (answer == SL_PARSE_DONE && refused && *request != SL_POSTGRES_SSL)
+		return SL_PARSE_NOT_MINE; /* asked for already */
+	return answer;
 }
 
 /* Walks the records through what is together now. */
@@ -83,13 +72,9 @@ static enum sl_parse walk_records(struct sl_worker *worker, struct sl_hold *hold
 static void collect_hello(struct sl_worker *worker, const struct sl_hold *hold)
 {
 	uint32_t at = hold->hello_at;
-	struct sl_tls_records records;
+	struct sl_tls_records records = hold->begun;
 	size_t used;
 
-	if (hold->second)
-		sl_tls_records_init_second(&records, worker->settings->hello_max_bytes);
-	else
-		sl_tls_records_init(&records, worker->settings->hello_max_bytes);
 	while (at < hold->walked) {
 		const uint8_t *bytes = NULL;
 		uint32_t n =
@@ -137,54 +122,105 @@ static bool is_same_name(const struct sl_worker *worker, const struct sl_flow *f
 	return name->len == hello->name_len && memcmp(name->text, hello->name, name->len) == 0;
 }
 
-static void judge_complete(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+/* Walks on through early data, which is from now on part of the judged range. */
+static void walk_early(struct sl_worker *worker, struct sl_hold *hold)
 {
+	uint32_t n = 1, used = 1;
+
+	while (n > 0 && used == n) {
+		const uint8_t *bytes = NULL;
+
+		n = sl_stream_piece(worker, &hold->tcp.stream, hold->walked,
+		                    hold->tcp.stream.contiguous - hold->walked, &bytes);
+		used = (uint32_t)sl_tls_records_early(&hold->records, bytes, n);
+		hold->walked += used;
+	}
+	hold->judged = hold->walked;
+}
+
+bool sl_hold_early_out(struct sl_worker *worker, struct sl_flow *flow)
+{
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+	uint32_t before = hold->judged;
+
+	if (!sl_hold_rule(hold)->tls)
+		return true;
+	walk_early(worker, hold);
+	if (hold->judged == before)
+		return true;
+	sl_hold_release(worker, flow, hold->judged, (enum sl_reason)flow->reason);
+	return sl_hold_step(worker, flow, SL_HOLD_EARLY);
+}
+
+/* The hello may leave: its flow gets the verdict. False: there is no room to remember it. */
+static bool allow(struct sl_worker *worker, struct sl_flow *flow, const struct sl_hold *hold,
+                  const struct sl_proof *proof)
+{
+	return sl_record_begin(worker, flow) &&
+	       (hold->phase == SL_HOLD_SECOND ||
+	        sl_verdict_flow(worker, flow, SL_REASON_DOMAIN_ALLOWED, proof));
+}
+
+static bool judge_complete(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
+{
+	bool second = hold->phase == SL_HOLD_SECOND;
 	struct sl_tls_hello hello;
 	enum sl_reason reason = judge_hello(worker, flow, hold, &hello);
 	const struct sl_proof proof = {hello.name, hello.name_len, SL_VIA_TLS};
 
-	if (reason == SL_REASON_DOMAIN_ALLOWED && hold->second &&
-	    !is_same_name(worker, flow, &hello))
+	if (reason == SL_REASON_DOMAIN_ALLOWED && second && !is_same_name(worker, flow, &hello))
 		reason = SL_REASON_DOMAIN_NOT_ALLOWED;
-	if (reason != SL_REASON_DOMAIN_ALLOWED) {
-		sl_hold_refuse(worker, flow, reason, &proof);
-		return;
-	}
-	if (!sl_record_begin(worker, flow) ||
-	    (!hold->second && !sl_verdict_flow(worker, flow, reason, &proof))) {
-		sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, &proof);
-		return;
-	}
+	if (reason != SL_REASON_DOMAIN_ALLOWED)
+		return sl_hold_refuse(worker, flow, reason, &proof);
+	if (!allow(worker, flow, hold, &proof))
+		return sl_hold_refuse(worker, flow, SL_REASON_FLOW_LIMIT, &proof);
 	hold->judged = hold->walked;
-	hold->phase = SL_HOLD_JUDGED;
-	/* What the client sent behind its hello waits for the server's answer (hold_retry.c). */
-	hold->open = hold->second;
-	sl_hold_release(worker, flow, hold->open ? hold->tcp.stream.end : hold->judged, reason);
+	if (!second) {
+		hold->hello_end = hold->walked;
+		sl_tls_records_init_second(&hold->records, worker->settings->hello_max_bytes);
+		walk_early(worker, hold);
+	}
+	/* No third hello is ever asked for: all that the client sent after its second one leaves.
+	 */
+	sl_hold_release(worker, flow, second ? hold->tcp.stream.end : hold->judged, reason);
+	return sl_hold_step(worker, flow, SL_HOLD_ALLOWED);
 }
 
-void sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
+static bool judge_records(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
-	struct sl_hold *hold = sl_hold_of(worker, flow);
 	const struct sl_proof proof = {NULL, 0, SL_VIA_TLS};
 
-	if (hold->tcp.stream.contiguous <= hold->walked)
-		return;
-	hold->http = hold->http || sl_hold_is_http(worker, hold);
-	if (hold->http) {
-		sl_hold_judge_http(worker, flow);
-		return;
-	}
-	if (may_be_request(hold) && judge_postgres(worker, flow, hold))
-		return;
 	switch (walk_records(worker, hold)) {
 	case SL_PARSE_MORE:
-		break;
+		return true;
 	case SL_PARSE_DONE:
-		judge_complete(worker, flow, hold);
-		break;
+		return judge_complete(worker, flow, hold);
 	case SL_PARSE_NOT_MINE:
 	case SL_PARSE_BAD:
-		sl_hold_refuse(worker, flow, (enum sl_reason)hold->records.reason, &proof);
 		break;
 	}
+	return sl_hold_refuse(worker, flow, (enum sl_reason)hold->records.reason, &proof);
+}
+
+bool sl_hold_judge(struct sl_worker *worker, struct sl_flow *flow)
+{
+	struct sl_hold *hold = sl_hold_of(worker, flow);
+	enum sl_postgres_request request;
+
+	if (hold->tcp.stream.contiguous <= hold->walked)
+		return true;
+	if (sl_hold_is_http(worker, hold) && !sl_hold_step(worker, flow, SL_HOLD_IS_HTTP))
+		return false;
+	if (sl_hold_rule(hold)->http)
+		return sl_hold_judge_http(worker, flow);
+	switch (read_request(worker, hold, &request)) {
+	case SL_PARSE_MORE:
+		return true;
+	case SL_PARSE_DONE:
+		return let_request_out(worker, flow, hold, request);
+	case SL_PARSE_NOT_MINE:
+	case SL_PARSE_BAD:
+		break;
+	}
+	return judge_records(worker, flow, hold);
 }

@@ -102,7 +102,7 @@ static bool is_tls_denial(enum sl_reason reason)
 /* Before anything was let out, so that the answer is the first that the client hears. */
 static bool is_http_denial(const struct sl_hold *hold, enum sl_reason reason)
 {
-	if (!hold->http || hold->phase != SL_HOLD_HELLO)
+	if (hold->phase != SL_HOLD_REQUEST)
 		return false;
 	switch ((int)reason) {
 	case SL_REASON_DOMAIN_NOT_ALLOWED:
@@ -125,7 +125,7 @@ static uint32_t explain(const struct sl_hold *hold, enum sl_reason reason,
 
 	if (is_http_denial(hold, reason))
 		return sl_hold_http_forbidden(reason, proof, out);
-	if (hold->http || !is_tls_denial(reason))
+	if (sl_hold_rule(hold)->http || !is_tls_denial(reason))
 		return 0;
 	memcpy(out, alert, sizeof(alert));
 	return sizeof(alert);
@@ -175,7 +175,7 @@ static void end_sandbox_side(struct sl_worker *worker, const struct sl_flow *flo
 	send_to_sandbox(worker, &path, &spec, NULL, 0);
 }
 
-void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
+bool sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                     const struct sl_proof *proof)
 {
 	const struct sl_hold *hold = sl_hold_of(worker, flow);
@@ -184,4 +184,5 @@ void sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 		end_sandbox_side(worker, flow, hold, reason, proof);
 	sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 	sl_flow_refuse(worker, flow, reason, proof);
+	return false;
 }
