@@ -120,10 +120,9 @@ struct sl_worker {
 	uint32_t *name_buckets;
 	uint32_t name_mask;
 
-	uint64_t held_limit;               /* this worker's share of `held-bytes` */
-	struct sl_pool chunks;             /* of struct sl_stream_chunk */
-	struct sl_pool holds;              /* of struct sl_hold */
-	struct sl_deadlines holds_opening; /* until the SYN/ACK */
+	uint64_t held_limit;    /* this worker's share of `held-bytes` */
+	struct sl_pool chunks;  /* of struct sl_stream_chunk */
+	struct sl_pool holds;   /* of struct sl_hold */
 	struct sl_pool resends; /* of connections whose delivery is the gateway's (strict_own.c) */
 	struct sl_deadlines resends_due;
 	struct sl_deadlines holds_hello; /* until the hello is complete and acknowledged */

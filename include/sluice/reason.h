@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file
- * reason.h: the one list of reasons. The enum, the names in events and counters, and the README's
- * table all come from it.
+ * reason.h: the one list of reasons. The enum, the names in events and counters, and README's
+ * tables (tests/lint/reasons.py) are made from it.
  *
- * The zero value is a denial: state that nobody has judged yet drops the packet.
+ * The zero value is a denial: a packet or flow without a verdict is dropped.
  */
 #ifndef SLUICE_REASON_H
 #define SLUICE_REASON_H
@@ -27,7 +27,7 @@
 	  "the hello (or HTTP request) names no server, or an IP address")                         \
 	X(NOT_TLS, "not-tls", "the connection does not begin with a TLS ClientHello")              \
 	X(MALFORMED_HTTP, "malformed-http",                                                        \
-	  "the HTTP request can be read in two ways, or no HTTP answers it")                       \
+	  "the HTTP request can be read in two ways, or its answer is not HTTP")                   \
 	X(MALFORMED_HELLO, "malformed-hello", "the ClientHello breaks its own format")             \
 	X(HELLO_TOO_LARGE, "hello-too-large",                                                      \
 	  "the ClientHello (or HTTP header section) is larger than `hello-max`")                   \
@@ -38,22 +38,23 @@
 	X(ADDRESS_NOT_PINNED, "address-not-pinned",                                                \
 	  "DNS gave this address to the sandbox for no allowed name, or for another name")         \
 	X(NOT_QUIC, "not-quic", "the first datagram is not a QUIC v1 or v2 Initial")               \
-	X(MALFORMED_QUIC, "malformed-quic", "the QUIC Initial does not decrypt or lies")           \
+	X(MALFORMED_QUIC, "malformed-quic", "the QUIC Initial does not decrypt, or is invalid")    \
 	X(DNS_NAME_NOT_ALLOWED, "dns-name-not-allowed", "no pattern matches the name asked for")   \
 	X(DNS_RESOLVER_NOT_ALLOWED, "dns-resolver-not-allowed",                                    \
 	  "the DNS server is not one of the configured resolvers")                                 \
-	X(MALFORMED_DNS, "malformed-dns", "what goes over port 53 is not one plain DNS query")     \
+	X(MALFORMED_DNS, "malformed-dns", "the message on port 53 is not one plain DNS query")     \
 	X(PROTOCOL_NOT_ALLOWED, "protocol-not-allowed",                                            \
 	  "the protocol cannot prove a name, or is not IP")                                        \
-	X(MALFORMED_PACKET, "malformed-packet", "a header lies, or has what is never forwarded")   \
+	X(MALFORMED_PACKET, "malformed-packet",                                                    \
+	  "a header is invalid, or asks for something that is never forwarded")                    \
 	X(FRAGMENT, "fragment", "a fragment cannot prove a name")                                  \
 	X(NO_FLOW, "no-flow", "the packet belongs to no flow that is open")                        \
-	X(DUPLICATE, "duplicate", "bytes that are on hold already came again")                     \
+	X(DUPLICATE, "duplicate", "bytes came again that are on hold already")                     \
 	X(FLOW_LIMIT, "flow-limit", "the sandbox or the gateway has no room for another flow")     \
 	X(HOLD_LIMIT, "hold-limit", "the sandbox or the gateway has no room to hold more")         \
 	X(RATE_LIMIT, "rate-limit", "the sandbox sends more of this than it may")                  \
 	X(POLICY_CHANGED, "policy-changed", "a later policy does not allow the open flow")         \
-	X(TX_FULL, "tx-full", "the port did not take the frame")
+	X(TX_FULL, "tx-full", "the port did not take the frame, or is away")
 
 #define SL_ALLOW_REASONS(X)                                                                        \
 	X(ALLOW_ALL, "allow-all", "the sandbox's policy lets everything out")                      \
@@ -63,7 +64,7 @@
 	X(NEIGHBOUR, "neighbour", "neighbour discovery (ARP, NDP)")
 
 enum sl_reason {
-	SL_REASON_NONE = 0, /* not settled; a packet that leaves the pipeline so is dropped */
+	SL_REASON_NONE = 0, /* no verdict yet; a packet that reaches the end so is dropped */
 #define X(symbol, name, text) SL_REASON_##symbol,
 	SL_DENY_REASONS(X) SL_ALLOW_REASONS(X)
 #undef X
