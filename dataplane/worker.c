@@ -6,7 +6,7 @@
 #include <rte_malloc.h>
 #include <rte_rcu_qsbr.h>
 
-#include "inspect/quic_crypto.h"
+#include "wire/quic_crypto.h"
 #include "flow/names.h"
 #include "flow/record.h"
 #include "judge/pins.h"

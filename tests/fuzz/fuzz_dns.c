@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspect/dns.h"
+#include "wire/dns.h"
 
 #define MUST(condition)                                                                            \
 	do {                                                                                       \

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspect/http_head.h"
+#include "wire/http_head.h"
 
 #define HEAD_MAX 4096
 

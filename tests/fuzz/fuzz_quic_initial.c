@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspect/quic_initial.h"
-#include "inspect/tls_hello.h"
+#include "wire/quic_initial.h"
+#include "wire/tls_hello.h"
 #include "quic_build.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspect/tls_hello.h"
+#include "wire/tls_hello.h"
 
 #define HELLO_MAX 4096
 

@@ -3,7 +3,7 @@
  * test_quic_later.c: QUIC under rule 3 behind the verdict: the judged connection goes on, and no
  * other one begins on its ports unless it proves the same name.
  */
-#include "inspect/quic_initial.h"
+#include "wire/quic_initial.h"
 #include "quic_scene.h"
 #include "quic_twin.h"
 

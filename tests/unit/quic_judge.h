@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "hello.h"
-#include "inspect/quic_initial.h"
+#include "wire/quic_initial.h"
 #include "quic_build.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

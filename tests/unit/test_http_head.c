@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "inspect/http_head.h"
+#include "wire/http_head.h"
 
 #define HEAD_MAX    16384
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

@@ -6,7 +6,7 @@
 #include "quic_judge.h"
 
 #include "corpus.h"
-#include "inspect/tls_hello.h"
+#include "wire/tls_hello.h"
 #include "quic_twin.h"
 #include "rfc_quic.h"
 

@@ -12,7 +12,7 @@
 
 #include "corpus.h"
 #include "hello.h"
-#include "inspect/tls_hello.h"
+#include "wire/tls_hello.h"
 
 #define HELLO_MAX   16384
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

@@ -8,7 +8,7 @@
 #define DATAPLANE_QUIC_H
 
 #include "core/deadline.h"
-#include "inspect/quic_initial.h"
+#include "wire/quic_initial.h"
 #include "core/state.h"
 #include "core/watch.h"
 #include "watch/tcp/stream.h"

@@ -11,7 +11,7 @@
 #define DATAPLANE_QUIC_IDS_H
 
 #include "core/deadline.h"
-#include "inspect/quic_crypto.h"
+#include "wire/quic_crypto.h"
 #include "sluice/quic_ids.h"
 
 struct sl_quic_id {

@@ -7,7 +7,7 @@
  * Settles with: domain-allowed, domain-not-allowed, address-not-pinned, no-server-name, ech-denied,
  * malformed-hello, hello-too-large, malformed-quic, hold-limit, flow-limit, duplicate.
  */
-#include "inspect/tls_hello.h"
+#include "wire/tls_hello.h"
 #include "flow/names.h"
 #include "quic.h"
 #include "judge/name.h"

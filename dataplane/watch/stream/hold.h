@@ -9,8 +9,8 @@
 #define DATAPLANE_HOLD_H
 
 #include "core/deadline.h"
-#include "inspect/http_head.h"
-#include "inspect/tls_hello.h"
+#include "wire/http_head.h"
+#include "wire/tls_hello.h"
 #include "flow/verdict.h"
 #include "core/state.h"
 #include "watch/tcp/strict.h"

@@ -11,8 +11,8 @@
  * errors), 9460 (SVCB and HTTPS). Numbers in structs are in host byte order; buffers are as on the
  * wire, without TCP's length prefix.
  */
-#ifndef SLUICE_INSPECT_DNS_H
-#define SLUICE_INSPECT_DNS_H
+#ifndef SLUICE_WIRE_DNS_H
+#define SLUICE_WIRE_DNS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * All functions are pure (bytes in, struct out), allocate nothing and may run on any thread, with
  * one writer to each struct. Bytes are the caller's and are only read.
  */
-#ifndef SLUICE_INSPECT_TLS_HELLO_H
-#define SLUICE_INSPECT_TLS_HELLO_H
+#ifndef SLUICE_WIRE_TLS_HELLO_H
+#define SLUICE_WIRE_TLS_HELLO_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -27,15 +27,15 @@
  * Pure but for the scratch memory in struct sl_quic_crypto: one worker, no allocation. Bytes are
  * the caller's and are only read.
  */
-#ifndef SLUICE_INSPECT_QUIC_INITIAL_H
-#define SLUICE_INSPECT_QUIC_INITIAL_H
+#ifndef SLUICE_WIRE_QUIC_INITIAL_H
+#define SLUICE_WIRE_QUIC_INITIAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "inspect/quic_crypto.h"
-#include "inspect/quic_packet.h"
+#include "wire/quic_crypto.h"
+#include "wire/quic_packet.h"
 #include "sluice/parse.h"
 #include "sluice/reason.h"
 

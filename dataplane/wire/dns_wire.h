@@ -2,8 +2,8 @@
 /*
  * dns_wire.h: the few things that all DNS files know about the wire. Private to them.
  */
-#ifndef SLUICE_INSPECT_DNS_WIRE_H
-#define SLUICE_INSPECT_DNS_WIRE_H
+#ifndef SLUICE_WIRE_DNS_WIRE_H
+#define SLUICE_WIRE_DNS_WIRE_H
 
 #include <stdbool.h>
 #include <stddef.h>

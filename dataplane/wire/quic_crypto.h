@@ -6,8 +6,8 @@
  * One struct sl_quic_crypto to a worker: its functions use the scratch memory in it, so only one
  * thread may be in them at a time. After _create() nothing here allocates.
  */
-#ifndef SLUICE_INSPECT_QUIC_CRYPTO_H
-#define SLUICE_INSPECT_QUIC_CRYPTO_H
+#ifndef SLUICE_WIRE_QUIC_CRYPTO_H
+#define SLUICE_WIRE_QUIC_CRYPTO_H
 
 #include <stdbool.h>
 #include <stddef.h>

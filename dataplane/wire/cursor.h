@@ -5,8 +5,8 @@
  * Every reader returns false, and leaves the cursor where it was, if fewer bytes are left than it
  * needs. All functions are pure; the bytes belong to the caller and are only read.
  */
-#ifndef SLUICE_INSPECT_CURSOR_H
-#define SLUICE_INSPECT_CURSOR_H
+#ifndef SLUICE_WIRE_CURSOR_H
+#define SLUICE_WIRE_CURSOR_H
 
 #include <stdbool.h>
 #include <stddef.h>

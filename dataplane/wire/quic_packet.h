@@ -3,15 +3,15 @@
  * quic_packet.h: the packets that a QUIC datagram is made of, as far as they can be told without a
  * key (RFC 9000 17, RFC 9369 3.2). Pure functions; bytes are the caller's and are only read.
  */
-#ifndef SLUICE_INSPECT_QUIC_PACKET_H
-#define SLUICE_INSPECT_QUIC_PACKET_H
+#ifndef SLUICE_WIRE_QUIC_PACKET_H
+#define SLUICE_WIRE_QUIC_PACKET_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "inspect/cursor.h"
-#include "inspect/quic_crypto.h"
+#include "wire/cursor.h"
+#include "wire/quic_crypto.h"
 #include "sluice/parse.h"
 #include "sluice/reason.h"
 
