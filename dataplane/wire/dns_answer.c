@@ -11,7 +11,7 @@
  * for each label and pointer from a purse that grows with the message's length; the second pass
  * walks owner names of the answer section only, each as long as the first pass found it.
  */
-#include "dns.h"
+#include "dns_message.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
  * Everything is written from the parsed query, never copied from the client's message: no byte but
  * the name's letters and the type is the client's choice in what leaves.
  */
-#include "dns.h"
+#include "dns_message.h"
 
 #include <errno.h>
 #include <string.h>

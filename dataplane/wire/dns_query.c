@@ -6,7 +6,7 @@
  * as another name, a second question or a message behind the message is refused. It must never
  * accept a name whose text form is not the one that the resolver will look up.
  */
-#include "dns.h"
+#include "dns_message.h"
 
 #include <string.h>
 

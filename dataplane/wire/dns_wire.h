@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dns.h"
+#include "dns_message.h"
 
 /* Header: id, flags, and the counts of question, answer, authority, additional (RFC 1035 4.1.1). */
 #define SL_DNS_WIRE_QR          0x8000

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/dns.h"
+#include "wire/dns_message.h"
 
 #define MUST(condition)                                                                            \
 	do {                                                                                       \

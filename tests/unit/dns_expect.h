@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "dns_build.h"
-#include "wire/dns.h"
+#include "wire/dns_message.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 #define ID          0x1234

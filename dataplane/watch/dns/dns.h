@@ -7,7 +7,7 @@
 #define DATAPLANE_DNS_H
 
 #include "core/deadline.h"
-#include "wire/dns.h"
+#include "wire/dns_message.h"
 #include "judge/subnet.h"
 #include "flow/verdict.h"
 #include "core/state.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns.h: DNS messages as the gateway reads, rebuilds and answers them.
+ * dns_message.h: DNS messages as the gateway reads, rebuilds and answers them.
  *
  * Decides what counts as one plain query, what an answer to it is, and which addresses that answer
  * gives to the name that was asked. It never decides whether a name is allowed, never touches a
@@ -11,8 +11,8 @@
  * errors), 9460 (SVCB and HTTPS). Numbers in structs are in host byte order; buffers are as on the
  * wire, without TCP's length prefix.
  */
-#ifndef SLUICE_WIRE_DNS_H
-#define SLUICE_WIRE_DNS_H
+#ifndef SLUICE_WIRE_DNS_MESSAGE_H
+#define SLUICE_WIRE_DNS_MESSAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
