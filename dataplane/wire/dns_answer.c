@@ -353,8 +353,8 @@ static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len, bool any_
  * Compares the question with the one that was sent. What differs in what is there is another
  * question; what is equal as far as it goes is broken.
  */
-static enum sl_parse question_check(const uint8_t *msg, size_t len,
-                                    const struct sl_dns_question *sent, bool any_case)
+static enum sl_parse_result question_check(const uint8_t *msg, size_t len,
+                                           const struct sl_dns_question *sent, bool any_case)
 {
 	uint8_t fixed[SL_DNS_WIRE_QUESTION_FIXED];
 	const uint8_t *question = msg + SL_DNS_HEADER_BYTES;
@@ -389,14 +389,15 @@ static bool header_read(const uint8_t *msg, struct sl_dns_answer *out)
 	return true;
 }
 
-enum sl_parse sl_dns_answer_parse(const uint8_t *msg, size_t len,
-                                  const struct sl_dns_question *sent, sl_dns_address_fn *each,
-                                  void *ctx, struct sl_dns_answer *out)
+enum sl_parse_result sl_dns_answer_parse(const uint8_t *msg, size_t len,
+                                         const struct sl_dns_question *sent,
+                                         sl_dns_address_fn *each, void *ctx,
+                                         struct sl_dns_answer *out)
 {
 	struct sl_dns_reader r = {.msg = msg, .len = len, .steps = STEPS_FREE + len};
 	struct caller caller = {.each = each, .ctx = ctx, .out = out};
 	struct chain chain;
-	enum sl_parse mine;
+	enum sl_parse_result mine;
 	size_t pos;
 
 	memset(out, 0, sizeof(*out));

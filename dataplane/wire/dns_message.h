@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "sluice/hostname.h"
-#include "sluice/parse.h"
+#include "wire/parse_result.h"
 
 #define SL_DNS_PORT            53
 #define SL_DNS_HEADER_BYTES    12
@@ -102,7 +102,7 @@ struct sl_dns_query {
  * no pattern but `*` can mean it, the caller refuses it unless the policy has that. SL_PARSE_BAD:
  * anything else; *out is undefined. Never MORE nor NOT_MINE.
  */
-enum sl_parse sl_dns_query_parse(const uint8_t *msg, size_t len, struct sl_dns_query *out);
+enum sl_parse_result sl_dns_query_parse(const uint8_t *msg, size_t len, struct sl_dns_query *out);
 
 /*
  * Writes the query as it leaves over UDP (spec section 4): `id`, the name in `letter_case`, flags
@@ -179,9 +179,10 @@ struct sl_dns_answer {
  * that point forward, or so many pointers that following them would be an attack. Never MORE. *out
  * is zeroed unless DONE. Time is linear in len, whatever the message.
  */
-enum sl_parse sl_dns_answer_parse(const uint8_t *msg, size_t len,
-                                  const struct sl_dns_question *sent, sl_dns_address_fn *each,
-                                  void *ctx, struct sl_dns_answer *out);
+enum sl_parse_result sl_dns_answer_parse(const uint8_t *msg, size_t len,
+                                         const struct sl_dns_question *sent,
+                                         sl_dns_address_fn *each, void *ctx,
+                                         struct sl_dns_answer *out);
 
 /*
  * True if the message has `sent`'s id and question but for the letter case of its name: it is from

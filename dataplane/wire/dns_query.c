@@ -99,7 +99,7 @@ static size_t opt_read(const uint8_t *msg, size_t len, size_t pos, struct sl_dns
 	return pos + out->opt_options_bytes;
 }
 
-enum sl_parse sl_dns_query_parse(const uint8_t *msg, size_t len, struct sl_dns_query *out)
+enum sl_parse_result sl_dns_query_parse(const uint8_t *msg, size_t len, struct sl_dns_query *out)
 {
 	uint16_t flags;
 	size_t pos;

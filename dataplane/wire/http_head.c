@@ -34,19 +34,19 @@ void sl_http_walk_init(struct sl_http_walk *w, uint32_t head_max)
 	*w = (struct sl_http_walk){.answer = SL_PARSE_MORE, .head_max = head_max};
 }
 
-static enum sl_parse bad(struct sl_http_walk *w)
+static enum sl_parse_result bad(struct sl_http_walk *w)
 {
 	w->reason = SL_REASON_MALFORMED_HTTP;
 	return SL_PARSE_BAD;
 }
 
-static enum sl_parse not_mine(struct sl_http_walk *w)
+static enum sl_parse_result not_mine(struct sl_http_walk *w)
 {
 	w->reason = SL_REASON_NOT_TLS;
 	return SL_PARSE_NOT_MINE;
 }
 
-static enum sl_parse go_on(struct sl_http_walk *w, enum state state)
+static enum sl_parse_result go_on(struct sl_http_walk *w, enum state state)
 {
 	w->state = (uint8_t)state;
 	return SL_PARSE_MORE;
@@ -59,7 +59,7 @@ static bool is_control(uint8_t byte)
 
 /* RFC 9110 9.1. Servers compare methods as they are, and none that is registered has small letters.
  */
-static enum sl_parse method_byte(struct sl_http_walk *w, uint8_t byte)
+static enum sl_parse_result method_byte(struct sl_http_walk *w, uint8_t byte)
 {
 	if (byte == ' ' && w->len > 0)
 		return go_on(w, IN_REQUEST_LINE);
@@ -74,7 +74,7 @@ static enum sl_parse method_byte(struct sl_http_walk *w, uint8_t byte)
  * RFC 9112 2.3: the line has ended; does it end with a version? Many protocols begin with a word in
  * capitals, so it is this that tells HTTP. HTTP/2's preface (`PRI * HTTP/2.0`) is refused here.
  */
-static enum sl_parse check_version(struct sl_http_walk *w)
+static enum sl_parse_result check_version(struct sl_http_walk *w)
 {
 	const uint64_t name = 0x485454502f; /* "HTTP/" */
 	const uint64_t http_1_0 = name << 24 | 0x312e30, http_1_1 = name << 24 | 0x312e31;
@@ -84,10 +84,10 @@ static enum sl_parse check_version(struct sl_http_walk *w)
 	return w->latest == http_1_0 || w->latest == http_1_1 ? SL_PARSE_MORE : bad(w);
 }
 
-static enum sl_parse request_line_byte(struct sl_http_walk *w, uint8_t byte)
+static enum sl_parse_result request_line_byte(struct sl_http_walk *w, uint8_t byte)
 {
 	if (byte == '\r' || byte == '\n') {
-		enum sl_parse answer = check_version(w);
+		enum sl_parse_result answer = check_version(w);
 
 		if (answer != SL_PARSE_MORE)
 			return answer;
@@ -105,7 +105,7 @@ static enum sl_parse request_line_byte(struct sl_http_walk *w, uint8_t byte)
  * line that begins with a blank belongs to the one before (5.2, obs-fold) or stands for itself, NUL
  * ends strings: any of them makes two readings of one section.
  */
-static enum sl_parse walk_byte(struct sl_http_walk *w, uint8_t byte)
+static enum sl_parse_result walk_byte(struct sl_http_walk *w, uint8_t byte)
 {
 	switch ((enum state)w->state) {
 	case IN_METHOD:
@@ -131,10 +131,10 @@ static enum sl_parse walk_byte(struct sl_http_walk *w, uint8_t byte)
 	return bad(w);
 }
 
-enum sl_parse sl_http_walk_feed(struct sl_http_walk *w, const uint8_t *bytes, size_t len,
-                                size_t *used)
+enum sl_parse_result sl_http_walk_feed(struct sl_http_walk *w, const uint8_t *bytes, size_t len,
+                                       size_t *used)
 {
-	enum sl_parse answer = w->answer;
+	enum sl_parse_result answer = w->answer;
 	size_t at = 0;
 
 	while (at < len && answer == SL_PARSE_MORE) {
@@ -377,11 +377,11 @@ static enum sl_reason read_lines(struct sl_cursor head, struct request *request)
 	}
 }
 
-enum sl_parse sl_http_head_parse(const uint8_t *head, size_t len, struct sl_http_head *out)
+enum sl_parse_result sl_http_head_parse(const uint8_t *head, size_t len, struct sl_http_head *out)
 {
 	struct request request = {0};
 	struct sl_http_walk walk;
-	enum sl_parse answer;
+	enum sl_parse_result answer;
 	size_t used;
 
 	*out = (struct sl_http_head){.reason = SL_REASON_NONE};

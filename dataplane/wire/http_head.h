@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "sluice/hostname.h"
-#include "sluice/parse.h"
+#include "wire/parse_result.h"
 #include "sluice/reason.h"
 
 /*
@@ -28,7 +28,7 @@ struct sl_http_walk {
 	uint8_t before;    /* the byte before the latest eight */
 	uint8_t state;
 	uint8_t reason; /* enum sl_reason: why the answer is BAD or NOT_MINE, else NONE */
-	uint8_t answer; /* enum sl_parse: the answer given last; all but MORE are final */
+	uint8_t answer; /* enum sl_parse_result: the answer given last; all but MORE are final */
 };
 
 /* True if a stream that begins with this byte can be HTTP, and neither TLS nor PostgreSQL. */
@@ -51,8 +51,8 @@ void sl_http_walk_init(struct sl_http_walk *w, uint32_t head_max);
  *
  * *used is always set; a final answer is repeated by every later call, with *used = 0.
  */
-enum sl_parse sl_http_walk_feed(struct sl_http_walk *w, const uint8_t *bytes, size_t len,
-                                size_t *used);
+enum sl_parse_result sl_http_walk_feed(struct sl_http_walk *w, const uint8_t *bytes, size_t len,
+                                       size_t *used);
 
 struct sl_http_head {
 	char name[SL_NAME_MAX + 1]; /* canonical (hostname.h), NUL-terminated; "" unless DONE */
@@ -71,7 +71,7 @@ struct sl_http_head {
  * SL_PARSE_BAD       SL_REASON_NO_SERVER_NAME: no Host, or an empty one, or an address in it;
  *                    SL_REASON_MALFORMED_HTTP: everything else
  */
-enum sl_parse sl_http_head_parse(const uint8_t *head, size_t len, struct sl_http_head *out);
+enum sl_parse_result sl_http_head_parse(const uint8_t *head, size_t len, struct sl_http_head *out);
 
 #define SL_HTTP_ANSWER       "HTTP/1." /* what every answer of an HTTP/1.x server begins with */
 #define SL_HTTP_ANSWER_BYTES (sizeof(SL_HTTP_ANSWER) - 1)

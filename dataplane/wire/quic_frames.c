@@ -119,8 +119,8 @@ static bool read_frame(struct sl_cursor *c, sl_quic_crypto_fn *fn, void *arg,
 	return false;
 }
 
-enum sl_parse sl_quic_frames_walk(const uint8_t *payload, size_t len, sl_quic_crypto_fn *fn,
-                                  void *arg, struct sl_quic_datagram_info *info)
+enum sl_parse_result sl_quic_frames_walk(const uint8_t *payload, size_t len, sl_quic_crypto_fn *fn,
+                                         void *arg, struct sl_quic_datagram_info *info)
 {
 	struct sl_cursor c = {.at = payload, .left = len};
 

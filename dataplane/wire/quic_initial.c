@@ -202,9 +202,9 @@ static void note_initial(const struct sl_quic_packet *p, uint64_t number,
 }
 
 /* Opens an Initial of conn and walks its frames. */
-static enum sl_parse walk_initial(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
-                                  const struct sl_quic_packet *p, sl_quic_crypto_fn *fn, void *arg,
-                                  struct sl_quic_datagram_info *info)
+static enum sl_parse_result walk_initial(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
+                                         const struct sl_quic_packet *p, sl_quic_crypto_fn *fn,
+                                         void *arg, struct sl_quic_datagram_info *info)
 {
 	const uint8_t *plain = sl_quic_crypto_scratch(crypto);
 	struct bare bare;
@@ -249,10 +249,10 @@ static bool has_ids_of_first(const struct sl_quic_packet *p, const struct sl_cur
 	       (cid_is(&p->dcid, dcid->at, dcid->left) && cid_is(&p->scid, scid->at, scid->left));
 }
 
-static enum sl_parse walk_packet(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
-                                 const struct sl_quic_packet *p, struct sl_cursor *dcid,
-                                 struct sl_cursor *scid, sl_quic_crypto_fn *fn, void *arg,
-                                 struct sl_quic_datagram_info *info)
+static enum sl_parse_result walk_packet(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
+                                        const struct sl_quic_packet *p, struct sl_cursor *dcid,
+                                        struct sl_cursor *scid, sl_quic_crypto_fn *fn, void *arg,
+                                        struct sl_quic_datagram_info *info)
 {
 	switch (p->kind) {
 	case SL_QUIC_PACKET_LIES:
@@ -285,12 +285,13 @@ static enum sl_parse walk_packet(struct sl_quic_crypto *crypto, struct sl_quic_c
 	return SL_PARSE_DONE;
 }
 
-enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
-                                      const uint8_t *dgram, size_t len, sl_quic_crypto_fn *fn,
-                                      void *arg, struct sl_quic_datagram_info *info)
+enum sl_parse_result sl_quic_client_datagram(struct sl_quic_crypto *crypto,
+                                             struct sl_quic_conn *conn, const uint8_t *dgram,
+                                             size_t len, sl_quic_crypto_fn *fn, void *arg,
+                                             struct sl_quic_datagram_info *info)
 {
 	struct sl_cursor c = {.at = dgram, .left = len}, dcid = {.at = NULL}, scid = dcid;
-	enum sl_parse answer = SL_PARSE_DONE;
+	enum sl_parse_result answer = SL_PARSE_DONE;
 	struct sl_quic_packet p;
 
 	*info = (struct sl_quic_datagram_info){.reason = SL_REASON_NONE};
@@ -402,8 +403,9 @@ bool sl_quic_server_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn 
 
 /* ---- Retry ---- */
 
-enum sl_parse sl_quic_retry_parse(struct sl_quic_crypto *crypto, const struct sl_quic_conn *conn,
-                                  const uint8_t *dgram, size_t len, struct sl_quic_header *out)
+enum sl_parse_result sl_quic_retry_parse(struct sl_quic_crypto *crypto,
+                                         const struct sl_quic_conn *conn, const uint8_t *dgram,
+                                         size_t len, struct sl_quic_header *out)
 {
 	struct sl_cursor c = {.at = dgram, .left = len};
 	struct sl_quic_packet p;

@@ -36,7 +36,7 @@
 
 #include "wire/quic_crypto.h"
 #include "wire/quic_packet.h"
-#include "sluice/parse.h"
+#include "wire/parse_result.h"
 #include "sluice/reason.h"
 
 #define SL_QUIC_INITIALS_MAX 8 /* so many in one datagram are opened; honest ones have 1-2 */
@@ -139,9 +139,10 @@ struct sl_quic_datagram_info {
  * of two Source Connection IDs, bytes behind the last packet that are neither all zero nor a short
  * header packet of the same DCID, a datagram below 1,200 bytes.
  */
-enum sl_parse sl_quic_client_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn *conn,
-                                      const uint8_t *dgram, size_t len, sl_quic_crypto_fn *fn,
-                                      void *arg, struct sl_quic_datagram_info *info);
+enum sl_parse_result sl_quic_client_datagram(struct sl_quic_crypto *crypto,
+                                             struct sl_quic_conn *conn, const uint8_t *dgram,
+                                             size_t len, sl_quic_crypto_fn *fn, void *arg,
+                                             struct sl_quic_datagram_info *info);
 
 /* How many Initials does a datagram's chain hold, up to where it breaks? Pure, no key. */
 unsigned sl_quic_count_initials(const uint8_t *dgram, size_t len);
@@ -159,15 +160,16 @@ bool sl_quic_opens_under(struct sl_quic_crypto *crypto, const struct sl_quic_ori
  * Walks the frames of an Initial packet's plaintext (RFC 9000 19), in which PADDING, PING, ACK,
  * CRYPTO and CONNECTION_CLOSE (0x1c) may stand. Adds to info. DONE or BAD.
  */
-enum sl_parse sl_quic_frames_walk(const uint8_t *payload, size_t len, sl_quic_crypto_fn *fn,
-                                  void *arg, struct sl_quic_datagram_info *info);
+enum sl_parse_result sl_quic_frames_walk(const uint8_t *payload, size_t len, sl_quic_crypto_fn *fn,
+                                         void *arg, struct sl_quic_datagram_info *info);
 
 /*
  * Is a server's datagram a Retry that answers conn's first Initial (RFC 9000 17.2.5)? On DONE
  * out->scid is the DCID of the client's next Initials, and the origin of their keys.
  * NOT_MINE: no Retry. BAD: a Retry that the client will not believe (tag, no token, same CID).
  */
-enum sl_parse sl_quic_retry_parse(struct sl_quic_crypto *crypto, const struct sl_quic_conn *conn,
-                                  const uint8_t *dgram, size_t len, struct sl_quic_header *out);
+enum sl_parse_result sl_quic_retry_parse(struct sl_quic_crypto *crypto,
+                                         const struct sl_quic_conn *conn, const uint8_t *dgram,
+                                         size_t len, struct sl_quic_header *out);
 
 #endif

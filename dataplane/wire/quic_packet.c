@@ -97,19 +97,20 @@ bool sl_quic_packet_is_padding(const uint8_t *bytes, size_t len)
 	return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
 }
 
-static enum sl_parse header_bad(struct sl_quic_header *out)
+static enum sl_parse_result header_bad(struct sl_quic_header *out)
 {
 	out->reason = SL_REASON_MALFORMED_QUIC;
 	return SL_PARSE_BAD;
 }
 
-static enum sl_parse header_not_mine(struct sl_quic_header *out)
+static enum sl_parse_result header_not_mine(struct sl_quic_header *out)
 {
 	out->reason = SL_REASON_NOT_QUIC;
 	return SL_PARSE_NOT_MINE;
 }
 
-enum sl_parse sl_quic_initial_probe(const uint8_t *dgram, size_t len, struct sl_quic_header *out)
+enum sl_parse_result sl_quic_initial_probe(const uint8_t *dgram, size_t len,
+                                           struct sl_quic_header *out)
 {
 	struct sl_cursor c = {.at = dgram, .left = len};
 	struct sl_quic_packet p;
@@ -154,10 +155,11 @@ static bool is_gquic(const uint8_t *packet, size_t len)
 	       (packet[0] & 0x09) == 0x09 && (tag[0] == 'Q' || tag[0] == 'T') && tag[1] == '0';
 }
 
-enum sl_parse sl_quic_find_initial(const uint8_t *dgram, size_t len, struct sl_quic_header *out)
+enum sl_parse_result sl_quic_find_initial(const uint8_t *dgram, size_t len,
+                                          struct sl_quic_header *out)
 {
 	struct sl_cursor c = {.at = dgram, .left = len};
-	enum sl_parse answer = SL_PARSE_NOT_MINE;
+	enum sl_parse_result answer = SL_PARSE_NOT_MINE;
 	struct sl_quic_packet p;
 
 	*out = (struct sl_quic_header){.reason = SL_REASON_NONE};

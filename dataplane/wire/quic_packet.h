@@ -12,7 +12,7 @@
 
 #include "wire/cursor.h"
 #include "wire/quic_crypto.h"
-#include "sluice/parse.h"
+#include "wire/parse_result.h"
 #include "sluice/reason.h"
 
 #define SL_QUIC_INITIAL_DGRAM_MIN 1200 /* a client's datagram with an Initial, RFC 9000 14.1 */
@@ -39,7 +39,8 @@ struct sl_quic_header {
  *                    bytes, a DCID below 8
  * SL_PARSE_BAD       SL_REASON_MALFORMED_QUIC: a length that does not fit
  */
-enum sl_parse sl_quic_initial_probe(const uint8_t *dgram, size_t len, struct sl_quic_header *out);
+enum sl_parse_result sl_quic_initial_probe(const uint8_t *dgram, size_t len,
+                                           struct sl_quic_header *out);
 
 /*
  * Does a datagram, of either side, hold an Initial anywhere in its chain of coalesced packets?
@@ -55,7 +56,8 @@ enum sl_parse sl_quic_initial_probe(const uint8_t *dgram, size_t len, struct sl_
  *                    or it may see a short header packet there whose first byte is greased (RFC
  *                    9287), so it is for the caller to know that packet
  */
-enum sl_parse sl_quic_find_initial(const uint8_t *dgram, size_t len, struct sl_quic_header *out);
+enum sl_parse_result sl_quic_find_initial(const uint8_t *dgram, size_t len,
+                                          struct sl_quic_header *out);
 
 /* ---- for quic_initial.c ---- */
 

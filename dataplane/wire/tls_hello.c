@@ -63,20 +63,20 @@ void sl_tls_records_init_second(struct sl_tls_records *r, uint32_t hello_max)
 	r->flags = FLAG_SECOND;
 }
 
-static enum sl_parse records_bad(struct sl_tls_records *r, enum sl_reason reason)
+static enum sl_parse_result records_bad(struct sl_tls_records *r, enum sl_reason reason)
 {
 	r->reason = (uint8_t)reason;
 	return SL_PARSE_BAD;
 }
 
-static enum sl_parse records_not_mine(struct sl_tls_records *r)
+static enum sl_parse_result records_not_mine(struct sl_tls_records *r)
 {
 	r->reason = SL_REASON_NOT_TLS;
 	return SL_PARSE_NOT_MINE;
 }
 
 /* Has the hello an end yet, and does the current record end with it? */
-static enum sl_parse records_check_end(struct sl_tls_records *r)
+static enum sl_parse_result records_check_end(struct sl_tls_records *r)
 {
 	if (r->hs_len < SL_TLS_HANDSHAKE_HEADER_BYTES)
 		return SL_PARSE_MORE;
@@ -87,7 +87,7 @@ static enum sl_parse records_check_end(struct sl_tls_records *r)
 	return r->hs_len == r->hello_len ? SL_PARSE_DONE : SL_PARSE_MORE;
 }
 
-static enum sl_parse records_type(struct sl_tls_records *r, uint8_t type)
+static enum sl_parse_result records_type(struct sl_tls_records *r, uint8_t type)
 {
 	if (type == CONTENT_HANDSHAKE) {
 		r->flags = (uint8_t)((r->flags | FLAG_HANDSHAKE) & ~FLAG_PASSING);
@@ -105,7 +105,7 @@ static enum sl_parse records_type(struct sl_tls_records *r, uint8_t type)
 }
 
 /* One byte of a record's header: type, version, version, length, length. */
-static enum sl_parse records_header_byte(struct sl_tls_records *r, uint8_t byte)
+static enum sl_parse_result records_header_byte(struct sl_tls_records *r, uint8_t byte)
 {
 	uint16_t max = r->flags & FLAG_PASSING ? CIPHERTEXT_MAX_BYTES : RECORD_MAX_BYTES;
 
@@ -132,7 +132,8 @@ static enum sl_parse records_header_byte(struct sl_tls_records *r, uint8_t byte)
 }
 
 /* One byte of the handshake header: msg_type, then the length, most significant byte first. */
-static enum sl_parse records_hello_header_byte(struct sl_tls_records *r, uint8_t byte, uint8_t *out)
+static enum sl_parse_result records_hello_header_byte(struct sl_tls_records *r, uint8_t byte,
+                                                      uint8_t *out)
 {
 	if (r->hs_len == 0 && byte != HANDSHAKE_CLIENT_HELLO)
 		return records_not_mine(r);
@@ -147,8 +148,8 @@ static enum sl_parse records_hello_header_byte(struct sl_tls_records *r, uint8_t
 }
 
 /* As much of a record's body as is there; *taken bytes of it. */
-static enum sl_parse records_body(struct sl_tls_records *r, const uint8_t *bytes, size_t len,
-                                  uint8_t *out, size_t *taken)
+static enum sl_parse_result records_body(struct sl_tls_records *r, const uint8_t *bytes, size_t len,
+                                         uint8_t *out, size_t *taken)
 {
 	*taken = 1;
 	if (!(r->flags & FLAG_PASSING) && r->hs_len < SL_TLS_HANDSHAKE_HEADER_BYTES)
@@ -164,10 +165,10 @@ static enum sl_parse records_body(struct sl_tls_records *r, const uint8_t *bytes
 	return records_check_end(r);
 }
 
-enum sl_parse sl_tls_records_feed(struct sl_tls_records *r, const uint8_t *bytes, size_t len,
-                                  uint8_t *out, size_t *used)
+enum sl_parse_result sl_tls_records_feed(struct sl_tls_records *r, const uint8_t *bytes, size_t len,
+                                         uint8_t *out, size_t *used)
 {
-	enum sl_parse answer = r->answer;
+	enum sl_parse_result answer = r->answer;
 	size_t at = 0;
 
 	while (at < len && answer == SL_PARSE_MORE) {
@@ -335,7 +336,7 @@ static bool read_client_hello(struct sl_cursor body, struct sl_tls_hello *out)
 	return read_extensions(extensions, out);
 }
 
-enum sl_parse sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_hello *out)
+enum sl_parse_result sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_hello *out)
 {
 	struct sl_cursor cursor = {.at = msg, .left = len};
 	uint32_t body_len;
@@ -379,7 +380,7 @@ static const uint8_t retry_random[RANDOM_BYTES] = {
 };
 
 /* Compares len bytes of the server's message, which begin at *at in it; moves *at. */
-static enum sl_parse compare_retry(const uint8_t *bytes, size_t len, size_t *at)
+static enum sl_parse_result compare_retry(const uint8_t *bytes, size_t len, size_t *at)
 {
 	for (size_t i = 0; i < len; i++, (*at)++) {
 		if (*at == RETRY_RANDOM_AT + RANDOM_BYTES)
@@ -407,10 +408,10 @@ bool sl_tls_is_server_record(const uint8_t *stream, size_t len)
 	return body_len > 0 && body_len <= CIPHERTEXT_MAX_BYTES;
 }
 
-enum sl_parse sl_tls_is_hello_retry(const uint8_t *stream, size_t len)
+enum sl_parse_result sl_tls_is_hello_retry(const uint8_t *stream, size_t len)
 {
 	struct sl_cursor cursor = {.at = stream, .left = len};
-	enum sl_parse answer = SL_PARSE_MORE;
+	enum sl_parse_result answer = SL_PARSE_MORE;
 	size_t at = 0;
 
 	while (answer == SL_PARSE_MORE && cursor.left > 0) {
@@ -438,8 +439,8 @@ enum sl_parse sl_tls_is_hello_retry(const uint8_t *stream, size_t len)
 	return answer;
 }
 
-enum sl_parse sl_tls_postgres_request(const uint8_t *stream, size_t len,
-                                      enum sl_postgres_request *out)
+enum sl_parse_result sl_tls_postgres_request(const uint8_t *stream, size_t len,
+                                             enum sl_postgres_request *out)
 {
 	/* https://www.postgresql.org/docs/current/protocol-message-formats.html */
 	static const uint8_t same[SL_POSTGRES_REQUEST_BYTES - 1] = {0x00, 0x00, 0x00, 0x08,

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "sluice/hostname.h"
-#include "sluice/parse.h"
+#include "wire/parse_result.h"
 #include "sluice/reason.h"
 
 #define SL_TLS_HANDSHAKE_HEADER_BYTES 4 /* msg_type and a 24-bit length (RFC 8446 4) */
@@ -32,7 +32,7 @@ struct sl_tls_records {
 	uint32_t range_len;  /* stream bytes walked so far; once DONE, the judged range */
 	uint32_t passed_len; /* how many of these are of records passed over (_init_second only) */
 	uint8_t reason;      /* enum sl_reason: why the answer is BAD or NOT_MINE, else NONE */
-	uint8_t answer;      /* enum sl_parse: the answer given last; all but MORE are final */
+	uint8_t answer; /* enum sl_parse_result: the answer given last; all but MORE are final */
 
 	uint8_t header_len; /* bytes of the current record's header seen, 0..5 */
 	uint8_t flags;
@@ -79,8 +79,8 @@ size_t sl_tls_records_early(struct sl_tls_records *r, const uint8_t *bytes, size
  * *used is always set; with the last two it says where the walk ended. A final answer is repeated
  * by every later call, with *used = 0. RFC 8446 5.1.
  */
-enum sl_parse sl_tls_records_feed(struct sl_tls_records *r, const uint8_t *bytes, size_t len,
-                                  uint8_t *out, size_t *used);
+enum sl_parse_result sl_tls_records_feed(struct sl_tls_records *r, const uint8_t *bytes, size_t len,
+                                         uint8_t *out, size_t *used);
 
 struct sl_tls_hello {
 	char name[SL_NAME_MAX + 1]; /* canonical (hostname.h), NUL-terminated; "" unless DONE */
@@ -99,7 +99,7 @@ struct sl_tls_hello {
  * SL_PARSE_BAD       SL_REASON_NO_SERVER_NAME: no server_name extension, or an IP literal in it;
  *                    SL_REASON_MALFORMED_HELLO: everything else, bytes behind the message included
  */
-enum sl_parse sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_hello *out);
+enum sl_parse_result sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_hello *out);
 
 /* So many first bytes of a server's stream always decide sl_tls_is_hello_retry(). */
 #define SL_TLS_RETRY_PEEK_BYTES 256
@@ -113,7 +113,7 @@ enum sl_parse sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_h
  * SL_PARSE_DONE it is; SL_PARSE_NOT_MINE it is not; SL_PARSE_MORE more bytes are needed. Never BAD:
  * what is broken is no HelloRetryRequest.
  */
-enum sl_parse sl_tls_is_hello_retry(const uint8_t *stream, size_t len);
+enum sl_parse_result sl_tls_is_hello_retry(const uint8_t *stream, size_t len);
 
 /*
  * Could a server's TCP stream that begins with these bytes be TLS: is the header of its first
@@ -138,7 +138,7 @@ enum sl_postgres_request {
  * Does a client's TCP stream go on with one of these requests? DONE (*out says which), NOT_MINE, or
  * MORE while the bytes are a prefix of one (none at all included). Never BAD.
  */
-enum sl_parse sl_tls_postgres_request(const uint8_t *stream, size_t len,
-                                      enum sl_postgres_request *out);
+enum sl_parse_result sl_tls_postgres_request(const uint8_t *stream, size_t len,
+                                             enum sl_postgres_request *out);
 
 #endif

@@ -93,7 +93,7 @@ static void check_query(const uint8_t *msg, size_t len)
 	struct sl_dns_question sent;
 	struct sl_dns_query query, again;
 	char name[SL_NAME_MAX + 1];
-	enum sl_parse answer = sl_dns_query_parse(msg, len, &query);
+	enum sl_parse_result answer = sl_dns_query_parse(msg, len, &query);
 	size_t built;
 
 	MUST(answer == SL_PARSE_DONE || answer == SL_PARSE_BAD);
@@ -146,7 +146,7 @@ static void check_answer(const uint8_t *msg, size_t len)
 	struct sl_dns_answer info;
 	struct told told = {.msg = msg, .len = len}, again;
 	struct sl_dns_case letters = noise(msg, len);
-	enum sl_parse answer;
+	enum sl_parse_result answer;
 	uint8_t *copy;
 
 	if (!question_of(msg, len, &sent))

@@ -119,11 +119,11 @@ static void check_lenient(struct text head, const char *name)
 
 /* ---- the parser ---- */
 
-static void check_head(const uint8_t *bytes, size_t len, enum sl_parse want)
+static void check_head(const uint8_t *bytes, size_t len, enum sl_parse_result want)
 {
 	char again[SL_NAME_MAX + 1];
 	struct sl_http_head head;
-	enum sl_parse answer = sl_http_head_parse(bytes, len, &head);
+	enum sl_parse_result answer = sl_http_head_parse(bytes, len, &head);
 
 	must(want == SL_PARSE_DONE ? answer == SL_PARSE_DONE || answer == SL_PARSE_BAD
 	                           : answer == want);
@@ -142,7 +142,7 @@ static void check_head(const uint8_t *bytes, size_t len, enum sl_parse want)
 
 static void check_stream(const uint8_t *stream, size_t len, size_t piece)
 {
-	enum sl_parse answer = SL_PARSE_MORE;
+	enum sl_parse_result answer = SL_PARSE_MORE;
 	struct sl_http_walk a, b;
 	size_t used, at = 0;
 
@@ -160,7 +160,7 @@ static void check_stream(const uint8_t *stream, size_t len, size_t piece)
 	must(memcmp(&a, &b, sizeof(a)) == 0);
 	must(a.answer != SL_PARSE_DONE || memcmp(stream + a.len - 4, "\r\n\r\n", 4) == 0);
 	if (a.reason != SL_REASON_HELLO_TOO_LARGE)
-		check_head(stream, a.len, (enum sl_parse)a.answer);
+		check_head(stream, a.len, (enum sl_parse_result)a.answer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

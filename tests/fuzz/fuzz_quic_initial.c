@@ -58,7 +58,7 @@ static void check_datagram(struct sl_quic_conn *conn, const uint8_t *dgram, size
 {
 	struct bounds bounds = {0};
 	struct sl_quic_datagram_info info;
-	enum sl_parse answer =
+	enum sl_parse_result answer =
 	        sl_quic_client_datagram(crypto, conn, dgram, len, take, &bounds, &info);
 
 	must(answer != SL_PARSE_MORE && bounds.bytes <= len);
@@ -73,7 +73,7 @@ static void check_first(const uint8_t *dgram, size_t len)
 {
 	struct sl_quic_header header, found;
 	struct sl_quic_conn conn;
-	enum sl_parse answer = sl_quic_initial_probe(dgram, len, &header);
+	enum sl_parse_result answer = sl_quic_initial_probe(dgram, len, &header);
 
 	must(answer != SL_PARSE_MORE);
 	must((answer == SL_PARSE_DONE) == (header.reason == SL_REASON_NONE));
@@ -86,11 +86,11 @@ static void check_first(const uint8_t *dgram, size_t len)
 	check_datagram(&conn, dgram, len);
 }
 
-static enum sl_parse check_frames(const uint8_t *frames, size_t len)
+static enum sl_parse_result check_frames(const uint8_t *frames, size_t len)
 {
 	struct sl_quic_datagram_info info = {0};
 	struct bounds bounds = {0};
-	enum sl_parse answer = sl_quic_frames_walk(frames, len, take, &bounds, &info);
+	enum sl_parse_result answer = sl_quic_frames_walk(frames, len, take, &bounds, &info);
 
 	must(bounds.bytes <= len && (answer == SL_PARSE_DONE || answer == SL_PARSE_BAD));
 	return answer;
@@ -98,7 +98,7 @@ static enum sl_parse check_frames(const uint8_t *frames, size_t len)
 
 /* The same frames from a server: it is believed if they may stand there. */
 static void check_server(const struct quic_options *sealed, const uint8_t *frames, size_t len,
-                         enum sl_parse plain)
+                         enum sl_parse_result plain)
 {
 	static uint8_t dgram[4096 + 1400];
 	struct quic_options o = *sealed;
@@ -131,7 +131,7 @@ static void check_sealed(unsigned how, const uint8_t *frames, size_t len)
 	struct sl_quic_datagram_info info;
 	struct bounds bounds = {0};
 	struct sl_quic_conn conn;
-	enum sl_parse plain, answer;
+	enum sl_parse_result plain, answer;
 	size_t dgram_len;
 
 	if (len > 4096)
@@ -153,7 +153,7 @@ static void check_later(const uint8_t *dgram, size_t len)
 {
 	struct sl_quic_header header, retry;
 	struct sl_quic_conn conn;
-	enum sl_parse answer = sl_quic_find_initial(dgram, len, &header);
+	enum sl_parse_result answer = sl_quic_find_initial(dgram, len, &header);
 
 	must(answer != SL_PARSE_MORE);
 	must((answer == SL_PARSE_BAD) == (header.reason != SL_REASON_NONE));

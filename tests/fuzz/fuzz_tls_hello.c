@@ -27,7 +27,7 @@ static void check_hello(const uint8_t *msg, size_t len)
 {
 	char again[SL_NAME_MAX + 1];
 	struct sl_tls_hello hello;
-	enum sl_parse answer = sl_tls_hello_parse(msg, len, &hello);
+	enum sl_parse_result answer = sl_tls_hello_parse(msg, len, &hello);
 
 	must((answer == SL_PARSE_DONE) == (hello.name_len > 0));
 	must(strlen(hello.name) == hello.name_len);
@@ -44,7 +44,7 @@ static void check_hello(const uint8_t *msg, size_t len)
 static void check_stream(const uint8_t *stream, size_t len, size_t piece, bool second)
 {
 	static uint8_t whole[HELLO_MAX], pieces[HELLO_MAX];
-	enum sl_parse answer = SL_PARSE_MORE;
+	enum sl_parse_result answer = SL_PARSE_MORE;
 	struct sl_tls_records a, b;
 	size_t used, at = 0;
 

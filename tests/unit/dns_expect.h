@@ -42,18 +42,18 @@ static inline uint8_t *exactly(const uint8_t *bytes, size_t len)
 	return copy;
 }
 
-static inline enum sl_parse parse_query(const uint8_t *bytes, size_t len,
-                                        struct sl_dns_query *query)
+static inline enum sl_parse_result parse_query(const uint8_t *bytes, size_t len,
+                                               struct sl_dns_query *query)
 {
 	uint8_t *copy = exactly(bytes, len);
-	enum sl_parse answer = sl_dns_query_parse(copy, len, query);
+	enum sl_parse_result answer = sl_dns_query_parse(copy, len, query);
 
 	free(copy);
 	assert_true(answer == SL_PARSE_DONE || answer == SL_PARSE_BAD);
 	return answer;
 }
 
-static inline enum sl_parse parse_msg(struct sl_dns_query *query)
+static inline enum sl_parse_result parse_msg(struct sl_dns_query *query)
 {
 	return parse_query(msg.bytes, msg.len, query);
 }
@@ -94,7 +94,7 @@ static inline void tell(void *ctx, const struct sl_dns_address *address)
 }
 
 struct parsed {
-	enum sl_parse answer;
+	enum sl_parse_result answer;
 	struct sl_dns_answer info;
 	struct told told;
 };

@@ -83,11 +83,11 @@ static inline size_t contiguous(const struct stream *s)
 }
 
 /* Walks a datagram that lies on the heap in exactly its length. */
-static inline enum sl_parse walk(struct sl_quic_conn *conn, const uint8_t *dgram, size_t len,
-                                 struct stream *s, struct sl_quic_datagram_info *info)
+static inline enum sl_parse_result walk(struct sl_quic_conn *conn, const uint8_t *dgram, size_t len,
+                                        struct stream *s, struct sl_quic_datagram_info *info)
 {
 	uint8_t *copy = calloc(len != 0 ? len : 1, 1), *before = malloc(len != 0 ? len : 1);
-	enum sl_parse answer;
+	enum sl_parse_result answer;
 
 	assert_non_null(copy);
 	assert_non_null(before);
@@ -106,8 +106,9 @@ static inline enum sl_parse walk(struct sl_quic_conn *conn, const uint8_t *dgram
 }
 
 /* A connection to dcid, and a datagram judged by it on its own. */
-static inline enum sl_parse judge(uint32_t version, bool answered, const uint8_t *dgram, size_t len,
-                                  struct stream *s, struct sl_quic_datagram_info *info)
+static inline enum sl_parse_result judge(uint32_t version, bool answered, const uint8_t *dgram,
+                                         size_t len, struct stream *s,
+                                         struct sl_quic_datagram_info *info)
 {
 	struct sl_quic_header server = {.version = version, .scid_len = sizeof(server_cid)};
 	struct sl_quic_conn conn;
@@ -120,7 +121,7 @@ static inline enum sl_parse judge(uint32_t version, bool answered, const uint8_t
 }
 
 static inline void expect_dgram(bool answered, const uint8_t *dgram, size_t len,
-                                enum sl_parse answer, enum sl_reason reason)
+                                enum sl_parse_result answer, enum sl_reason reason)
 {
 	struct stream *s = calloc(1, sizeof(*s));
 	struct sl_quic_datagram_info info;

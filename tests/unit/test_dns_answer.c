@@ -22,7 +22,7 @@ static struct parsed parse_done(void)
 	return parsed;
 }
 
-static void expect_answer(enum sl_parse answer)
+static void expect_answer(enum sl_parse_result answer)
 {
 	assert_int_equal(parse_answer(msg.bytes, msg.len, &www).answer, answer);
 }

@@ -41,10 +41,10 @@ static uint8_t *exactly(const void *bytes, size_t len)
 	return copy;
 }
 
-static enum sl_parse parse(const void *bytes, size_t len, struct sl_http_head *head)
+static enum sl_parse_result parse(const void *bytes, size_t len, struct sl_http_head *head)
 {
 	uint8_t *copy = exactly(bytes, len);
-	enum sl_parse answer = sl_http_head_parse(copy, len, head);
+	enum sl_parse_result answer = sl_http_head_parse(copy, len, head);
 
 	free(copy);
 	if (answer != SL_PARSE_DONE) {
@@ -54,10 +54,10 @@ static enum sl_parse parse(const void *bytes, size_t len, struct sl_http_head *h
 	return answer;
 }
 
-static enum sl_parse walk(const void *bytes, size_t len, size_t piece, uint32_t max,
-                          struct sl_http_walk *w)
+static enum sl_parse_result walk(const void *bytes, size_t len, size_t piece, uint32_t max,
+                                 struct sl_http_walk *w)
 {
-	enum sl_parse answer = SL_PARSE_MORE;
+	enum sl_parse_result answer = SL_PARSE_MORE;
 	const uint8_t *stream = bytes;
 	size_t used;
 
@@ -388,7 +388,7 @@ static void walk_refuses_at_the_first_wrong_byte(void **state)
 	static const struct {
 		const char *text;
 		size_t at; /* bytes walked */
-		enum sl_parse answer;
+		enum sl_parse_result answer;
 	} cases[] = {
 	        {"SSH-2.0-x\r\nmore", 5, SL_PARSE_NOT_MINE},
 	        {"EHLO x\r\nmore", 7, SL_PARSE_NOT_MINE},

@@ -4,7 +4,7 @@
  */
 #include "quic_judge.h"
 
-static void expect_frames(const uint8_t *frames, size_t len, enum sl_parse answer)
+static void expect_frames(const uint8_t *frames, size_t len, enum sl_parse_result answer)
 {
 	struct sl_quic_datagram_info info = {0};
 	struct stream *s = calloc(1, sizeof(*s));

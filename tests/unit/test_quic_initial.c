@@ -555,7 +555,7 @@ static void corpus_initials_give_expected_names(void **state)
 	for (size_t i = 0; i < count; i++) {
 		bool first = i == 0 || strcmp(files[i].group, files[i - 1].group) != 0;
 		struct sl_tls_hello hello;
-		enum sl_parse answer;
+		enum sl_parse_result answer;
 
 		assert_int_equal(sl_quic_initial_probe(files[i].bytes, files[i].len, &header),
 		                 SL_PARSE_DONE);

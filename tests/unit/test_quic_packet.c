@@ -24,7 +24,7 @@ static void rfc_server_initial_names_server_cid(void **state)
 	}
 }
 
-static void expect_probe(const uint8_t *dgram, size_t len, enum sl_parse answer,
+static void expect_probe(const uint8_t *dgram, size_t len, enum sl_parse_result answer,
                          enum sl_reason reason)
 {
 	uint8_t *copy = calloc(len != 0 ? len : 1, 1);
@@ -178,7 +178,7 @@ static void probe_lying_lengths_are_malformed(void **state)
 	expect_probe(dgram, len, SL_PARSE_DONE, SL_REASON_NONE);
 }
 
-static void expect_find(const uint8_t *dgram, size_t len, enum sl_parse answer,
+static void expect_find(const uint8_t *dgram, size_t len, enum sl_parse_result answer,
                         enum sl_reason reason)
 {
 	uint8_t *copy = calloc(len != 0 ? len : 1, 1);

@@ -31,7 +31,7 @@ static uint8_t *exactly(const uint8_t *bytes, size_t len)
 /* ---- the records ---- */
 
 struct walk {
-	enum sl_parse answer;
+	enum sl_parse_result answer;
 	enum sl_reason reason;
 	size_t range; /* bytes of the judged range */
 	uint32_t passed;
@@ -71,7 +71,7 @@ static void walk(const uint8_t *stream, size_t len, size_t piece, struct walk *w
 	walk_from(r, stream, len, piece, w);
 }
 
-static void expect_walk(const uint8_t *stream, size_t len, enum sl_parse answer,
+static void expect_walk(const uint8_t *stream, size_t len, enum sl_parse_result answer,
                         enum sl_reason reason)
 {
 	struct walk whole, bytewise;
@@ -366,7 +366,7 @@ static void records_second_other_record_inside_hello_is_malformed(void **state)
 
 /* ---- the hello ---- */
 
-static void expect_hello(const struct hello_options *options, enum sl_parse answer,
+static void expect_hello(const struct hello_options *options, enum sl_parse_result answer,
                          enum sl_reason reason, const char *name)
 {
 	uint8_t hello[HELLO_BYTES_MAX], *copy;
@@ -567,7 +567,7 @@ static void expect_prefixes_and_mutations(const uint8_t *msg, size_t len, const 
 		static const uint8_t deltas[] = {0x01, 0x80, 0xff, 0x20};
 
 		for (size_t d = 0; d < COUNT(deltas); d++) {
-			enum sl_parse answer;
+			enum sl_parse_result answer;
 
 			copy[at] = msg[at] ^ deltas[d];
 			answer = sl_tls_hello_parse(copy, len, &parsed);
@@ -602,7 +602,8 @@ static void corpus_handshake_messages_give_expected_names(void **state)
 		skip();
 	for (size_t i = 0; i < count; i++) {
 		struct sl_tls_hello parsed;
-		enum sl_parse answer = sl_tls_hello_parse(files[i].bytes, files[i].len, &parsed);
+		enum sl_parse_result answer =
+		        sl_tls_hello_parse(files[i].bytes, files[i].len, &parsed);
 
 		if (strcmp(files[i].sni, "NO-SNI") == 0) {
 			assert_int_equal(answer, SL_PARSE_BAD);
@@ -650,10 +651,10 @@ static void corpus_records_give_expected_names(void **state)
 
 /* ---- the server's side, and PostgreSQL ---- */
 
-static enum sl_parse retry_of(const uint8_t *stream, size_t len)
+static enum sl_parse_result retry_of(const uint8_t *stream, size_t len)
 {
 	uint8_t *copy = exactly(stream, len);
-	enum sl_parse answer = sl_tls_is_hello_retry(copy, len);
+	enum sl_parse_result answer = sl_tls_is_hello_retry(copy, len);
 
 	free(copy);
 	return answer;
@@ -668,7 +669,7 @@ static void hello_retry_any_fragmentation_is_seen(void **state)
 		size_t end = hello_records(msg, len, fragment, stream), need = end;
 
 		for (size_t cut = 0; cut <= end; cut++) {
-			enum sl_parse answer = retry_of(stream, cut);
+			enum sl_parse_result answer = retry_of(stream, cut);
 
 			if (answer == SL_PARSE_DONE && need == end)
 				need = cut;

@@ -219,9 +219,9 @@ static void pin_one(void *ctx, const struct sl_dns_address *address)
 	            pinning->name->len, address->ttl);
 }
 
-enum sl_parse sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                                const uint8_t *msg, size_t len, const struct sl_dns_question *sent,
-                                uint32_t name, bool pin)
+enum sl_parse_result sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                                       const uint8_t *msg, size_t len,
+                                       const struct sl_dns_question *sent, uint32_t name, bool pin)
 {
 	struct pinning pinning = {worker, sandbox, sl_names_at(worker, name)};
 	struct sl_dns_answer answer;

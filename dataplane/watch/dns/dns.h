@@ -62,9 +62,9 @@ const uint8_t *sl_dns_payload(const struct sl_worker *worker, const struct sl_pk
  * Reads an answer to `sent`, asked for `name`. DONE: the addresses it gives are pinned to the
  * name, if `pin`.
  */
-enum sl_parse sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                                const uint8_t *msg, size_t len, const struct sl_dns_question *sent,
-                                uint32_t name, bool pin);
+enum sl_parse_result sl_dns_answer_pin(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                                       const uint8_t *msg, size_t len,
+                                       const struct sl_dns_question *sent, uint32_t name, bool pin);
 
 /*
  * dns_pending.c: queries that wait for their answers. `first` is where the flow keeps the index of

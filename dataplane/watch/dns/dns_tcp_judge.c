@@ -38,8 +38,8 @@ static void read_stream(const struct sl_worker *worker, const struct sl_stream *
 }
 
 /* The length of the message that begins at `released`, once it is all there. */
-static enum sl_parse next_message(const struct sl_worker *worker, const struct sl_dns_stream *dns,
-                                  uint32_t *len)
+static enum sl_parse_result next_message(const struct sl_worker *worker,
+                                         const struct sl_dns_stream *dns, uint32_t *len)
 {
 	uint32_t have = dns->tcp.stream.contiguous - dns->tcp.released;
 	uint8_t prefix[PREFIX_BYTES];

@@ -216,10 +216,11 @@ static bool is_short_to_server(const struct sl_worker *worker, const struct sl_f
 }
 
 /* Looks for an Initial, also where the packets end with a short one that begins as padding does. */
-static enum sl_parse find_initial(const struct sl_worker *worker, const struct sl_flow *flow,
-                                  const uint8_t *dgram, uint32_t len, struct sl_quic_header *header)
+static enum sl_parse_result find_initial(const struct sl_worker *worker, const struct sl_flow *flow,
+                                         const uint8_t *dgram, uint32_t len,
+                                         struct sl_quic_header *header)
 {
-	enum sl_parse answer = sl_quic_find_initial(dgram, len, header);
+	enum sl_parse_result answer = sl_quic_find_initial(dgram, len, header);
 	uint32_t at = header->zeros_at;
 
 	if (answer == SL_PARSE_BAD && at > 0 &&
@@ -234,7 +235,7 @@ static void from_client(struct sl_worker *worker, struct sl_pkt *pkt)
 	bool judged = sl_flow_is_judged(flow);
 	const uint8_t *dgram = sl_quic_payload(worker, pkt);
 	struct sl_quic_header header;
-	enum sl_parse answer = find_initial(worker, flow, dgram, pkt->payload_len, &header);
+	enum sl_parse_result answer = find_initial(worker, flow, dgram, pkt->payload_len, &header);
 
 	if (sl_flow_is_by_address(flow)) {
 		opened_by_address(worker, pkt, answer != SL_PARSE_NOT_MINE);

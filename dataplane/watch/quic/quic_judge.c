@@ -117,8 +117,8 @@ static const uint8_t *collect(struct sl_worker *worker, const struct sl_stream *
  * The ClientHello behind what is judged (RFC 8446 4: type, 24-bit length). It is the only message
  * that a client may send in Initials, so nothing may stand behind it.
  */
-static enum sl_parse find_hello(struct sl_worker *worker, const struct sl_quic_hold *hold,
-                                const uint8_t **msg, uint32_t *len, enum sl_reason *reason)
+static enum sl_parse_result find_hello(struct sl_worker *worker, const struct sl_quic_hold *hold,
+                                       const uint8_t **msg, uint32_t *len, enum sl_reason *reason)
 {
 	const uint8_t client_hello = 1;
 	const struct sl_stream *stream = &hold->hello;

@@ -136,8 +136,8 @@ bool sl_hold_judge_http(struct sl_worker *worker, struct sl_flow *flow);
  * known what answers. DONE: the server's first bytes are HTTP's; NOT_MINE: they are not; MORE: they
  * have not all come. BAD: it is ahead of what would tell, and must come again.
  */
-enum sl_parse sl_hold_http_answer(struct sl_worker *worker, const struct sl_pkt *pkt,
-                                  struct sl_hold *hold, uint32_t offset);
+enum sl_parse_result sl_hold_http_answer(struct sl_worker *worker, const struct sl_pkt *pkt,
+                                         struct sl_hold *hold, uint32_t offset);
 
 /* A refusal in HTTP's words. The length; at most SL_HOLD_FORBIDDEN_BYTES. */
 #define SL_HOLD_FORBIDDEN_BYTES 512
@@ -165,8 +165,8 @@ bool sl_hold_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
  * segment's, from the first byte that a TLS server says. BAD: it cannot be told. *tls is false if
  * it does not begin as TLS does.
  */
-enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
-                               struct sl_hold *hold, uint32_t offset, bool *tls);
+enum sl_parse_result sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
+                                      struct sl_hold *hold, uint32_t offset, bool *tls);
 void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_hold *hold);
 
 #endif

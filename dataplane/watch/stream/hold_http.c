@@ -32,9 +32,9 @@ bool sl_hold_is_http(struct sl_worker *worker, const struct sl_hold *hold)
 }
 
 /* Walks on through what is together now. */
-static enum sl_parse walk_head(struct sl_worker *worker, struct sl_hold *hold)
+static enum sl_parse_result walk_head(struct sl_worker *worker, struct sl_hold *hold)
 {
-	enum sl_parse answer = SL_PARSE_MORE;
+	enum sl_parse_result answer = SL_PARSE_MORE;
 
 	if (hold->walked == 0)
 		sl_http_walk_init(&hold->head, worker->settings->hello_max_bytes);
@@ -128,8 +128,8 @@ bool sl_hold_judge_http(struct sl_worker *worker, struct sl_flow *flow)
  *
  * Nothing ahead of the bytes that tell is delivered, since a client could acknowledge them unseen.
  */
-enum sl_parse sl_hold_http_answer(struct sl_worker *worker, const struct sl_pkt *pkt,
-                                  struct sl_hold *hold, uint32_t offset)
+enum sl_parse_result sl_hold_http_answer(struct sl_worker *worker, const struct sl_pkt *pkt,
+                                         struct sl_hold *hold, uint32_t offset)
 {
 	uint32_t known = hold->answer_bytes, end = offset + pkt->payload_len, n;
 	const uint8_t *bytes;

@@ -31,12 +31,12 @@ static bool let_request_out(struct sl_worker *worker, struct sl_flow *flow, stru
  * Is it PostgreSQL, which asks in the clear whether TLS is spoken, and before that whether GSSAPI
  * is? It asks at the begin of the stream, or after a request for GSSAPI.
  */
-static enum sl_parse read_request(struct sl_worker *worker, const struct sl_hold *hold,
+static enum sl_parse_result read_request(struct sl_worker *worker, const struct sl_hold *hold,
                                   enum sl_postgres_request *request)
 {
 	bool begins = hold->server_early == 0;
 	bool refused = hold->server_early == 1 && hold->early[0] == 'N';
-	enum sl_parse answer;
+	enum sl_parse_result answer;
 	const uint8_t *bytes = NULL;
 	uint32_t n;
 
@@ -52,14 +52,15 @@ static enum sl_parse read_request(struct sl_worker *worker, const struct sl_hold
 }
 
 /* Walks the records through what is together now. */
-static enum sl_parse walk_records(struct sl_worker *worker, struct sl_hold *hold)
+static enum sl_parse_result walk_records(struct sl_worker *worker, struct sl_hold *hold)
 {
 	while (hold->walked < hold->tcp.stream.contiguous) {
 		const uint8_t *bytes = NULL;
 		uint32_t n = sl_stream_piece(worker, &hold->tcp.stream, hold->walked,
 		                             hold->tcp.stream.contiguous - hold->walked, &bytes);
 		size_t used;
-		enum sl_parse answer = sl_tls_records_feed(&hold->records, bytes, n, NULL, &used);
+		enum sl_parse_result answer =
+		        sl_tls_records_feed(&hold->records, bytes, n, NULL, &used);
 
 		hold->walked += (uint32_t)used;
 		if (answer != SL_PARSE_MORE)

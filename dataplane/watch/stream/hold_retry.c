@@ -36,12 +36,12 @@ void sl_hold_forget_answer(struct sl_worker *worker, uint16_t vlan, struct sl_ho
 	hold->answer_bytes = 0;
 }
 
-enum sl_parse sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
-                               struct sl_hold *hold, uint32_t offset, bool *tls)
+enum sl_parse_result sl_hold_is_retry(struct sl_worker *worker, const struct sl_pkt *pkt,
+                                      struct sl_hold *hold, uint32_t offset, bool *tls)
 {
 	uint32_t skip, n;
 	const uint8_t *bytes;
-	enum sl_parse answer;
+	enum sl_parse_result answer;
 
 	*tls = true;
 	/* What came before its time has gone to the client; the first bytes will tell. */

@@ -114,7 +114,7 @@ static bool server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 {
 	struct sl_flow *flow = pkt->flow;
 	bool tls = true;
-	enum sl_parse retry =
+	enum sl_parse_result retry =
 	        sl_hold_is_retry(worker, pkt, hold, offset - hold->server_early, &tls);
 
 	/* A hello is no password for a service that puts up with it and speaks something else. */

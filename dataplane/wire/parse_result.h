@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file
- * parse.h: the four answers of a parser that reads streams. Every caller handles all four; none
- * but SL_PARSE_DONE may ever lead to a packet being let out.
+ * parse_result.h: the four answers of a parser that reads streams. Every caller handles all four;
+ * none but SL_PARSE_DONE may ever lead to a packet being let out.
  */
-#ifndef SLUICE_PARSE_H
-#define SLUICE_PARSE_H
+#ifndef SLUICE_WIRE_PARSE_RESULT_H
+#define SLUICE_WIRE_PARSE_RESULT_H
 
-enum sl_parse {
+enum sl_parse_result {
 	SL_PARSE_BAD = 0,  /* breaks the format */
 	SL_PARSE_MORE,     /* well-formed so far, not complete */
 	SL_PARSE_NOT_MINE, /* something else than this parser's protocol */
