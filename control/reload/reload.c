@@ -17,7 +17,7 @@
 
 #include "document/config.h"
 #include "document/diag.h"
-#include "compile/generation.h"
+#include "compile/generation_build.h"
 #include "reload_walk.h"
 #include "compile/side.h"
 #include "compile/union.h"
@@ -78,8 +78,8 @@ static int compile(struct sl_reload *reload, const struct sl_request *request, s
 		return 0;
 	}
 	if (sl_compile_names_scratches(reload->compiler.names, &scratches) == 0)
-		*next = sl_generation_create(reload->newest, number, &reload->compiler.change,
-		                             sl_union_standby(reload->all), scratches);
+		*next = sl_generation_build(reload->newest, number, &reload->compiler.change,
+		                            sl_union_standby(reload->all), scratches);
 	if (*next == NULL) {
 		sl_compile_cancel(&reload->compiler);
 		return -ENOMEM;
@@ -154,7 +154,7 @@ static int wait_for_workers(struct sl_reload *reload, const char *file, struct s
 static void reclaim(struct sl_reload *reload)
 {
 	sl_compile_reclaim(&reload->compiler);
-	sl_generation_drop(reload->retiring);
+	sl_generation_build_drop(reload->retiring);
 	reload->retiring = NULL;
 	reload->unsettled = false;
 }
@@ -349,6 +349,6 @@ void sl_reload_free(struct sl_reload *reload)
 		reclaim(reload);
 	sl_compile_fini(&reload->compiler);
 	sl_union_destroy(reload->all);
-	sl_generation_drop(reload->newest);
+	sl_generation_build_drop(reload->newest);
 	free(reload);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * generation.c: the index of a generation, made whole before anybody sees it. It must never change
- * one that was handed out.
+ * generation_build.c: the index of a generation, made whole before anybody sees it. It must never
+ * change one that was handed out.
  */
-#include "generation.h"
+#include "generation_build.h"
 
 #include <string.h>
 
@@ -31,10 +31,10 @@ static void apply_change(struct sl_generation *generation, const struct sl_chang
 	generation->changed_count = (uint16_t)change->count;
 }
 
-struct sl_generation *sl_generation_create(const struct sl_generation *previous, uint64_t number,
-                                           const struct sl_change *change,
-                                           const struct sl_side *side,
-                                           const struct sl_scratches *scratches)
+struct sl_generation *sl_generation_build(const struct sl_generation *previous, uint64_t number,
+                                          const struct sl_change *change,
+                                          const struct sl_side *side,
+                                          const struct sl_scratches *scratches)
 {
 	struct sl_arena *arena = sl_arena_create();
 	struct owned *owned;
@@ -62,7 +62,7 @@ struct sl_generation *sl_generation_create(const struct sl_generation *previous,
 	return &owned->generation;
 }
 
-void sl_generation_drop(struct sl_generation *generation)
+void sl_generation_build_drop(struct sl_generation *generation)
 {
 	if (generation == NULL)
 		return;
