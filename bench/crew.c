@@ -26,7 +26,7 @@
 #include "document/diag.h"
 #include "frames.h"
 #include "rig.h"
-#include "gateway/settings.h"
+#include "gateway/settings_from_config.h"
 #include "sluice/worker.h"
 
 #define MBUFS      16383

@@ -13,7 +13,7 @@
 #include <rte_ring_elem.h>
 
 #include "document/diag.h"
-#include "gateway/settings.h"
+#include "gateway/settings_from_config.h"
 
 #define START_US 1767225600000000u /* some day in 2026 */
 

@@ -37,7 +37,7 @@
 #include "reload/reload.h"
 #include "gateway/restart.h"
 #include "reload/run_policy.h"
-#include "gateway/settings.h"
+#include "gateway/settings_from_config.h"
 #include "gateway/steer.h"
 #include "tell/totals.h"
 #include "reload/watch.h"

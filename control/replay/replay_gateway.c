@@ -23,7 +23,7 @@
 #include "tell/events.h"
 #include "frame_file.h"
 #include "reload/reload.h"
-#include "gateway/settings.h"
+#include "gateway/settings_from_config.h"
 #include "sluice/worker.h"
 #include "tell/totals.h"
 

@@ -16,7 +16,7 @@
 #include "gateway/eal.h"
 #include "document/policy.h"
 #include "reload/reload.h"
-#include "gateway/settings.h"
+#include "gateway/settings_from_config.h"
 
 #define RING_EVENTS    4096
 #define RING_HANDOVER  1024

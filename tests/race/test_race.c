@@ -31,7 +31,7 @@
 #include "ids.h"
 #include "inproc.h"
 #include "reload/reload.h"
-#include "gateway/settings.h"
+#include "gateway/settings_from_config.h"
 #include "core/state.h"
 #include "traffic.h"
 

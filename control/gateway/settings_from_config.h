@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * settings.h: from the gateway's config to what the workers need of it.
+ * settings_from_config.h: from the gateway's config to what the workers need of it.
  */
-#ifndef SLUICE_CONTROL_SETTINGS_H
-#define SLUICE_CONTROL_SETTINGS_H
+#ifndef SLUICE_CONTROL_SETTINGS_FROM_CONFIG_H
+#define SLUICE_CONTROL_SETTINGS_FROM_CONFIG_H
 
 #include <stdbool.h>
 

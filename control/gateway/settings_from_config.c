@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * settings.c: hands the workers their part of the config, in their units.
+ * settings_from_config.c: hands the workers their part of the config, in their units.
  *
  * Decides nothing but what replay has differently from a running gateway. Every value was checked
  * when the config was read.
  */
-#include "settings.h"
+#include "settings_from_config.h"
 
 #include <errno.h>
 #include <string.h>
