@@ -40,7 +40,7 @@
 #include "gateway/settings_from_config.h"
 #include "gateway/steer.h"
 #include "tell/totals.h"
-#include "reload/watch.h"
+#include "reload/file_watch.h"
 #include "gateway/workers.h"
 
 #define DRAIN_MS  20   /* how long an event may wait in its ring */
@@ -182,7 +182,7 @@ static bool take_signal(struct run *run)
 			sl_log(SL_LOG_WARNING, "%s cannot be opened again: %s", run->config.events,
 			       strerror(errno));
 		sl_run_policy_take(&run->policy,
-		                   sl_watch_read(run->policy.watch, sl_clock_wait_ms()));
+		                   sl_file_watch_read(run->policy.watch, sl_clock_wait_ms()));
 	}
 	return true;
 }
@@ -192,10 +192,10 @@ static bool look_after_once(struct run *run)
 {
 	struct pollfd fds[] = {
 	        {.fd = run->signals, .events = POLLIN},
-	        {.fd = sl_watch_fd(run->policy.watch), .events = POLLIN},
+	        {.fd = sl_file_watch_fd(run->policy.watch), .events = POLLIN},
 	        {.fd = sl_port_links_fd(&run->links), .events = POLLIN},
 	};
-	int timeout_ms = sl_watch_timeout_ms(run->policy.watch, sl_clock_wait_ms());
+	int timeout_ms = sl_file_watch_timeout_ms(run->policy.watch, sl_clock_wait_ms());
 
 	if (run->events != NULL && timeout_ms > DRAIN_MS)
 		timeout_ms = DRAIN_MS;
@@ -205,7 +205,7 @@ static bool look_after_once(struct run *run)
 	poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms);
 	if (fds[0].revents != 0 && !take_signal(run))
 		return false;
-	sl_run_policy_take(&run->policy, sl_watch_poll(run->policy.watch, sl_clock_wait_ms()));
+	sl_run_policy_take(&run->policy, sl_file_watch_poll(run->policy.watch, sl_clock_wait_ms()));
 	sl_run_policy_poll(&run->policy);
 	if (sl_port_links_poll(&run->links, sl_clock_wait_ms()))
 		steer(run);
@@ -392,15 +392,15 @@ static int load_policy(struct run *run)
 		return -ENOMEM;
 	}
 	/* watched before it is read, so that no change is missed in between */
-	run->policy.watch = sl_watch_create(run->config.policy, SL_POLICY_FILE_MAX);
+	run->policy.watch = sl_file_watch_create(run->config.policy, SL_POLICY_FILE_MAX);
 	if (run->policy.watch == NULL) {
 		sl_log(SL_LOG_ERROR, "%s cannot be watched: %s", run->config.policy,
 		       strerror(errno));
 		return -errno;
 	}
-	if (sl_watch_read(run->policy.watch, sl_clock_wait_ms()) != SL_WATCH_CHANGED) {
+	if (sl_file_watch_read(run->policy.watch, sl_clock_wait_ms()) != SL_FILE_WATCH_CHANGED) {
 		sl_log(SL_LOG_ERROR, "%s: %s", run->config.policy,
-		       strerror(sl_watch_error(run->policy.watch)));
+		       strerror(sl_file_watch_error(run->policy.watch)));
 		return -EIO;
 	}
 	sl_run_policy_push(&run->policy);
@@ -522,7 +522,7 @@ static int stop(struct run *run, bool started)
 		sl_port_close(&run->ports[port]);
 	}
 	sl_workers_free(run->workers);
-	sl_watch_free(run->policy.watch);
+	sl_file_watch_free(run->policy.watch);
 	run->compiling = run->policy.reload != NULL && sl_reload_busy(run->policy.reload);
 	if (run->compiling)
 		sl_log(SL_LOG_INFO, "patterns that were being compiled were never in force");

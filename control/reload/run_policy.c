@@ -164,12 +164,12 @@ int sl_run_policy_push(struct sl_run_policy *policy)
 	struct sl_push push = {0};
 	struct sl_diag diag;
 	size_t len;
-	const char *bytes = sl_watch_bytes(policy->watch, &len);
+	const char *bytes = sl_file_watch_bytes(policy->watch, &len);
 	int ret;
 
 	sl_diag_init(&diag);
 	ret = sl_policy_doc_read_buffer(policy->path, bytes, len, &diag, &doc);
-	sl_watch_forget_bytes(policy->watch);
+	sl_file_watch_forget_bytes(policy->watch);
 	if (ret == 0)
 		ret = submit(policy, doc, &diag, &push);
 	if (ret == -EINPROGRESS)
@@ -186,7 +186,7 @@ static void push_while_running(struct sl_run_policy *policy)
 	bool yields;
 
 	/* what takes long must not take a CPU away from a worker, or from anybody else */
-	sl_watch_bytes(policy->watch, &len);
+	sl_file_watch_bytes(policy->watch, &len);
 	yields = policy->realtime && len > LARGE_BYTES;
 	if (yields)
 		set_realtime(false);
@@ -195,20 +195,20 @@ static void push_while_running(struct sl_run_policy *policy)
 		set_realtime(true);
 }
 
-void sl_run_policy_take(struct sl_run_policy *policy, enum sl_watch_news news)
+void sl_run_policy_take(struct sl_run_policy *policy, enum sl_file_watch_news news)
 {
 	switch (news) {
-	case SL_WATCH_NOTHING:
+	case SL_FILE_WATCH_NOTHING:
 		return;
-	case SL_WATCH_CHANGED:
+	case SL_FILE_WATCH_CHANGED:
 		push_while_running(policy);
 		return;
-	case SL_WATCH_GONE:
-	case SL_WATCH_FAILED:
+	case SL_FILE_WATCH_GONE:
+	case SL_FILE_WATCH_FAILED:
 		break;
 	}
 	sl_log(SL_LOG_WARNING, "policy file %s: %s; generation %llu stays in force", policy->path,
-	       strerror(sl_watch_error(policy->watch)),
+	       strerror(sl_file_watch_error(policy->watch)),
 	       (unsigned long long)sl_reload_number(policy->reload));
 }
 

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "watch.h"
+#include "file_watch.h"
 
 struct sl_diag;
 struct sl_push;
@@ -18,7 +18,7 @@ struct sl_reload;
 struct sl_run_policy {
 	const char *path; /* as it stands in messages */
 	struct sl_reload *reload;
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 	bool realtime;               /* this thread runs before others (sl_run_policy_realtime) */
 	void (*enforced)(void *ctx); /* a generation has come into force; or NULL */
 	void *ctx;
@@ -38,7 +38,7 @@ int sl_run_policy_push(struct sl_run_policy *policy);
 void sl_run_policy_left(void *policy, int ret, struct sl_diag *diag, const struct sl_push *push);
 
 /* Does what the news ask for. */
-void sl_run_policy_take(struct sl_run_policy *policy, enum sl_watch_news news);
+void sl_run_policy_take(struct sl_run_policy *policy, enum sl_file_watch_news news);
 
 /*
  * Brings into force what has been compiled meanwhile. To be called at least each

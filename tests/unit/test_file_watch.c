@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_watch.c: every way in which people and programs replace a file. The directory is real, the
- * clock is the test's.
+ * test_file_watch.c: every way in which people and programs replace a file. The directory is real,
+ * the clock is the test's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "reload/watch.h"
+#include "reload/file_watch.h"
 
 #define LIMIT 4096
 
@@ -65,49 +65,49 @@ static void swap_link(const char *path, const char *target)
 	assert_int_equal(rename("link.tmp", path), 0);
 }
 
-static struct sl_watch *watch_file(const char *path)
+static struct sl_file_watch *watch_file(const char *path)
 {
-	struct sl_watch *watch = sl_watch_create(path, LIMIT);
+	struct sl_file_watch *watch = sl_file_watch_create(path, LIMIT);
 
 	assert_non_null(watch);
 	return watch;
 }
 
-static void expect_content(struct sl_watch *watch, const char *text)
+static void expect_content(struct sl_file_watch *watch, const char *text)
 {
 	size_t len;
-	const char *bytes = sl_watch_bytes(watch, &len);
+	const char *bytes = sl_file_watch_bytes(watch, &len);
 
 	assert_int_equal(len, strlen(text));
 	assert_memory_equal(bytes, text, len);
 }
 
-static void expect_at_once(struct sl_watch *watch, const char *text)
+static void expect_at_once(struct sl_file_watch *watch, const char *text)
 {
-	assert_int_equal(sl_watch_poll(watch, now_ms), SL_WATCH_CHANGED);
+	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_CHANGED);
 	expect_content(watch, text);
 }
 
-static void expect_nothing_for(struct sl_watch *watch, unsigned ms)
+static void expect_nothing_for(struct sl_file_watch *watch, unsigned ms)
 {
 	for (unsigned passed = 0; passed <= ms; passed += 10, now_ms += 10)
-		assert_int_equal(sl_watch_poll(watch, now_ms), SL_WATCH_NOTHING);
+		assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_NOTHING);
 }
 
 /* The change comes when both reads are through, not before. */
-static void expect_settled(struct sl_watch *watch, const char *text)
+static void expect_settled(struct sl_file_watch *watch, const char *text)
 {
 	expect_nothing_for(watch, 90);
 	now_ms += 10;
-	assert_int_equal(sl_watch_poll(watch, now_ms), SL_WATCH_CHANGED);
+	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_CHANGED);
 	expect_content(watch, text);
 }
 
-static struct sl_watch *watch_and_read(const char *path, const char *text)
+static struct sl_file_watch *watch_and_read(const char *path, const char *text)
 {
-	struct sl_watch *watch = watch_file(path);
+	struct sl_file_watch *watch = watch_file(path);
 
-	assert_int_equal(sl_watch_read(watch, now_ms), SL_WATCH_CHANGED);
+	assert_int_equal(sl_file_watch_read(watch, now_ms), SL_FILE_WATCH_CHANGED);
 	expect_content(watch, text);
 	expect_nothing_for(watch, 2000);
 	return watch;
@@ -115,7 +115,7 @@ static struct sl_watch *watch_and_read(const char *path, const char *text)
 
 static void rename_over_is_taken_at_once_and_once(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
@@ -125,37 +125,37 @@ static void rename_over_is_taken_at_once_and_once(void **state)
 	replace_file("policy.yaml", "six"); /* as long */
 	expect_at_once(watch, "six");
 	expect_nothing_for(watch, 3000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void rename_by_absolute_path_is_taken_at_once(void **state)
 {
 	char path[256];
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	snprintf(path, sizeof(path), "%s/policy.yaml", root);
 	write_file("policy.yaml", "one");
 	watch = watch_and_read(path, "one");
 	replace_file("policy.yaml", "two");
 	expect_at_once(watch, "two");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void rename_of_other_files_is_no_news(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
 	replace_file("policy.yaml.bak", "two");
 	write_file("other", "x");
 	expect_nothing_for(watch, 2000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void two_renames_before_a_look_are_one_change(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
@@ -163,24 +163,24 @@ static void two_renames_before_a_look_are_one_change(void **state)
 	replace_file("policy.yaml", "three");
 	expect_at_once(watch, "three");
 	expect_nothing_for(watch, 2000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void written_in_place_is_taken_after_two_equal_reads(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
 	write_file("policy.yaml", "two");
 	expect_settled(watch, "two");
 	expect_nothing_for(watch, 3000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void written_in_place_and_open_is_not_taken_before_close(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 	int fd;
 
 	write_file("policy.yaml", "one");
@@ -192,16 +192,16 @@ static void written_in_place_and_open_is_not_taken_before_close(void **state)
 	assert_int_equal(write(fd, "whole", 5), 5);
 	close(fd);
 	expect_settled(watch, "halfwhole");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 /*
  * A file that is mounted from elsewhere, or on a network: its directory is not told of what is
  * written. A second name in another directory does the same.
  */
-static struct sl_watch *watch_untold(const char *text)
+static struct sl_file_watch *watch_untold(const char *text)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	assert_int_equal(mkdir("elsewhere", 0755), 0);
 	write_file("elsewhere/policy.yaml", text);
@@ -211,10 +211,10 @@ static struct sl_watch *watch_untold(const char *text)
 }
 
 /* Within a look and the two reads behind it. */
-static void expect_within(struct sl_watch *watch, unsigned ms, const char *text)
+static void expect_within(struct sl_file_watch *watch, unsigned ms, const char *text)
 {
 	for (unsigned passed = 0; passed <= ms; passed += 10, now_ms += 10)
-		if (sl_watch_poll(watch, now_ms) == SL_WATCH_CHANGED) {
+		if (sl_file_watch_poll(watch, now_ms) == SL_FILE_WATCH_CHANGED) {
 			expect_content(watch, text);
 			return;
 		}
@@ -223,7 +223,7 @@ static void expect_within(struct sl_watch *watch, unsigned ms, const char *text)
 
 static void written_where_nobody_tells_is_taken_by_a_look(void **state)
 {
-	struct sl_watch *watch = watch_untold("one");
+	struct sl_file_watch *watch = watch_untold("one");
 
 	write_file("elsewhere/policy.yaml", "longer");
 	expect_within(watch, 1200, "longer");
@@ -231,12 +231,12 @@ static void written_where_nobody_tells_is_taken_by_a_look(void **state)
 	/* another time alone is no news */
 	assert_int_equal(utimensat(AT_FDCWD, "elsewhere/policy.yaml", NULL, 0), 0);
 	expect_nothing_for(watch, 3000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void written_where_nobody_tells_with_size_and_time_kept_is_taken(void **state)
 {
-	struct sl_watch *watch = watch_untold("one");
+	struct sl_file_watch *watch = watch_untold("one");
 	struct timespec times[2];
 	struct stat st;
 
@@ -247,13 +247,13 @@ static void written_where_nobody_tells_with_size_and_time_kept_is_taken(void **s
 	assert_int_equal(utimensat(AT_FDCWD, "elsewhere/policy.yaml", times, 0), 0);
 	expect_within(watch, 1200, "two");
 	expect_nothing_for(watch, 3000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 /* Who is seen to write is waited for, however long it takes. */
 static void written_slowly_by_who_is_seen_is_not_taken_half(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 	int fd;
 
 	write_file("policy.yaml", "one");
@@ -264,12 +264,12 @@ static void written_slowly_by_who_is_seen_is_not_taken_half(void **state)
 	assert_int_equal(write(fd, " and whole", 10), 10);
 	close(fd);
 	expect_settled(watch, "half and whole");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void written_again_between_the_reads_waits_for_the_last(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
@@ -278,12 +278,12 @@ static void written_again_between_the_reads_waits_for_the_last(void **state)
 	write_file("policy.yaml", "three");
 	expect_settled(watch, "three");
 	expect_nothing_for(watch, 2000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void changing_unannounced_between_the_reads_is_read_again(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 	int fd;
 
 	write_file("policy.yaml", "one");
@@ -296,12 +296,12 @@ static void changing_unannounced_between_the_reads_is_read_again(void **state)
 	now_ms += 10;
 	expect_at_once(watch, "two+");
 	close(fd);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void created_anew_and_still_open_is_not_taken(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 	int fd;
 
 	write_file("policy.yaml", "one");
@@ -313,12 +313,12 @@ static void created_anew_and_still_open_is_not_taken(void **state)
 	assert_int_equal(write(fd, "lf", 2), 2);
 	close(fd);
 	expect_settled(watch, "half");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void editor_with_backup_is_taken_once(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
@@ -327,12 +327,12 @@ static void editor_with_backup_is_taken_once(void **state)
 	unlink("policy.yaml~");
 	expect_settled(watch, "two");
 	expect_nothing_for(watch, 3000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void symlink_swap_is_taken_at_once_and_once(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("v1", "one");
 	write_file("v2", "two");
@@ -341,12 +341,12 @@ static void symlink_swap_is_taken_at_once_and_once(void **state)
 	swap_link("policy.yaml", "v2");
 	expect_at_once(watch, "two");
 	expect_nothing_for(watch, 3000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void symlink_made_anew_is_taken_at_once(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("v1", "one");
 	write_file("v2", "two");
@@ -356,12 +356,12 @@ static void symlink_made_anew_is_taken_at_once(void **state)
 	assert_int_equal(symlink("v2", "policy.yaml"), 0);
 	expect_at_once(watch, "two");
 	expect_nothing_for(watch, 3000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void symlink_target_written_in_place_is_settled(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	mkdir("data", 0755);
 	write_file("data/v1", "one");
@@ -369,12 +369,12 @@ static void symlink_target_written_in_place_is_settled(void **state)
 	watch = watch_and_read("policy.yaml", "one");
 	write_file("data/v1", "two");
 	expect_settled(watch, "two");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void symlink_target_renamed_over_is_taken_at_once(void **state)
 {
-	struct sl_watch *watch = NULL;
+	struct sl_file_watch *watch = NULL;
 
 	mkdir("data", 0755);
 	write_file("data/v1", "one");
@@ -383,13 +383,13 @@ static void symlink_target_renamed_over_is_taken_at_once(void **state)
 	replace_file("data/v1", "two");
 	expect_at_once(watch, "two");
 	expect_nothing_for(watch, 2000);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 /* Kubernetes: policy.yaml -> ..data/policy.yaml, ..data -> ..<time>, the old directory removed. */
 static void configmap_swap_is_taken_at_once_and_once(void **state)
 {
-	struct sl_watch *watch = NULL;
+	struct sl_file_watch *watch = NULL;
 
 	for (int round = 1; round <= 3; round++) {
 		char dir[16], file[32], text[16];
@@ -415,12 +415,12 @@ static void configmap_swap_is_taken_at_once_and_once(void **state)
 		assert_int_equal(rmdir(dir), 0);
 		expect_nothing_for(watch, 3000);
 	}
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void directory_renamed_away_and_replaced_is_found(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	mkdir("a", 0755);
 	write_file("a/policy.yaml", "one");
@@ -432,33 +432,33 @@ static void directory_renamed_away_and_replaced_is_found(void **state)
 	expect_settled(watch, "two");
 	replace_file("a/policy.yaml", "three");
 	expect_at_once(watch, "three");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void deleted_is_said_once_and_later_files_are_taken(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
 	unlink("policy.yaml");
 	expect_nothing_for(watch, 290);
 	now_ms += 10;
-	assert_int_equal(sl_watch_poll(watch, now_ms), SL_WATCH_GONE);
-	assert_int_equal(sl_watch_error(watch), ENOENT);
+	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_GONE);
+	assert_int_equal(sl_file_watch_error(watch), ENOENT);
 	expect_nothing_for(watch, 5000);
 	replace_file("policy.yaml", "two");
 	expect_at_once(watch, "two");
 	unlink("policy.yaml");
 	expect_nothing_for(watch, 290);
 	now_ms += 10;
-	assert_int_equal(sl_watch_poll(watch, now_ms), SL_WATCH_GONE);
-	sl_watch_free(watch);
+	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_GONE);
+	sl_file_watch_free(watch);
 }
 
 static void dangling_symlink_is_gone_until_its_target_comes(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("v1", "one");
 	assert_int_equal(symlink("v1", "policy.yaml"), 0);
@@ -466,29 +466,29 @@ static void dangling_symlink_is_gone_until_its_target_comes(void **state)
 	swap_link("policy.yaml", "later/v2");
 	expect_nothing_for(watch, 290);
 	now_ms += 10;
-	assert_int_equal(sl_watch_poll(watch, now_ms), SL_WATCH_GONE);
+	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_GONE);
 	mkdir("later", 0755);
 	expect_nothing_for(watch, 50);
 	replace_file("later/v2", "two");
 	expect_at_once(watch, "two");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void missing_at_first_is_taken_when_it_comes(void **state)
 {
-	struct sl_watch *watch = watch_file("sub/policy.yaml");
+	struct sl_file_watch *watch = watch_file("sub/policy.yaml");
 
-	assert_int_equal(sl_watch_read(watch, now_ms), SL_WATCH_GONE);
+	assert_int_equal(sl_file_watch_read(watch, now_ms), SL_FILE_WATCH_GONE);
 	mkdir("sub", 0755);
 	expect_nothing_for(watch, 20);
 	replace_file("sub/policy.yaml", "one");
 	expect_at_once(watch, "one");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void hard_link_to_a_complete_file_is_settled(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
@@ -496,89 +496,89 @@ static void hard_link_to_a_complete_file_is_settled(void **state)
 	unlink("policy.yaml");
 	assert_int_equal(link("v2", "policy.yaml"), 0);
 	expect_settled(watch, "two");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void directory_in_its_place_fails_and_says_why(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
 	unlink("policy.yaml");
 	mkdir("dir", 0755);
 	assert_int_equal(rename("dir", "policy.yaml"), 0);
-	assert_int_equal(sl_watch_poll(watch, now_ms), SL_WATCH_FAILED);
-	assert_int_equal(sl_watch_error(watch), EISDIR);
+	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_FAILED);
+	assert_int_equal(sl_file_watch_error(watch), EISDIR);
 	expect_nothing_for(watch, 5000);
 	rmdir("policy.yaml");
 	replace_file("policy.yaml", "two");
 	expect_at_once(watch, "two");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void huge_file_is_read_to_its_bound_only(void **state)
 {
-	struct sl_watch *watch = watch_file("policy.yaml");
+	struct sl_file_watch *watch = watch_file("policy.yaml");
 	char *big = malloc(100000 + 1);
 	size_t len;
 
 	memset(big, 'x', 100000);
 	big[100000] = '\0';
 	write_file("policy.yaml", big);
-	assert_int_equal(sl_watch_read(watch, now_ms), SL_WATCH_CHANGED);
-	sl_watch_bytes(watch, &len);
+	assert_int_equal(sl_file_watch_read(watch, now_ms), SL_FILE_WATCH_CHANGED);
+	sl_file_watch_bytes(watch, &len);
 	assert_int_equal(len, LIMIT + 1);
 	free(big);
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void empty_file_is_content(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
 	write_file("policy.yaml", "");
 	expect_settled(watch, "");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void symlink_loop_is_an_error(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	assert_int_equal(symlink("b", "a"), 0);
 	assert_int_equal(symlink("a", "b"), 0);
 	watch = watch_file("a");
-	assert_int_equal(sl_watch_read(watch, now_ms), SL_WATCH_FAILED);
-	assert_int_equal(sl_watch_error(watch), ELOOP);
-	sl_watch_free(watch);
+	assert_int_equal(sl_file_watch_read(watch, now_ms), SL_FILE_WATCH_FAILED);
+	assert_int_equal(sl_file_watch_error(watch), ELOOP);
+	sl_file_watch_free(watch);
 }
 
 static void asked_to_read_it_reads_the_same_again(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
-	assert_int_equal(sl_watch_read(watch, now_ms), SL_WATCH_CHANGED);
+	assert_int_equal(sl_file_watch_read(watch, now_ms), SL_FILE_WATCH_CHANGED);
 	expect_content(watch, "one");
-	sl_watch_free(watch);
+	sl_file_watch_free(watch);
 }
 
 static void timeout_is_never_for_ever(void **state)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	write_file("policy.yaml", "one");
 	watch = watch_and_read("policy.yaml", "one");
-	assert_in_range(sl_watch_timeout_ms(watch, now_ms), 0, 1000);
+	assert_in_range(sl_file_watch_timeout_ms(watch, now_ms), 0, 1000);
 	write_file("policy.yaml", "two");
-	sl_watch_poll(watch, now_ms);
-	assert_int_equal(sl_watch_timeout_ms(watch, now_ms), 100);
-	assert_int_equal(sl_watch_timeout_ms(watch, now_ms + 5000), 0);
-	sl_watch_free(watch);
+	sl_file_watch_poll(watch, now_ms);
+	assert_int_equal(sl_file_watch_timeout_ms(watch, now_ms), 100);
+	assert_int_equal(sl_file_watch_timeout_ms(watch, now_ms + 5000), 0);
+	sl_file_watch_free(watch);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_fresh_directory, remove_directory)

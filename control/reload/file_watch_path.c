@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch_path.c: the names that decide where a path leads. Must never follow more symlinks than the
- * kernel does.
+ * file_watch_path.c: the names that decide where a path leads. Must never follow more symlinks than
+ * the kernel does.
  */
-#include "watch_path.h"
+#include "file_watch_path.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,7 +14,7 @@
 
 #define SYMLINKS_MAX 40 /* as the kernel's own limit */
 
-void sl_watch_path_clear(struct sl_watch_link *chain, size_t n)
+void sl_file_watch_path_clear(struct sl_file_watch_link *chain, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		free(chain[i].dir);
@@ -22,14 +22,14 @@ void sl_watch_path_clear(struct sl_watch_link *chain, size_t n)
 	}
 }
 
-static int chain_add(struct sl_watch_link *chain, size_t *n, const char *dir, const char *name,
+static int chain_add(struct sl_file_watch_link *chain, size_t *n, const char *dir, const char *name,
                      bool last)
 {
-	struct sl_watch_link *link = &chain[*n];
+	struct sl_file_watch_link *link = &chain[*n];
 
-	if (*n == SL_WATCH_PATH_MAX)
+	if (*n == SL_FILE_WATCH_PATH_MAX)
 		return -ELOOP;
-	*link = (struct sl_watch_link){-1, last, strdup(dir), strdup(name)};
+	*link = (struct sl_file_watch_link){-1, last, strdup(dir), strdup(name)};
 	if (link->dir == NULL || link->name == NULL) {
 		free(link->dir);
 		free(link->name);
@@ -55,7 +55,7 @@ static bool next_component(char *rest, char name[NAME_MAX + 1])
 	return true;
 }
 
-bool sl_watch_path_join(char out[PATH_MAX], const char *dir, const char *name)
+bool sl_file_watch_path_join(char out[PATH_MAX], const char *dir, const char *name)
 {
 	size_t a = strlen(dir), b = strlen(name);
 	bool slash = a > 0 && dir[a - 1] != '/';
@@ -85,14 +85,14 @@ static int follow(const char *link, char dir[PATH_MAX], char rest[PATH_MAX])
 	else {
 		char joined[PATH_MAX];
 
-		if (!sl_watch_path_join(joined, target, rest))
+		if (!sl_file_watch_path_join(joined, target, rest))
 			return -ENAMETOOLONG;
 		strcpy(rest, joined);
 	}
 	return 0;
 }
 
-size_t sl_watch_path_walk(const char *path, struct sl_watch_link *chain)
+size_t sl_file_watch_path_walk(const char *path, struct sl_file_watch_link *chain)
 {
 	char dir[PATH_MAX], rest[PATH_MAX], name[NAME_MAX + 1], here[PATH_MAX];
 	size_t n = 0;
@@ -103,7 +103,7 @@ size_t sl_watch_path_walk(const char *path, struct sl_watch_link *chain)
 	while (next_component(rest, name)) {
 		struct stat st;
 
-		if (!sl_watch_path_join(here, dir, name))
+		if (!sl_file_watch_path_join(here, dir, name))
 			break;
 		if (lstat(here, &st) != 0) {
 			chain_add(chain, &n, dir, name, rest[0] == '\0');

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch.c: when a policy file has something new to say.
+ * file_watch.c: when a policy file has something new to say.
  *
  * Decides what counts as one change. It watches directories, never the file: a rename leaves the
  * file's own watch on the old inode. Every directory counts in which a name decides where the path
@@ -11,9 +11,9 @@
  * It must never hand out a half-written file: content is given out at once only if it came under
  * its name complete (rename, symlink); else it must have been closed, and read twice the same.
  */
-#include "watch.h"
+#include "file_watch.h"
 
-#include "watch_path.h"
+#include "file_watch_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,11 +53,11 @@ struct bytes {
 	size_t len;
 };
 
-struct sl_watch {
+struct sl_file_watch {
 	char *path;
 	size_t max_bytes;
 	int fd;
-	struct sl_watch_link chain[SL_WATCH_PATH_MAX];
+	struct sl_file_watch_link chain[SL_FILE_WATCH_PATH_MAX];
 	size_t links;
 
 	struct identity taken; /* what was given out last, or could not be read */
@@ -90,7 +90,7 @@ struct told {
 
 /* ---- where the path leads ---- */
 
-static bool watches(const struct sl_watch *watch, int wd)
+static bool watches(const struct sl_file_watch *watch, int wd)
 {
 	for (size_t i = 0; i < watch->links; i++)
 		if (watch->chain[i].wd == wd)
@@ -99,9 +99,9 @@ static bool watches(const struct sl_watch *watch, int wd)
 }
 
 /* Watches what the path goes over now, and no longer what it went over before. */
-static void rewatch(struct sl_watch *watch)
+static void rewatch(struct sl_file_watch *watch)
 {
-	struct sl_watch_link old[SL_WATCH_PATH_MAX];
+	struct sl_file_watch_link old[SL_FILE_WATCH_PATH_MAX];
 	size_t n = watch->links;
 	bool fresh = true;
 
@@ -110,10 +110,10 @@ static void rewatch(struct sl_watch *watch)
 	/* what moved between the walk and the watch shows itself in the next walk */
 	for (int round = 0; fresh && round < 4; round++) {
 		fresh = false;
-		sl_watch_path_clear(watch->chain, watch->links);
-		watch->links = sl_watch_path_walk(watch->path, watch->chain);
+		sl_file_watch_path_clear(watch->chain, watch->links);
+		watch->links = sl_file_watch_path_walk(watch->path, watch->chain);
 		for (size_t i = 0; i < watch->links; i++) {
-			struct sl_watch_link *link = &watch->chain[i];
+			struct sl_file_watch_link *link = &watch->chain[i];
 			bool known = false;
 
 			link->wd = inotify_add_watch(watch->fd, link->dir, EVENTS);
@@ -125,7 +125,7 @@ static void rewatch(struct sl_watch *watch)
 	for (size_t k = 0; k < n; k++)
 		if (old[k].wd >= 0 && !watches(watch, old[k].wd))
 			inotify_rm_watch(watch->fd, old[k].wd);
-	sl_watch_path_clear(old, n);
+	sl_file_watch_path_clear(old, n);
 }
 
 /* ---- reading ---- */
@@ -203,7 +203,8 @@ static int read_fd(int fd, size_t max_bytes, struct bytes *out)
 }
 
 /* Reads the file and says which one it was. */
-static int read_file(const struct sl_watch *watch, struct bytes *out, struct identity *identity)
+static int read_file(const struct sl_file_watch *watch, struct bytes *out,
+                     struct identity *identity)
 {
 	int fd = open(watch->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), ret;
 	struct stat st;
@@ -226,21 +227,21 @@ static int read_file(const struct sl_watch *watch, struct bytes *out, struct ide
 
 /* ---- what to do about it ---- */
 
-static void settle_stop(struct sl_watch *watch)
+static void settle_stop(struct sl_file_watch *watch)
 {
 	watch->settling = false;
 	bytes_clear(&watch->first);
 }
 
-static enum sl_watch_news failed(struct sl_watch *watch, int err)
+static enum sl_file_watch_news failed(struct sl_file_watch *watch, int err)
 {
 	watch->error = err;
-	return err == ENOENT || err == ENOTDIR ? SL_WATCH_GONE : SL_WATCH_FAILED;
+	return err == ENOENT || err == ENOTDIR ? SL_FILE_WATCH_GONE : SL_FILE_WATCH_FAILED;
 }
 
 /* Gives out what was read. */
-static enum sl_watch_news give(struct sl_watch *watch, struct bytes *bytes,
-                               const struct identity *identity)
+static enum sl_file_watch_news give(struct sl_file_watch *watch, struct bytes *bytes,
+                                    const struct identity *identity)
 {
 	settle_stop(watch);
 	bytes_clear(&watch->content);
@@ -251,10 +252,10 @@ static enum sl_watch_news give(struct sl_watch *watch, struct bytes *bytes,
 	watch->has_taken = true;
 	watch->writing = false;
 	watch->error = 0;
-	return SL_WATCH_CHANGED;
+	return SL_FILE_WATCH_CHANGED;
 }
 
-enum sl_watch_news sl_watch_read(struct sl_watch *watch, uint64_t now_ms)
+enum sl_file_watch_news sl_file_watch_read(struct sl_file_watch *watch, uint64_t now_ms)
 {
 	struct identity identity;
 	struct bytes bytes;
@@ -265,7 +266,7 @@ enum sl_watch_news sl_watch_read(struct sl_watch *watch, uint64_t now_ms)
 }
 
 /* The first of two reads. unasked: nobody told of a change. */
-static void settle_start(struct sl_watch *watch, bool unasked, uint64_t now_ms)
+static void settle_start(struct sl_file_watch *watch, bool unasked, uint64_t now_ms)
 {
 	struct identity identity;
 
@@ -277,8 +278,8 @@ static void settle_start(struct sl_watch *watch, bool unasked, uint64_t now_ms)
 }
 
 /* Both reads were equal. What nobody told of and says what was taken is no news. */
-static enum sl_watch_news settled(struct sl_watch *watch, struct bytes *bytes,
-                                  const struct identity *identity)
+static enum sl_file_watch_news settled(struct sl_file_watch *watch, struct bytes *bytes,
+                                       const struct identity *identity)
 {
 	struct digest digest = digest_of(bytes);
 
@@ -287,11 +288,11 @@ static enum sl_watch_news settled(struct sl_watch *watch, struct bytes *bytes,
 	settle_stop(watch);
 	bytes_clear(bytes);
 	watch->taken = *identity;
-	return SL_WATCH_NOTHING;
+	return SL_FILE_WATCH_NOTHING;
 }
 
 /* The second; if it differs it is the first of the next two. */
-static enum sl_watch_news settle_end(struct sl_watch *watch, uint64_t now_ms)
+static enum sl_file_watch_news settle_end(struct sl_file_watch *watch, uint64_t now_ms)
 {
 	struct identity identity;
 	struct bytes bytes;
@@ -302,7 +303,7 @@ static enum sl_watch_news settle_end(struct sl_watch *watch, uint64_t now_ms)
 
 		settle_stop(watch);
 		if (ret == -ENOENT || ret == -ENOTDIR || again)
-			return SL_WATCH_NOTHING; /* look_around() says that it is gone */
+			return SL_FILE_WATCH_NOTHING; /* look_around() says that it is gone */
 		return failed(watch, -ret);
 	}
 	if (bytes.len == watch->first.len && bytes.at != NULL && watch->first.at != NULL &&
@@ -311,21 +312,22 @@ static enum sl_watch_news settle_end(struct sl_watch *watch, uint64_t now_ms)
 	bytes_clear(&watch->first);
 	watch->first = bytes;
 	watch->settle_ms = now_ms + SETTLE_MS;
-	return SL_WATCH_NOTHING;
+	return SL_FILE_WATCH_NOTHING;
 }
 
 /* A created symlink leads to something complete, unlike a created file. */
-static bool is_symlink(const struct sl_watch_link *link)
+static bool is_symlink(const struct sl_file_watch_link *link)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
-	return sl_watch_path_join(path, link->dir, link->name) && lstat(path, &st) == 0 &&
+	return sl_file_watch_path_join(path, link->dir, link->name) && lstat(path, &st) == 0 &&
 	       S_ISLNK(st.st_mode);
 }
 
 /* Sorts one notification. */
-static void sort_event(struct sl_watch *watch, const struct inotify_event *event, struct told *told)
+static void sort_event(struct sl_file_watch *watch, const struct inotify_event *event,
+                       struct told *told)
 {
 	if (event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) {
 		told->any = true;
@@ -333,7 +335,7 @@ static void sort_event(struct sl_watch *watch, const struct inotify_event *event
 		return;
 	}
 	for (size_t i = 0; i < watch->links; i++) {
-		const struct sl_watch_link *link = &watch->chain[i];
+		const struct sl_file_watch_link *link = &watch->chain[i];
 
 		if (link->wd != event->wd || event->len == 0 ||
 		    strcmp(link->name, event->name) != 0)
@@ -349,7 +351,7 @@ static void sort_event(struct sl_watch *watch, const struct inotify_event *event
 	}
 }
 
-static struct told take_events(struct sl_watch *watch)
+static struct told take_events(struct sl_file_watch *watch)
 {
 	char buffer[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
 	struct told told = {0};
@@ -367,32 +369,32 @@ static struct told take_events(struct sl_watch *watch)
 }
 
 /* Another file is behind the path than the one that was taken. */
-static enum sl_watch_news replaced(struct sl_watch *watch, const struct told *told,
-                                   const struct stat *st, uint64_t now_ms)
+static enum sl_file_watch_news replaced(struct sl_file_watch *watch, const struct told *told,
+                                        const struct stat *st, uint64_t now_ms)
 {
 	if (told->moved)
-		return sl_watch_read(watch, now_ms);
+		return sl_file_watch_read(watch, now_ms);
 	if (told->closed || (told->created && st->st_nlink > 1)) {
 		settle_start(watch, false, now_ms);
-		return SL_WATCH_NOTHING;
+		return SL_FILE_WATCH_NOTHING;
 	}
 	if (told->created) {
 		watch->writing = true;
 		watch->written = st->st_ino;
-		return SL_WATCH_NOTHING;
+		return SL_FILE_WATCH_NOTHING;
 	}
 	/* found without being told: a directory was renamed, or the file system tells nothing;
 	   while a writer has it open under a name that is watched, its close will tell */
 	if (!watch->settling && !(watch->writing && watch->written == st->st_ino))
 		settle_start(watch, true, now_ms);
-	return SL_WATCH_NOTHING;
+	return SL_FILE_WATCH_NOTHING;
 }
 
 /*
  * True if the file that was taken says something else now, as far as a look can tell. Sizes and
  * times are not enough where times are coarse: what was written in the same moment looks the same.
  */
-static bool differs(const struct sl_watch *watch, const struct identity *identity)
+static bool differs(const struct sl_file_watch *watch, const struct identity *identity)
 {
 	struct identity now;
 	struct digest digest;
@@ -411,8 +413,8 @@ static bool differs(const struct sl_watch *watch, const struct identity *identit
 	return !same_digest(&digest, &watch->digest);
 }
 
-static enum sl_watch_news look_around(struct sl_watch *watch, const struct told *told,
-                                      uint64_t now_ms)
+static enum sl_file_watch_news look_around(struct sl_file_watch *watch, const struct told *told,
+                                           uint64_t now_ms)
 {
 	struct identity identity;
 	struct stat st;
@@ -427,7 +429,7 @@ static enum sl_watch_news look_around(struct sl_watch *watch, const struct told 
 			watch->missing_ms = now_ms;
 		watch->missing = true;
 		if (watch->told_gone || now_ms - watch->missing_ms < GONE_MS)
-			return SL_WATCH_NOTHING;
+			return SL_FILE_WATCH_NOTHING;
 		watch->told_gone = true;
 		return failed(watch, err);
 	}
@@ -436,28 +438,28 @@ static enum sl_watch_news look_around(struct sl_watch *watch, const struct told 
 	if (!watch->has_taken || !same_file(&identity, &watch->taken))
 		return replaced(watch, told, &st, now_ms);
 	if (told->moved && !same_content(&identity, &watch->taken))
-		return sl_watch_read(watch, now_ms);
+		return sl_file_watch_read(watch, now_ms);
 	if (told->closed)
 		settle_start(watch, false, now_ms);
 	else if (!watch->modifying && !watch->settling && differs(watch, &identity))
 		settle_start(watch, true, now_ms);
-	return SL_WATCH_NOTHING;
+	return SL_FILE_WATCH_NOTHING;
 }
 
-enum sl_watch_news sl_watch_poll(struct sl_watch *watch, uint64_t now_ms)
+enum sl_file_watch_news sl_file_watch_poll(struct sl_file_watch *watch, uint64_t now_ms)
 {
 	struct told told = take_events(watch);
-	enum sl_watch_news news = SL_WATCH_NOTHING;
+	enum sl_file_watch_news news = SL_FILE_WATCH_NOTHING;
 
 	if (told.any || now_ms >= watch->look_ms ||
 	    (watch->missing && !watch->told_gone && now_ms - watch->missing_ms >= GONE_MS))
 		news = look_around(watch, &told, now_ms);
-	if (news == SL_WATCH_NOTHING && watch->settling && now_ms >= watch->settle_ms)
+	if (news == SL_FILE_WATCH_NOTHING && watch->settling && now_ms >= watch->settle_ms)
 		news = settle_end(watch, now_ms);
 	return news;
 }
 
-int sl_watch_timeout_ms(const struct sl_watch *watch, uint64_t now_ms)
+int sl_file_watch_timeout_ms(const struct sl_file_watch *watch, uint64_t now_ms)
 {
 	uint64_t due = watch->look_ms;
 
@@ -470,9 +472,9 @@ int sl_watch_timeout_ms(const struct sl_watch *watch, uint64_t now_ms)
 
 /* ---- making one ---- */
 
-struct sl_watch *sl_watch_create(const char *path, size_t max_bytes)
+struct sl_file_watch *sl_file_watch_create(const char *path, size_t max_bytes)
 {
-	struct sl_watch *watch;
+	struct sl_file_watch *watch;
 
 	if (strlen(path) >= PATH_MAX) {
 		errno = ENAMETOOLONG;
@@ -498,11 +500,11 @@ struct sl_watch *sl_watch_create(const char *path, size_t max_bytes)
 	return watch;
 }
 
-void sl_watch_free(struct sl_watch *watch)
+void sl_file_watch_free(struct sl_file_watch *watch)
 {
 	if (watch == NULL)
 		return;
-	sl_watch_path_clear(watch->chain, watch->links);
+	sl_file_watch_path_clear(watch->chain, watch->links);
 	settle_stop(watch);
 	bytes_clear(&watch->content);
 	close(watch->fd);
@@ -510,23 +512,23 @@ void sl_watch_free(struct sl_watch *watch)
 	free(watch);
 }
 
-int sl_watch_fd(const struct sl_watch *watch)
+int sl_file_watch_fd(const struct sl_file_watch *watch)
 {
 	return watch->fd;
 }
 
-const char *sl_watch_bytes(const struct sl_watch *watch, size_t *len)
+const char *sl_file_watch_bytes(const struct sl_file_watch *watch, size_t *len)
 {
 	*len = watch->content.len;
 	return watch->content.at;
 }
 
-void sl_watch_forget_bytes(struct sl_watch *watch)
+void sl_file_watch_forget_bytes(struct sl_file_watch *watch)
 {
 	bytes_clear(&watch->content);
 }
 
-int sl_watch_error(const struct sl_watch *watch)
+int sl_file_watch_error(const struct sl_file_watch *watch)
 {
 	return watch->error;
 }
