@@ -142,7 +142,7 @@ struct sl_worker {
 	struct sl_pool quics; /* of struct sl_quic_hold */
 	struct sl_deadlines quics_open;
 	struct sl_quic_crypto *quic_crypto;
-	struct sl_quic_ids *quic_ids; /* connection IDs that were used, all workers' (quic_ids.h) */
+	struct sl_quic_ids *quic_ids; /* connection IDs that were used; shared by all workers */
 	struct sl_deadlines quic_ids_ended; /* of this worker's flows */
 
 	struct sl_pool dns_streams;            /* of struct sl_dns_stream */

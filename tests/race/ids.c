@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "../pipeline/quic_scene.h"
-#include "watch/quic/quic_ids.h"
+#include "watch/quic/quic_ids_table.h"
 
 #define THREADS 4
 #define IDS     32 /* wanted by all */

@@ -12,7 +12,7 @@
  * connection takes the room for the server's ID with its own, so that none is missing later.
  */
 #include "quic.h"
-#include "quic_ids.h"
+#include "quic_ids_table.h"
 
 /* Servers give a handshake up, and close an idle connection, sooner (RFC 9000 10.1). */
 #define RECORD_MS       60000

@@ -3,7 +3,7 @@
  * quic_ids.c: a hash table with chains, a lock for each of a few parts of it, and one for the list
  * of free elements. Must never forget an ID before its owner gives it back.
  */
-#include "quic_ids.h"
+#include "quic_ids_table.h"
 
 #include <rte_common.h>
 #include <rte_pause.h>

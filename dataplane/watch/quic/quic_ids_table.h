@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_ids.h: what workers do with the table of used connection IDs (include/sluice/quic_ids.h).
+ * quic_ids_table.h: what workers do with the table of used connection IDs
+ * (include/sluice/quic_ids.h).
  *
  * An element belongs to the worker that took it, which alone reads and writes what is its owner's;
  * what is the table's is written under the bucket's lock, and read by all. Any thread may call any
  * of the functions. None of them waits for more than some memory accesses of another worker, and
  * none is asked but when a first hello was judged, a server has answered, or an ID's time is over.
  */
-#ifndef DATAPLANE_QUIC_IDS_H
-#define DATAPLANE_QUIC_IDS_H
+#ifndef DATAPLANE_QUIC_IDS_TABLE_H
+#define DATAPLANE_QUIC_IDS_TABLE_H
 
 #include "core/deadline.h"
 #include "wire/quic_crypto.h"
