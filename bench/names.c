@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * names.c: what it costs to compile a list of names and to look one up: as the gateway does it
- * (control/compile/names_build.c: Hyperscan literals for a short list, a hash of suffixes for a
+ * (control/compile/patterns_build.c: Hyperscan literals for a short list, a hash of suffixes for a
  * long one), and with Hyperscan literals at any length.
  *
  * Prints a JSON object a line.
@@ -78,11 +78,11 @@ static size_t backwards(char *out, const char *text, size_t len, bool open_end)
 {
 	size_t n = 0;
 
-	out[n++] = SL_NAMES_BEGIN;
+	out[n++] = SL_PATTERNS_BEGIN;
 	while (len > 0)
 		out[n++] = text[--len];
 	if (!open_end)
-		out[n++] = SL_NAMES_END;
+		out[n++] = SL_PATTERNS_END;
 	return n;
 }
 
@@ -136,31 +136,31 @@ static void run_hyperscan(const struct sl_pattern *patterns, unsigned n, char (*
 
 static void run_gateway(const struct sl_pattern *patterns, unsigned n, char (*names)[NAME_MAX])
 {
-	struct sl_name_pool *pool = need(sl_compile_names_create(1));
+	struct sl_pattern_pool *pool = need(sl_compile_patterns_create(1));
 	const struct sl_scratches *scratches = NULL;
 	struct hs_scratch *scratch;
 	double start = now_us(), compiled;
-	struct sl_name_list *list;
+	struct sl_pattern_list *list;
 	struct sl_diag diag;
 	unsigned hits = 0;
 
 	sl_diag_init(&diag);
-	list = need(sl_compile_names_get(pool, patterns, n));
-	if (sl_compile_names_build(pool, list, "bench", &diag) != 0)
+	list = need(sl_compile_patterns_get(pool, patterns, n));
+	if (sl_compile_patterns_build(pool, list, "bench", &diag) != 0)
 		abort();
 	compiled = now_us();
-	if (sl_compile_names_scratches(pool, &scratches) != 0)
+	if (sl_compile_patterns_scratches(pool, &scratches) != 0)
 		abort();
 	scratch = scratches != NULL ? scratches->scratch[0] : NULL;
 	printf("{\"how\": \"gateway\", \"patterns\": %u, \"compile_us\": %.0f", n,
 	       compiled - start);
 	start = now_us();
 	for (unsigned i = 0; i < QUESTIONS; i++)
-		hits += sl_names_match(&list->names, scratch, names[i], strlen(names[i]));
+		hits += sl_patterns_match(&list->patterns, scratch, names[i], strlen(names[i]));
 	printf(", \"match_ns\": %.0f, \"hits\": %u}\n", (now_us() - start) * 1000 / QUESTIONS,
 	       hits);
-	sl_compile_names_put(pool, list);
-	sl_compile_names_destroy(pool);
+	sl_compile_patterns_put(pool, list);
+	sl_compile_patterns_destroy(pool);
 }
 
 int main(void)

@@ -20,15 +20,15 @@ int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned
 {
 	*compiler = (struct sl_compiler){.all = all};
 	compiler->subnets = sl_compile_subnet_create(all);
-	compiler->names = sl_compile_names_create(workers);
-	return compiler->subnets != NULL && compiler->names != NULL ? 0 : -ENOMEM;
+	compiler->patterns = sl_compile_patterns_create(workers);
+	return compiler->subnets != NULL && compiler->patterns != NULL ? 0 : -ENOMEM;
 }
 
 /* ---- What a policy needs of the pools ---- */
 
 /* The pools' parts of a policy, looked up once for all sandboxes that share it. */
 struct parts {
-	struct sl_name_list *names;
+	struct sl_pattern_list *patterns;
 	struct sl_subnet_row *subnets;
 };
 
@@ -39,23 +39,23 @@ static int get_parts(struct sl_compiler *compiler, const struct sl_policy *polic
 
 	*parts = (struct parts){0};
 	if (policy->n_patterns > 0) {
-		parts->names =
-		        sl_compile_names_get(compiler->names, policy->patterns, policy->n_patterns);
-		if (parts->names == NULL)
+		parts->patterns = sl_compile_patterns_get(compiler->patterns, policy->patterns,
+		                                          policy->n_patterns);
+		if (parts->patterns == NULL)
 			return -ENOMEM;
 	}
 	if (policy->n_allow + policy->n_deny == 0)
 		return 0;
 	ret = sl_compile_subnet_get(compiler->subnets, policy, file, diag, &parts->subnets);
 	if (ret != 0)
-		sl_compile_names_put(compiler->names, parts->names);
+		sl_compile_patterns_put(compiler->patterns, parts->patterns);
 	return ret;
 }
 
 static void put_parts(struct sl_compiler *compiler, const struct parts *parts)
 {
 	sl_compile_subnet_put(compiler->subnets, parts->subnets);
-	sl_compile_names_put(compiler->names, parts->names);
+	sl_compile_patterns_put(compiler->patterns, parts->patterns);
 }
 
 /* ---- The change ---- */
@@ -74,7 +74,7 @@ static int compare_entry(struct sl_compiler *compiler, const struct sl_policy_en
                          const struct parts *parts, uint64_t number)
 {
 	struct sl_row *old = compiler->rows[entry->vlan];
-	struct sl_row *row = sl_row_create(entry, parts->names, parts->subnets);
+	struct sl_row *row = sl_row_create(entry, parts->patterns, parts->subnets);
 	bool policy, identity;
 
 	if (row == NULL) {
@@ -106,15 +106,15 @@ static int get_shared(struct sl_compiler *compiler, const struct sl_policy_doc *
 	if (doc->n_named == 0 || policy < doc->named || policy >= doc->named + doc->n_named)
 		return get_parts(compiler, policy, doc->file, diag, parts);
 	slot = &known[policy - doc->named];
-	if (slot->names == NULL && slot->subnets == NULL) {
+	if (slot->patterns == NULL && slot->subnets == NULL) {
 		ret = get_parts(compiler, policy, doc->file, diag, parts);
 		if (ret == 0)
 			*slot = *parts;
 		return ret;
 	}
 	*parts = *slot;
-	if (parts->names != NULL)
-		parts->names->refs++;
+	if (parts->patterns != NULL)
+		parts->patterns->refs++;
 	if (parts->subnets != NULL)
 		sl_compile_subnet_hold(compiler->subnets, parts->subnets);
 	return 0;
@@ -244,13 +244,13 @@ static int build_names(struct sl_compiler *compiler, struct sl_diag *diag,
 	int ret = 0;
 
 	for (unsigned i = 0; i < change->count; i++) {
-		struct sl_name_list *list =
-		        change->row[i].to != NULL ? change->row[i].to->names : NULL;
+		struct sl_pattern_list *list =
+		        change->row[i].to != NULL ? change->row[i].to->patterns : NULL;
 
 		if (list == NULL)
 			continue;
-		ret = sl_compile_names_build(compiler->names, list, change->request.doc->file,
-		                             diag);
+		ret = sl_compile_patterns_build(compiler->patterns, list, change->request.doc->file,
+		                                diag);
 		if (ret != 0 && ret != -EINPROGRESS)
 			return ret;
 		if (ret == 0)
@@ -267,9 +267,9 @@ static int build_names(struct sl_compiler *compiler, struct sl_diag *diag,
 
 bool sl_compile_ready(struct sl_compiler *compiler, const struct sl_waiting *waiting)
 {
-	sl_compile_names_poll(compiler->names);
+	sl_compile_patterns_poll(compiler->patterns);
 	for (unsigned i = 0; i < waiting->count; i++)
-		if (atomic_load(&waiting->lists[i]->state) == SL_NAMES_QUEUED)
+		if (atomic_load(&waiting->lists[i]->state) == SL_PATTERNS_QUEUED)
 			return false;
 	return true;
 }
@@ -277,7 +277,7 @@ bool sl_compile_ready(struct sl_compiler *compiler, const struct sl_waiting *wai
 void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting)
 {
 	for (unsigned i = 0; i < waiting->count; i++)
-		sl_compile_names_put(compiler->names, waiting->lists[i]);
+		sl_compile_patterns_put(compiler->patterns, waiting->lists[i]);
 	free(waiting->lists);
 	*waiting = (struct sl_waiting){0};
 }
@@ -309,7 +309,7 @@ static void drop_new(struct sl_compiler *compiler)
 
 		if (to == NULL)
 			continue;
-		put_parts(compiler, &(struct parts){to->names, to->subnets});
+		put_parts(compiler, &(struct parts){to->patterns, to->subnets});
 		sl_row_free(to);
 	}
 	sl_compile_subnet_reclaim(compiler->subnets);
@@ -394,7 +394,7 @@ void sl_compile_commit(struct sl_compiler *compiler)
 
 static void free_row(struct sl_compiler *compiler, struct sl_row *row)
 {
-	sl_compile_names_put(compiler->names, row->names);
+	sl_compile_patterns_put(compiler->patterns, row->patterns);
 	sl_row_free(row);
 }
 
@@ -408,7 +408,7 @@ int sl_compile_reclaim(struct sl_compiler *compiler)
 			free_row(compiler, change->row[i].from);
 	change->count = change->policies = 0;
 	sl_compile_subnet_reclaim(compiler->subnets);
-	sl_compile_names_reclaim(compiler->names);
+	sl_compile_patterns_reclaim(compiler->patterns);
 	return ret;
 }
 
@@ -425,5 +425,5 @@ void sl_compile_fini(struct sl_compiler *compiler)
 	if (compiler->subnets != NULL)
 		sl_compile_subnet_reclaim(compiler->subnets);
 	sl_compile_subnet_destroy(compiler->subnets);
-	sl_compile_names_destroy(compiler->names);
+	sl_compile_patterns_destroy(compiler->patterns);
 }

@@ -2,7 +2,7 @@
 /*
  * compile.h: from what an operator wrote to what a worker reads.
  *
- * Three pools of things that generations share by content: lists of patterns (compile_names.c),
+ * Three pools of things that generations share by content: lists of patterns (compile_patterns.c),
  * lists of prefixes with the union of all prefixes behind them (compile_subnet.c), and on top of
  * both the rows, one for each sandbox (compile.c). Nothing here publishes: workers see none of it
  * before reload.c stores the pointer.
@@ -26,23 +26,23 @@ struct sl_config;
 struct sl_diag;
 struct sl_union;
 
-/* ---- Names (compile_names.c) ---- */
+/* ---- Patterns (compile_patterns.c) ---- */
 
-enum sl_name_state {
-	SL_NAMES_RAW = 0, /* nothing was compiled yet */
-	SL_NAMES_QUEUED,  /* the background thread has it or will have it: hands off */
-	SL_NAMES_BUILT,
-	SL_NAMES_FAILED,
+enum sl_pattern_state {
+	SL_PATTERNS_RAW = 0, /* nothing was compiled yet */
+	SL_PATTERNS_QUEUED,  /* the background thread has it or will have it: hands off */
+	SL_PATTERNS_BUILT,
+	SL_PATTERNS_FAILED,
 };
 
 /* One distinct list of patterns. References are held by rows, by who waits, and by the queue. */
-struct sl_name_list {
-	struct sl_names names; /* what workers see; whole once the state is BUILT */
-	struct sl_name_list *next;
-	struct sl_name_list *queue_next;
+struct sl_pattern_list {
+	struct sl_patterns patterns; /* what workers see; whole once the state is BUILT */
+	struct sl_pattern_list *next;
+	struct sl_pattern_list *queue_next;
 	uint64_t hash;
 	uint32_t refs;
-	_Atomic int state; /* enum sl_name_state; the background thread ends QUEUED */
+	_Atomic int state; /* enum sl_pattern_state; the background thread ends QUEUED */
 	int error;         /* -errno of FAILED */
 	char why[128];
 	bool fitted;      /* the scratches fit it */
@@ -57,49 +57,50 @@ struct sl_scratches {
 	struct sl_scratches *replaces; /* what generations that are going may still use */
 };
 
-struct sl_name_pool;
+struct sl_pattern_pool;
 
 /* Returns NULL without memory, or where the CPU cannot run Hyperscan (SSSE3). */
-struct sl_name_pool *sl_compile_names_create(unsigned workers);
+struct sl_pattern_pool *sl_compile_patterns_create(unsigned workers);
 
 /* Every list must have been given back, and no worker run any more. NULL is fine. */
-void sl_compile_names_destroy(struct sl_name_pool *pool);
+void sl_compile_patterns_destroy(struct sl_pattern_pool *pool);
 
 /*
  * The list of these patterns (sorted, no repetitions), one reference added. A new one is not built
  * yet. NULL without memory.
  */
-struct sl_name_list *sl_compile_names_get(struct sl_name_pool *pool,
-                                          const struct sl_pattern *patterns, size_t n);
+struct sl_pattern_list *sl_compile_patterns_get(struct sl_pattern_pool *pool,
+                                                const struct sl_pattern *patterns, size_t n);
 
 /*
  * Takes a reference away. The last one frees the list and its databases, so no worker may be using
  * them. NULL is fine.
  */
-void sl_compile_names_put(struct sl_name_pool *pool, struct sl_name_list *list);
+void sl_compile_patterns_put(struct sl_pattern_pool *pool, struct sl_pattern_list *list);
 
 /*
  * Compiles a list, if that was not done yet. Returns 0; or -EINPROGRESS: that takes long, and the
  * background thread is at it; or -ENOMEM, or -EINVAL with Hyperscan's words in diag.
  */
-int sl_compile_names_build(struct sl_name_pool *pool, struct sl_name_list *list, const char *file,
-                           struct sl_diag *diag);
+int sl_compile_patterns_build(struct sl_pattern_pool *pool, struct sl_pattern_list *list,
+                              const char *file, struct sl_diag *diag);
 
 /* True while the background thread has something to compile, which ending the pool waits for. */
-bool sl_compile_names_busy(struct sl_name_pool *pool);
+bool sl_compile_patterns_busy(struct sl_pattern_pool *pool);
 
 /* Takes back from the background thread what it is done with. To be called now and then. */
-void sl_compile_names_poll(struct sl_name_pool *pool);
+void sl_compile_patterns_poll(struct sl_pattern_pool *pool);
 
 /*
  * Sets *scratches to those that serve every list built so far: the same as at the last call unless
  * a database asked for larger ones; NULL while there is nothing to scan. The pool owns them.
  * Returns 0 or -ENOMEM.
  */
-int sl_compile_names_scratches(struct sl_name_pool *pool, const struct sl_scratches **scratches);
+int sl_compile_patterns_scratches(struct sl_pattern_pool *pool,
+                                  const struct sl_scratches **scratches);
 
 /* Frees replaced scratches. No worker may be using any but the present ones. */
-void sl_compile_names_reclaim(struct sl_name_pool *pool);
+void sl_compile_patterns_reclaim(struct sl_pattern_pool *pool);
 
 /* ---- Subnets (compile_subnet.c) ---- */
 
@@ -154,19 +155,19 @@ struct sl_request {
 
 /* Lists of patterns that a push has to wait for. All zero: none. */
 struct sl_waiting {
-	struct sl_name_list **lists;
+	struct sl_pattern_list **lists;
 	unsigned count;
 };
 
 /* What one sandbox may do, and what it holds of the pools. */
 struct sl_row {
 	struct sl_sandbox sandbox; /* what workers see; the first member */
-	struct sl_name_list *names;
+	struct sl_pattern_list *patterns;
 	struct sl_subnet_row *subnets;
 };
 
 /* A row for an entry, without epoch and incarnation; it takes over both references. */
-struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_name_list *names,
+struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_pattern_list *patterns,
                              struct sl_subnet_row *subnets);
 
 /* Frees the row; its references are the caller's to give back. */
@@ -198,7 +199,7 @@ struct sl_change {
 struct sl_compiler {
 	struct sl_union *all;
 	struct sl_subnet_pool *subnets;
-	struct sl_name_pool *names;
+	struct sl_pattern_pool *patterns;
 	struct sl_row *rows[SL_VLAN_COUNT]; /* of the newest generation, by VLAN */
 	unsigned count;
 	uint64_t arrived[SL_VLAN_COUNT]; /* the newest push in force that dealt with the VLAN */

@@ -32,7 +32,7 @@ static struct sl_net net_of(const struct sl_prefix *prefix)
 }
 
 /* One piece of memory: the row, its sources, its name. */
-struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_name_list *names,
+struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_pattern_list *patterns,
                              struct sl_subnet_row *subnets)
 {
 	size_t name_bytes = entry->name != NULL ? strlen(entry->name) + 1 : 0;
@@ -52,13 +52,13 @@ struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_name
 		sources[i] = net_of(&entry->sources[i]);
 	if (name_bytes > 0)
 		memcpy(text, entry->name, name_bytes);
-	row->names = names;
+	row->patterns = patterns;
 	row->subnets = subnets;
 	row->sandbox = (struct sl_sandbox){
 	        .vlan = entry->vlan,
 	        .mode = mode_of(entry->policy),
 	        .subnets = subnets != NULL ? &subnets->subnets : NULL,
-	        .names = names != NULL ? &names->names : NULL,
+	        .patterns = patterns != NULL ? &patterns->patterns : NULL,
 	        .has_source = entry->has_source,
 	        .source_count = (uint16_t)entry->n_sources,
 	        .sources = sources,
@@ -81,7 +81,7 @@ static bool same_source(const struct sl_sandbox *a, const struct sl_sandbox *b)
 bool sl_row_same_policy(const struct sl_row *a, const struct sl_row *b)
 {
 	return a->sandbox.mode == b->sandbox.mode && a->subnets == b->subnets &&
-	       a->names == b->names && same_source(&a->sandbox, &b->sandbox);
+	       a->patterns == b->patterns && same_source(&a->sandbox, &b->sandbox);
 }
 
 bool sl_row_same_name(const struct sl_row *a, const struct sl_row *b)

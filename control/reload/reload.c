@@ -77,7 +77,7 @@ static int compile(struct sl_reload *reload, const struct sl_request *request, s
 		sl_compile_keep(&reload->compiler);
 		return 0;
 	}
-	if (sl_compile_names_scratches(reload->compiler.names, &scratches) == 0)
+	if (sl_compile_patterns_scratches(reload->compiler.patterns, &scratches) == 0)
 		*next = sl_generation_build(reload->newest, number, &reload->compiler.change,
 		                            sl_union_standby(reload->all), scratches);
 	if (*next == NULL) {

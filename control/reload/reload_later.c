@@ -315,7 +315,7 @@ int sl_reload_submit(struct sl_reload *reload, const struct sl_reload_job *job,
 
 bool sl_reload_busy(const struct sl_reload *reload)
 {
-	return sl_compile_names_busy(reload->compiler.names);
+	return sl_compile_patterns_busy(reload->compiler.patterns);
 }
 
 static void finish_later(struct sl_reload *reload, struct sl_reload_later *later, int ret,

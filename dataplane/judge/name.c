@@ -15,10 +15,10 @@ bool sl_judge_allows(const struct sl_worker *worker, const struct sl_sandbox *sa
 {
 	if (sandbox->mode == SL_MODE_ALLOW_ALL)
 		return true;
-	if (sandbox->mode != SL_MODE_CUSTOM || sandbox->names == NULL)
+	if (sandbox->mode != SL_MODE_CUSTOM || sandbox->patterns == NULL)
 		return false;
-	return sl_names_match(sandbox->names, worker->generation->scratch[worker->params.id], name,
-	                      len);
+	return sl_patterns_match(sandbox->patterns, worker->generation->scratch[worker->params.id],
+	                         name, len);
 }
 
 enum sl_reason sl_judge_name(struct sl_worker *worker, const struct sl_flow *flow,

@@ -233,7 +233,8 @@ static void pin_free(struct sl_worker *worker, uint32_t index)
 bool sl_pins_apply(const struct sl_worker *worker, const struct sl_sandbox *sandbox)
 {
 	return worker->settings->pinning != SL_PINNING_OFF && !worker->settings->resolver_any &&
-	       sandbox->mode == SL_MODE_CUSTOM && sandbox->names != NULL && !sandbox->names->any;
+	       sandbox->mode == SL_MODE_CUSTOM && sandbox->patterns != NULL &&
+	       !sandbox->patterns->any;
 }
 
 /* What the present policy says of the pin's name; asked once in an epoch. */

@@ -131,8 +131,8 @@ static inline uint32_t sl_suffixes_seal(const struct sl_suffixes *suffixes, uint
 }
 
 /** One distinct list of patterns, compiled; shared by content. */
-struct sl_names {
-	/* Hyperscan, over names written backwards between SL_NAMES_BEGIN and END; or NULL. */
+struct sl_patterns {
+	/* Hyperscan, over names written backwards between SL_PATTERNS_BEGIN and END; or NULL. */
 	struct hs_database *literals; /* exact names and leading `*`, of a list with few of these */
 	struct hs_database *regexes;  /* patterns with a `*` further in */
 	/* Exact names and leading `*` of a list with many; or NULL. */
@@ -140,8 +140,8 @@ struct sl_names {
 	bool any; /* the list holds `*` */
 };
 
-#define SL_NAMES_BEGIN '\x01' /* stands before a name that is written backwards */
-#define SL_NAMES_END   '\x02' /* stands behind it */
+#define SL_PATTERNS_BEGIN '\x01' /* stands before a name that is written backwards */
+#define SL_PATTERNS_END   '\x02' /* stands behind it */
 
 /**
  * Hyperscan may read so many bytes behind what it scans (5.4.0, on CPUs with AVX512-VBMI): they
@@ -154,9 +154,9 @@ struct sl_scan_text {
 	char bytes[SL_NAME_MAX + 2 + SL_SCAN_SLACK];
 };
 
-/** The databases' part of sl_names_match, with a text of the caller's to write the name into. */
-bool sl_names_scan(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
-                   size_t len, struct sl_scan_text *text);
+/** The databases' part of sl_patterns_match, with a text of the caller's to write the name into. */
+bool sl_patterns_scan(const struct sl_patterns *patterns, struct hs_scratch *scratch,
+                      const char *name, size_t len, struct sl_scan_text *text);
 
 /**
  * True if a pattern of the list matches a canonical name (sl_hostname_normalise). scratch is the
@@ -164,8 +164,8 @@ bool sl_names_scan(const struct sl_names *names, struct hs_scratch *scratch, con
  * Implemented in the dataplane; control's slow paths (explain, tests) may call it with a scratch of
  * their own.
  */
-bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
-                    size_t len);
+bool sl_patterns_match(const struct sl_patterns *patterns, struct hs_scratch *scratch,
+                       const char *name, size_t len);
 
 /** What one sandbox may do. Immutable. */
 struct sl_sandbox {
@@ -177,8 +177,8 @@ struct sl_sandbox {
 	 * to another sandbox: nothing of it is inherited.
 	 */
 	uint32_t incarnation;
-	const struct sl_subnets *subnets; /* NULL: none */
-	const struct sl_names *names;     /* NULL: the policy has no patterns */
+	const struct sl_subnets *subnets;   /* NULL: none */
+	const struct sl_patterns *patterns; /* NULL: the policy has no patterns */
 	bool has_source;
 	uint16_t source_count;
 	const struct sl_net *sources; /* with has_source: the only addresses that are its own */

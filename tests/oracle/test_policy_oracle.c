@@ -111,8 +111,8 @@ static enum sl_subnet fast_subnet(const struct sl_generation *generation,
 static bool fast_name(const struct sl_generation *generation, const struct sl_sandbox *sandbox,
                       const char *name)
 {
-	return sandbox->names != NULL &&
-	       sl_names_match(sandbox->names, generation->scratch[0], name, strlen(name));
+	return sandbox->patterns != NULL &&
+	       sl_patterns_match(sandbox->patterns, generation->scratch[0], name, strlen(name));
 }
 
 /* ---- The twin's answers ---- */

@@ -268,12 +268,12 @@ static void test_names_are_compiled_and_shared(void **state)
 	                             "  {vlan: 3}]"),
 	                 0);
 	generation = now(scene);
-	assert_ptr_equal(sandbox(scene, 1)->names, sandbox(scene, 2)->names);
-	assert_null(sandbox(scene, 3)->names);
-	assert_true(sl_names_match(sandbox(scene, 1)->names, generation->scratch[0],
-	                           "a.example.com", 13));
-	assert_false(sl_names_match(sandbox(scene, 1)->names, generation->scratch[0], "example.com",
-	                            11));
+	assert_ptr_equal(sandbox(scene, 1)->patterns, sandbox(scene, 2)->patterns);
+	assert_null(sandbox(scene, 3)->patterns);
+	assert_true(sl_patterns_match(sandbox(scene, 1)->patterns, generation->scratch[0],
+	                              "a.example.com", 13));
+	assert_false(sl_patterns_match(sandbox(scene, 1)->patterns, generation->scratch[0],
+	                               "example.com", 11));
 }
 
 static void test_only_denied_subnets_is_deny_all(void **state)
@@ -459,8 +459,8 @@ static void test_long_names_do_not_hold_up_others(void **state)
 	assert_int_equal(job.push.generation, 3);
 	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_CUSTOM);
 	assert_int_equal(sandbox(scene, 1)->epoch, 3);
-	assert_true(sl_names_match(sandbox(scene, 1)->names, now(scene)->scratch[0],
-	                           "a7.x.example.com", 16));
+	assert_true(sl_patterns_match(sandbox(scene, 1)->patterns, now(scene)->scratch[0],
+	                              "a7.x.example.com", 16));
 }
 
 static void test_late_job_does_not_undo_a_later_push(void **state)
@@ -532,9 +532,9 @@ static const char *two_long(unsigned n_first, unsigned n_second, const char *thi
 
 static bool opens(const struct scene *scene, unsigned vlan, const char *name)
 {
-	return sandbox(scene, vlan) != NULL && sandbox(scene, vlan)->names != NULL &&
-	       sl_names_match(sandbox(scene, vlan)->names, now(scene)->scratch[0], name,
-	                      strlen(name));
+	return sandbox(scene, vlan) != NULL && sandbox(scene, vlan)->patterns != NULL &&
+	       sl_patterns_match(sandbox(scene, vlan)->patterns, now(scene)->scratch[0], name,
+	                         strlen(name));
 }
 
 static void test_later_document_is_not_held_up_by_what_it_repeats(void **state)
@@ -928,8 +928,8 @@ static void test_push_waits_for_long_names(void **state)
 
 	assert_int_equal(push(scene, long_policy(7, 30)), 0);
 	assert_int_equal(scene->push.generation, 1);
-	assert_true(sl_names_match(sandbox(scene, 7)->names, now(scene)->scratch[0],
-	                           "a7.x.example.com", 16));
+	assert_true(sl_patterns_match(sandbox(scene, 7)->patterns, now(scene)->scratch[0],
+	                              "a7.x.example.com", 16));
 	assert_int_equal(push(scene, long_policy(7, 30)), 0);
 	assert_false(scene->push.changed);
 }

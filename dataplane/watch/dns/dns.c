@@ -117,7 +117,7 @@ static enum sl_dns_gate gate_custom(const struct sl_settings *settings,
 	/* Rule 2; but in a protected range only a configured resolver is reached, by its names. */
 	if (address->own == SL_SUBNET_ALLOW && address->space != SL_SPACE_PROTECTED)
 		return SL_DNS_NOT_GATED;
-	if (sandbox->names == NULL)
+	if (sandbox->patterns == NULL)
 		return SL_DNS_NOT_GATED;
 	if (is_configured(settings, remote))
 		return SL_DNS_GATED;
@@ -158,8 +158,8 @@ bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox
 	/* The root and what is no host name: only who may ask for everything may ask for it. */
 	if (!is_host_name(name, len))
 		return sandbox->mode == SL_MODE_ALLOW_ALL ||
-		       (sandbox->mode == SL_MODE_CUSTOM && sandbox->names != NULL &&
-		        sandbox->names->any);
+		       (sandbox->mode == SL_MODE_CUSTOM && sandbox->patterns != NULL &&
+		        sandbox->patterns->any);
 	return sl_judge_allows(worker, sandbox, name, len);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * compile_names.c: the lists of patterns in use, each distinct one compiled once, the long ones
+ * compile_patterns.c: the lists of patterns in use, each distinct one compiled once, the long ones
  * aside; and the scratches that workers scan with.
  *
  * It must never free or change what a worker may be using.
@@ -19,12 +19,12 @@
 
 #include "arena.h"
 #include "document/diag.h"
-#include "names_build.h"
+#include "patterns_build.h"
 
 #define BUCKETS 4096
 
-struct sl_name_pool {
-	struct sl_name_list *buckets[BUCKETS];
+struct sl_pattern_pool {
+	struct sl_pattern_list *buckets[BUCKETS];
 	uint64_t key[2]; /* of every hash of suffixes */
 	unsigned workers;
 	struct hs_scratch *model;     /* fits every database; no worker's */
@@ -34,8 +34,8 @@ struct sl_name_pool {
 	/* The background thread's, under the lock. */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct sl_name_list *queue; /* to be compiled, the oldest first */
-	struct sl_name_list *done;
+	struct sl_pattern_list *queue; /* to be compiled, the oldest first */
+	struct sl_pattern_list *done;
 	bool working;
 	bool stop;
 
@@ -59,10 +59,10 @@ static void set_allocator(void)
 	hs_set_allocator(hs_take, hs_give);
 }
 
-struct sl_name_pool *sl_compile_names_create(unsigned workers)
+struct sl_pattern_pool *sl_compile_patterns_create(unsigned workers)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct sl_name_pool *pool;
+	struct sl_pattern_pool *pool;
 
 	if (hs_valid_platform() != HS_SUCCESS || sl_arena_shared() == NULL)
 		return NULL;
@@ -74,7 +74,7 @@ struct sl_name_pool *sl_compile_names_create(unsigned workers)
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->wake, NULL);
 	if (getrandom(pool->key, sizeof(pool->key), 0) != sizeof(pool->key)) {
-		sl_compile_names_destroy(pool);
+		sl_compile_patterns_destroy(pool);
 		return NULL;
 	}
 	pool->key[1] |= 1; /* a factor that loses nothing */
@@ -120,7 +120,7 @@ static uint64_t hash_patterns(const struct sl_pattern *patterns, size_t n)
 	return hash;
 }
 
-static bool same_patterns(const struct sl_name_list *list, const struct sl_pattern *patterns,
+static bool same_patterns(const struct sl_pattern_list *list, const struct sl_pattern *patterns,
                           size_t n)
 {
 	const char *text = list->text;
@@ -135,9 +135,9 @@ static bool same_patterns(const struct sl_name_list *list, const struct sl_patte
 	return true;
 }
 
-static struct sl_name_list *new_list(const struct sl_pattern *patterns, size_t n)
+static struct sl_pattern_list *new_list(const struct sl_pattern *patterns, size_t n)
 {
-	struct sl_name_list *list;
+	struct sl_pattern_list *list;
 	size_t bytes = 0;
 	char *text;
 
@@ -147,7 +147,8 @@ static struct sl_name_list *new_list(const struct sl_pattern *patterns, size_t n
 	if (list == NULL)
 		return NULL;
 	text = (char *)(list + 1);
-	*list = (struct sl_name_list){.count = (uint32_t)n, .bytes = (uint32_t)bytes, .text = text};
+	*list = (struct sl_pattern_list){
+	        .count = (uint32_t)n, .bytes = (uint32_t)bytes, .text = text};
 	for (size_t i = 0; i < n; i++) {
 		memcpy(text, patterns[i].text, patterns[i].len + 1u);
 		text += patterns[i].len + 1;
@@ -155,12 +156,12 @@ static struct sl_name_list *new_list(const struct sl_pattern *patterns, size_t n
 	return list;
 }
 
-struct sl_name_list *sl_compile_names_get(struct sl_name_pool *pool,
-                                          const struct sl_pattern *patterns, size_t n)
+struct sl_pattern_list *sl_compile_patterns_get(struct sl_pattern_pool *pool,
+                                                const struct sl_pattern *patterns, size_t n)
 {
 	uint64_t hash = hash_patterns(patterns, n);
-	struct sl_name_list **bucket = &pool->buckets[hash % BUCKETS];
-	struct sl_name_list *list;
+	struct sl_pattern_list **bucket = &pool->buckets[hash % BUCKETS];
+	struct sl_pattern_list *list;
 
 	for (list = *bucket; list != NULL; list = list->next)
 		if (list->hash == hash && same_patterns(list, patterns, n))
@@ -177,22 +178,22 @@ struct sl_name_list *sl_compile_names_get(struct sl_name_pool *pool,
 	return list;
 }
 
-void sl_compile_names_put(struct sl_name_pool *pool, struct sl_name_list *list)
+void sl_compile_patterns_put(struct sl_pattern_pool *pool, struct sl_pattern_list *list)
 {
-	struct sl_name_list **link;
+	struct sl_pattern_list **link;
 
 	if (list == NULL || --list->refs > 0)
 		return;
 	for (link = &pool->buckets[list->hash % BUCKETS]; *link != list; link = &(*link)->next)
 		;
 	*link = list->next;
-	sl_names_build_free(list);
+	sl_patterns_build_free(list);
 	sl_arena_free(sl_arena_shared(), list);
 }
 
 /* ---- The scratch that fits every database ---- */
 
-static int fit_database(struct sl_name_pool *pool, const hs_database_t *database)
+static int fit_database(struct sl_pattern_pool *pool, const hs_database_t *database)
 {
 	size_t before = 0, after = 0;
 
@@ -209,15 +210,15 @@ static int fit_database(struct sl_name_pool *pool, const hs_database_t *database
 	return 0;
 }
 
-static int fit_list(struct sl_name_pool *pool, const struct sl_name_list *list)
+static int fit_list(struct sl_pattern_pool *pool, const struct sl_pattern_list *list)
 {
-	int ret = fit_database(pool, list->names.literals);
+	int ret = fit_database(pool, list->patterns.literals);
 
-	return ret != 0 ? ret : fit_database(pool, list->names.regexes);
+	return ret != 0 ? ret : fit_database(pool, list->patterns.regexes);
 }
 
 /* The model grows until it fits this list's databases as well as all others. */
-static int fit_model(struct sl_name_pool *pool, const struct sl_name_list *list)
+static int fit_model(struct sl_pattern_pool *pool, const struct sl_pattern_list *list)
 {
 	int ret = 0;
 
@@ -233,20 +234,21 @@ static int fit_model(struct sl_name_pool *pool, const struct sl_name_list *list)
 /* ---- The background thread ---- */
 
 /* The control thread or the background thread. */
-static void build(struct sl_name_list *list, const uint64_t key[2])
+static void build(struct sl_pattern_list *list, const uint64_t key[2])
 {
-	list->error = sl_names_build(list, key);
-	atomic_store_explicit(&list->state, list->error == 0 ? SL_NAMES_BUILT : SL_NAMES_FAILED,
+	list->error = sl_patterns_build(list, key);
+	atomic_store_explicit(&list->state,
+	                      list->error == 0 ? SL_PATTERNS_BUILT : SL_PATTERNS_FAILED,
 	                      memory_order_release);
 }
 
 static void *work(void *arg)
 {
-	struct sl_name_pool *pool = arg;
+	struct sl_pattern_pool *pool = arg;
 
 	pthread_mutex_lock(&pool->lock);
 	while (!pool->stop) {
-		struct sl_name_list *list = pool->queue;
+		struct sl_pattern_list *list = pool->queue;
 
 		if (list == NULL) {
 			pthread_cond_wait(&pool->wake, &pool->lock);
@@ -266,7 +268,7 @@ static void *work(void *arg)
 }
 
 /* The control thread may run SCHED_FIFO; what takes long must not, on the same core. */
-static int start_thread(struct sl_name_pool *pool)
+static int start_thread(struct sl_pattern_pool *pool)
 {
 	const struct sched_param idle = {0};
 	pthread_attr_t attr;
@@ -285,15 +287,15 @@ static int start_thread(struct sl_name_pool *pool)
 }
 
 /* The queue holds a reference until the list is taken back. */
-static int enqueue(struct sl_name_pool *pool, struct sl_name_list *list)
+static int enqueue(struct sl_pattern_pool *pool, struct sl_pattern_list *list)
 {
-	struct sl_name_list **tail = &pool->queue;
+	struct sl_pattern_list **tail = &pool->queue;
 	int ret = start_thread(pool);
 
 	if (ret != 0)
 		return ret;
 	list->refs++;
-	atomic_store_explicit(&list->state, SL_NAMES_QUEUED, memory_order_relaxed);
+	atomic_store_explicit(&list->state, SL_PATTERNS_QUEUED, memory_order_relaxed);
 	pthread_mutex_lock(&pool->lock);
 	while (*tail != NULL)
 		tail = &(*tail)->queue_next;
@@ -304,7 +306,7 @@ static int enqueue(struct sl_name_pool *pool, struct sl_name_list *list)
 	return -EINPROGRESS;
 }
 
-bool sl_compile_names_busy(struct sl_name_pool *pool)
+bool sl_compile_patterns_busy(struct sl_pattern_pool *pool)
 {
 	bool busy;
 
@@ -314,9 +316,9 @@ bool sl_compile_names_busy(struct sl_name_pool *pool)
 	return busy;
 }
 
-void sl_compile_names_poll(struct sl_name_pool *pool)
+void sl_compile_patterns_poll(struct sl_pattern_pool *pool)
 {
-	struct sl_name_list *done, *next, **link;
+	struct sl_pattern_list *done, *next, **link;
 
 	if (!pool->running)
 		return;
@@ -324,7 +326,7 @@ void sl_compile_names_poll(struct sl_name_pool *pool)
 	done = pool->done;
 	pool->done = NULL;
 	for (link = &pool->queue; *link != NULL;) {
-		struct sl_name_list *list = *link;
+		struct sl_pattern_list *list = *link;
 
 		if (list->refs > 1) {
 			link = &list->queue_next;
@@ -337,11 +339,11 @@ void sl_compile_names_poll(struct sl_name_pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 	for (; done != NULL; done = next) {
 		next = done->queue_next;
-		sl_compile_names_put(pool, done);
+		sl_compile_patterns_put(pool, done);
 	}
 }
 
-static void stop_thread(struct sl_name_pool *pool)
+static void stop_thread(struct sl_pattern_pool *pool)
 {
 	if (!pool->running)
 		return;
@@ -350,16 +352,16 @@ static void stop_thread(struct sl_name_pool *pool)
 	pthread_cond_signal(&pool->wake);
 	pthread_mutex_unlock(&pool->lock);
 	pthread_join(pool->thread, NULL);
-	sl_compile_names_poll(pool);
+	sl_compile_patterns_poll(pool);
 	while (pool->queue != NULL) {
-		struct sl_name_list *list = pool->queue;
+		struct sl_pattern_list *list = pool->queue;
 
 		pool->queue = list->queue_next;
-		sl_compile_names_put(pool, list);
+		sl_compile_patterns_put(pool, list);
 	}
 }
 
-void sl_compile_names_destroy(struct sl_name_pool *pool)
+void sl_compile_patterns_destroy(struct sl_pattern_pool *pool)
 {
 	if (pool == NULL)
 		return;
@@ -371,36 +373,36 @@ void sl_compile_names_destroy(struct sl_name_pool *pool)
 	sl_arena_free(sl_arena_shared(), pool);
 }
 
-int sl_compile_names_build(struct sl_name_pool *pool, struct sl_name_list *list, const char *file,
-                           struct sl_diag *diag)
+int sl_compile_patterns_build(struct sl_pattern_pool *pool, struct sl_pattern_list *list,
+                              const char *file, struct sl_diag *diag)
 {
-	if (atomic_load_explicit(&list->state, memory_order_acquire) == SL_NAMES_RAW) {
-		if (sl_names_build_takes_long(list))
+	if (atomic_load_explicit(&list->state, memory_order_acquire) == SL_PATTERNS_RAW) {
+		if (sl_patterns_build_takes_long(list))
 			return enqueue(pool, list);
 		build(list, pool->key);
 	}
-	switch ((enum sl_name_state)atomic_load_explicit(&list->state, memory_order_acquire)) {
-	case SL_NAMES_RAW:
-	case SL_NAMES_QUEUED:
+	switch ((enum sl_pattern_state)atomic_load_explicit(&list->state, memory_order_acquire)) {
+	case SL_PATTERNS_RAW:
+	case SL_PATTERNS_QUEUED:
 		return -EINPROGRESS;
-	case SL_NAMES_BUILT:
+	case SL_PATTERNS_BUILT:
 		if (!list->fitted && fit_model(pool, list) != 0)
 			return -ENOMEM;
 		list->fitted = true;
 		return 0;
-	case SL_NAMES_FAILED:
+	case SL_PATTERNS_FAILED:
 		break;
 	}
 	if (list->error == -EINVAL)
 		sl_diag_error(diag, file, 0, 0, "the domain patterns cannot be compiled: %s",
 		              list->why);
-	atomic_store_explicit(&list->state, SL_NAMES_RAW, memory_order_relaxed); /* once more */
+	atomic_store_explicit(&list->state, SL_PATTERNS_RAW, memory_order_relaxed); /* once more */
 	return list->error;
 }
 
 /* ---- Copies of the model, a worker each ---- */
 
-static struct sl_scratches *copy_model(const struct sl_name_pool *pool)
+static struct sl_scratches *copy_model(const struct sl_pattern_pool *pool)
 {
 	struct sl_scratches *set = sl_arena_zalloc(sl_arena_shared(), sizeof(*set));
 
@@ -413,7 +415,8 @@ static struct sl_scratches *copy_model(const struct sl_name_pool *pool)
 	return set;
 }
 
-int sl_compile_names_scratches(struct sl_name_pool *pool, const struct sl_scratches **scratches)
+int sl_compile_patterns_scratches(struct sl_pattern_pool *pool,
+                                  const struct sl_scratches **scratches)
 {
 	if (pool->grown) {
 		struct sl_scratches *larger = copy_model(pool);
@@ -428,7 +431,7 @@ int sl_compile_names_scratches(struct sl_name_pool *pool, const struct sl_scratc
 	return 0;
 }
 
-void sl_compile_names_reclaim(struct sl_name_pool *pool)
+void sl_compile_patterns_reclaim(struct sl_pattern_pool *pool)
 {
 	if (pool->current != NULL) {
 		free_scratches(pool->current->replaces);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_names.c: patterns, compiled, against names: what the specification says of each kind, and
+ * test_patterns.c: patterns, compiled, against names: what the specification says of each kind, and
  * what the pool of lists promises.
  */
 #include <errno.h>
@@ -23,17 +23,17 @@
 
 #define PATTERNS_MAX 16
 
-static struct sl_name_pool *pool;
+static struct sl_pattern_pool *pool;
 
 static int setup(void **state)
 {
-	pool = sl_compile_names_create(2);
+	pool = sl_compile_patterns_create(2);
 	return pool == NULL;
 }
 
 static int teardown(void **state)
 {
-	sl_compile_names_destroy(pool);
+	sl_compile_patterns_destroy(pool);
 	return 0;
 }
 
@@ -43,11 +43,11 @@ static int order(const void *a, const void *b)
 }
 
 /* The list of the patterns, which end with NULL; built. */
-static struct sl_name_list *list_of(const char *const *texts)
+static struct sl_pattern_list *list_of(const char *const *texts)
 {
 	static char canonical[PATTERNS_MAX][SL_NAME_MAX + 1];
 	struct sl_pattern patterns[PATTERNS_MAX];
-	struct sl_name_list *list;
+	struct sl_pattern_list *list;
 	struct sl_diag diag;
 	size_t n = 0;
 
@@ -62,16 +62,16 @@ static struct sl_name_list *list_of(const char *const *texts)
 		patterns[n].len = (uint8_t)len;
 	}
 	qsort(patterns, n, sizeof(patterns[0]), order);
-	list = sl_compile_names_get(pool, patterns, n);
+	list = sl_compile_patterns_get(pool, patterns, n);
 	assert_non_null(list);
 	sl_diag_init(&diag);
-	assert_int_equal(sl_compile_names_build(pool, list, "test", &diag), 0);
+	assert_int_equal(sl_compile_patterns_build(pool, list, "test", &diag), 0);
 	assert_int_equal(diag.errors, 0);
 	sl_diag_free(&diag);
 	return list;
 }
 
-static bool matches(const struct sl_name_list *list, const char *name)
+static bool matches(const struct sl_pattern_list *list, const char *name)
 {
 	const struct sl_scratches *scratches = NULL;
 	char canonical[SL_NAME_MAX + 1];
@@ -79,11 +79,11 @@ static bool matches(const struct sl_name_list *list, const char *name)
 	bool first, second;
 
 	assert_true(len >= 1);
-	assert_int_equal(sl_compile_names_scratches(pool, &scratches), 0);
+	assert_int_equal(sl_compile_patterns_scratches(pool, &scratches), 0);
 	if (scratches == NULL)
-		return sl_names_match(&list->names, NULL, canonical, (size_t)len);
-	first = sl_names_match(&list->names, scratches->scratch[0], canonical, (size_t)len);
-	second = sl_names_match(&list->names, scratches->scratch[1], canonical, (size_t)len);
+		return sl_patterns_match(&list->patterns, NULL, canonical, (size_t)len);
+	first = sl_patterns_match(&list->patterns, scratches->scratch[0], canonical, (size_t)len);
+	second = sl_patterns_match(&list->patterns, scratches->scratch[1], canonical, (size_t)len);
 	assert_int_equal(first, second);
 	return first;
 }
@@ -91,7 +91,7 @@ static bool matches(const struct sl_name_list *list, const char *name)
 /* One pattern, names that it matches, names that it does not. */
 static void expect(const char *pattern, const char *const *yes, const char *const *no)
 {
-	struct sl_name_list *list = list_of((const char *const[]){pattern, NULL});
+	struct sl_pattern_list *list = list_of((const char *const[]){pattern, NULL});
 
 	for (; *yes != NULL; yes++)
 		if (!matches(list, *yes))
@@ -99,7 +99,7 @@ static void expect(const char *pattern, const char *const *yes, const char *cons
 	for (; *no != NULL; no++)
 		if (matches(list, *no))
 			fail_msg("%s must not match %s", pattern, *no);
-	sl_compile_names_put(pool, list);
+	sl_compile_patterns_put(pool, list);
 }
 
 #define LIST(...)                                                                                  \
@@ -144,13 +144,13 @@ static void test_first_of_two_stars_is_one_or_more_labels(void **state)
 
 static void test_star_alone_matches_every_name(void **state)
 {
-	struct sl_name_list *list = list_of(LIST("*", "a.b", "www.*.com"));
+	struct sl_pattern_list *list = list_of(LIST("*", "a.b", "www.*.com"));
 
-	assert_true(list->names.any);
+	assert_true(list->patterns.any);
 	assert_true(matches(list, "x"));
 	assert_true(matches(list, "a.b.c.d"));
-	assert_false(sl_names_match(&list->names, NULL, "", 0));
-	sl_compile_names_put(pool, list);
+	assert_false(sl_patterns_match(&list->patterns, NULL, "", 0));
+	sl_compile_patterns_put(pool, list);
 }
 
 static void test_dot_in_pattern_is_no_wildcard(void **state)
@@ -162,7 +162,7 @@ static void test_dot_in_pattern_is_no_wildcard(void **state)
 static void test_longest_names_match(void **state)
 {
 	char name[SL_NAME_MAX + 1];
-	struct sl_name_list *list = list_of(LIST("*.b", "a.*.*.c"));
+	struct sl_pattern_list *list = list_of(LIST("*.b", "a.*.*.c"));
 
 	memset(name, 'a', sizeof(name));
 	for (size_t i = 63; i < SL_NAME_MAX; i += 64)
@@ -171,18 +171,18 @@ static void test_longest_names_match(void **state)
 	assert_true(matches(list, name));
 	name[SL_NAME_MAX - 1] = 'x';
 	assert_false(matches(list, name));
-	sl_compile_names_put(pool, list);
+	sl_compile_patterns_put(pool, list);
 }
 
 static void test_scratch_missing_matches_nothing(void **state)
 {
-	struct sl_name_list *list = list_of(LIST("a.b", "www.*.com"));
+	struct sl_pattern_list *list = list_of(LIST("a.b", "www.*.com"));
 
 	assert_true(matches(list, "www.a.com"));
-	assert_false(sl_names_match(&list->names, NULL, "www.a.com", 9));
+	assert_false(sl_patterns_match(&list->patterns, NULL, "www.a.com", 9));
 	assert_true(matches(list, "a.b"));
-	assert_false(sl_names_match(&list->names, NULL, "a.b", 3));
-	sl_compile_names_put(pool, list);
+	assert_false(sl_patterns_match(&list->patterns, NULL, "a.b", 3));
+	sl_compile_patterns_put(pool, list);
 }
 
 /* A list of n names against what it must and must not match, neighbours included. */
@@ -191,7 +191,7 @@ static void expect_own_only(unsigned n)
 	enum { MOST = 5000 };
 	static char text[MOST][64];
 	static struct sl_pattern patterns[MOST];
-	struct sl_name_list *list;
+	struct sl_pattern_list *list;
 	struct sl_diag diag;
 	char name[80];
 
@@ -204,13 +204,13 @@ static void expect_own_only(unsigned n)
 		patterns[i].text = text[i];
 	}
 	qsort(patterns, n, sizeof(patterns[0]), order);
-	list = sl_compile_names_get(pool, patterns, n);
+	list = sl_compile_patterns_get(pool, patterns, n);
 	assert_non_null(list);
 	sl_diag_init(&diag);
-	assert_int_equal(sl_compile_names_build(pool, list, "test", &diag), 0);
+	assert_int_equal(sl_compile_patterns_build(pool, list, "test", &diag), 0);
 	/* A short list is Hyperscan's, a long one is in the hash. */
-	assert_int_equal(list->names.literals != NULL, n <= 32);
-	assert_int_equal(list->names.suffixes != NULL, n > 32);
+	assert_int_equal(list->patterns.literals != NULL, n <= 32);
+	assert_int_equal(list->patterns.suffixes != NULL, n > 32);
 	for (unsigned i = 0; i < 2 * n; i++) {
 		bool below = i % 3 == 0, in = i < n;
 
@@ -225,7 +225,7 @@ static void expect_own_only(unsigned n)
 		snprintf(name, sizeof(name), "h%u.s%u.x.y", i, i % 7);
 		assert_false(matches(list, name));
 	}
-	sl_compile_names_put(pool, list);
+	sl_compile_patterns_put(pool, list);
 }
 
 static void test_lists_of_any_length_match_their_own_only(void **state)
@@ -238,38 +238,38 @@ static void test_lists_of_any_length_match_their_own_only(void **state)
 
 static void test_same_patterns_are_one_list(void **state)
 {
-	struct sl_name_list *one = list_of(LIST("a.b", "*.c"));
-	struct sl_name_list *same = list_of(LIST("*.C.", "A.B"));
-	struct sl_name_list *other = list_of(LIST("a.b", "*.d"));
+	struct sl_pattern_list *one = list_of(LIST("a.b", "*.c"));
+	struct sl_pattern_list *same = list_of(LIST("*.C.", "A.B"));
+	struct sl_pattern_list *other = list_of(LIST("a.b", "*.d"));
 
 	assert_ptr_equal(one, same);
 	assert_ptr_not_equal(one, other);
 	assert_int_equal(one->refs, 2);
-	sl_compile_names_put(pool, one);
+	sl_compile_patterns_put(pool, one);
 	assert_true(matches(same, "a.b"));
-	sl_compile_names_put(pool, same);
-	sl_compile_names_put(pool, other);
+	sl_compile_patterns_put(pool, same);
+	sl_compile_patterns_put(pool, other);
 }
 
 /* A generation that is going may still scan with the old scratches. */
 static void test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim(void **state)
 {
 	const struct sl_scratches *before, *after;
-	struct sl_name_list *small = list_of(LIST("a.*.q")), *large;
+	struct sl_pattern_list *small = list_of(LIST("a.*.q")), *large;
 
-	assert_int_equal(sl_compile_names_scratches(pool, &before), 0);
+	assert_int_equal(sl_compile_patterns_scratches(pool, &before), 0);
 	large = list_of(LIST("a.*.b", "*.*.c", "x.*.*.y", "*.q.*.z"));
-	assert_int_equal(sl_compile_names_scratches(pool, &after), 0);
+	assert_int_equal(sl_compile_patterns_scratches(pool, &after), 0);
 	assert_ptr_not_equal(before, after);
 	assert_ptr_equal(after->replaces, before);
-	assert_true(sl_names_match(&small->names, before->scratch[0], "a.b.q", 5));
-	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b.q", 5));
-	assert_true(sl_names_match(&large->names, after->scratch[1], "a.x.b", 5));
-	sl_compile_names_reclaim(pool);
+	assert_true(sl_patterns_match(&small->patterns, before->scratch[0], "a.b.q", 5));
+	assert_true(sl_patterns_match(&small->patterns, after->scratch[0], "a.b.q", 5));
+	assert_true(sl_patterns_match(&large->patterns, after->scratch[1], "a.x.b", 5));
+	sl_compile_patterns_reclaim(pool);
 	assert_null(after->replaces);
-	assert_true(sl_names_match(&small->names, after->scratch[0], "a.b.q", 5));
-	sl_compile_names_put(pool, small);
-	sl_compile_names_put(pool, large);
+	assert_true(sl_patterns_match(&small->patterns, after->scratch[0], "a.b.q", 5));
+	sl_compile_patterns_put(pool, small);
+	sl_compile_patterns_put(pool, large);
 }
 
 /* Regular expressions in numbers are compiled aside, and are then as good as any. */
@@ -278,7 +278,7 @@ static void test_many_inner_stars_are_compiled_in_the_background(void **state)
 	enum { N = 60 };
 	static char text[N][32];
 	static struct sl_pattern patterns[N];
-	struct sl_name_list *list;
+	struct sl_pattern_list *list;
 	struct sl_diag diag;
 	unsigned polls = 0;
 	int ret;
@@ -289,22 +289,22 @@ static void test_many_inner_stars_are_compiled_in_the_background(void **state)
 		patterns[i].text = text[i];
 	}
 	sl_diag_init(&diag);
-	list = sl_compile_names_get(pool, patterns, N);
-	assert_int_equal(sl_compile_names_build(pool, list, "test", &diag), -EINPROGRESS);
+	list = sl_compile_patterns_get(pool, patterns, N);
+	assert_int_equal(sl_compile_patterns_build(pool, list, "test", &diag), -EINPROGRESS);
 	/* nobody waits for it any more, and then somebody does again */
-	sl_compile_names_put(pool, list);
-	assert_ptr_equal(sl_compile_names_get(pool, patterns, N), list);
-	while ((ret = sl_compile_names_build(pool, list, "test", &diag)) == -EINPROGRESS) {
-		sl_compile_names_poll(pool);
+	sl_compile_patterns_put(pool, list);
+	assert_ptr_equal(sl_compile_patterns_get(pool, patterns, N), list);
+	while ((ret = sl_compile_patterns_build(pool, list, "test", &diag)) == -EINPROGRESS) {
+		sl_compile_patterns_poll(pool);
 		usleep(1000);
 		assert_true(polls++ < 60000);
 	}
 	assert_int_equal(ret, 0);
 	assert_true(matches(list, "w.x.d59.com"));
 	assert_false(matches(list, "w.x.y.d59.com"));
-	sl_compile_names_poll(pool);
+	sl_compile_patterns_poll(pool);
 	assert_int_equal(list->refs, 1);
-	sl_compile_names_put(pool, list);
+	sl_compile_patterns_put(pool, list);
 }
 
 static void test_pool_goes_while_the_background_is_at_work(void **state)
@@ -316,7 +316,7 @@ static void test_pool_goes_while_the_background_is_at_work(void **state)
 
 	sl_diag_init(&diag);
 	for (unsigned l = 0; l < 5; l++) {
-		struct sl_name_list *list;
+		struct sl_pattern_list *list;
 
 		for (unsigned i = 0; i < N; i++) {
 			patterns[i].len = (uint8_t)snprintf(text[i], sizeof(text[i]),
@@ -324,9 +324,9 @@ static void test_pool_goes_while_the_background_is_at_work(void **state)
 			patterns[i].kind = SL_PATTERN_INNER;
 			patterns[i].text = text[i];
 		}
-		list = sl_compile_names_get(pool, patterns, N);
-		assert_int_equal(sl_compile_names_build(pool, list, "", &diag), -EINPROGRESS);
-		sl_compile_names_put(pool, list);
+		list = sl_compile_patterns_get(pool, patterns, N);
+		assert_int_equal(sl_compile_patterns_build(pool, list, "", &diag), -EINPROGRESS);
+		sl_compile_patterns_put(pool, list);
 	}
 }
 
@@ -346,10 +346,10 @@ static void test_scan_at_the_end_of_a_page_reads_no_further(void **state)
 	assert_true(pages != MAP_FAILED);
 	assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
 	for (size_t l = 0; l < 2; l++) {
-		struct sl_name_list *list = list_of(lists[l]);
+		struct sl_pattern_list *list = list_of(lists[l]);
 		const struct sl_scratches *scratches = NULL;
 
-		assert_int_equal(sl_compile_names_scratches(pool, &scratches), 0);
+		assert_int_equal(sl_compile_patterns_scratches(pool, &scratches), 0);
 		for (size_t len = 1; len <= SL_NAME_MAX; len++) {
 			/* so that the last byte that may be read is the page's */
 			uint8_t *at = pages + page - (len + 2 + SL_SCAN_SLACK);
@@ -358,11 +358,11 @@ static void test_scan_at_the_end_of_a_page_reads_no_further(void **state)
 				name[i] = i % 5 == 4 ? '.' : (char)('a' + i % 26);
 			if (len > 14)
 				memcpy(name + len - 14, ".below.example", 14);
-			assert_int_equal(sl_names_scan(&list->names, scratches->scratch[0], name,
-			                               len, (struct sl_scan_text *)at),
+			assert_int_equal(sl_patterns_scan(&list->patterns, scratches->scratch[0],
+			                                  name, len, (struct sl_scan_text *)at),
 			                 l == 0 && len > 14);
 		}
-		sl_compile_names_put(pool, list);
+		sl_compile_patterns_put(pool, list);
 	}
 	munmap(pages, 2 * page);
 }

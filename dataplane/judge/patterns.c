@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hostmatch.c: does a pattern of a policy match a name?
+ * patterns.c: does a pattern of a policy match a name?
  *
- * Decides by what the policy compiler made of a list (control/compile/names_build.c): Hyperscan
+ * Decides by what the policy compiler made of a list (control/compile/patterns_build.c): Hyperscan
  * databases over the name written backwards, and for exact names and leading `*` of a long list a
  * hash of suffixes. It never decides what becomes of a packet, and whatever goes wrong in a scan is
  * "no match".
@@ -65,35 +65,35 @@ _Static_assert(sizeof(((struct sl_scan_text *)0)->bytes) >= SL_NAME_MAX + 2 + SL
                "the longest name with its sentinels has readable bytes behind it");
 
 /* Looks for the name, written backwards between the sentinels, in both databases. */
-bool sl_names_scan(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
-                   size_t len, struct sl_scan_text *text)
+bool sl_patterns_scan(const struct sl_patterns *patterns, struct hs_scratch *scratch,
+                      const char *name, size_t len, struct sl_scan_text *text)
 {
 	bool found = false;
 
-	text->bytes[0] = SL_NAMES_BEGIN;
+	text->bytes[0] = SL_PATTERNS_BEGIN;
 	for (size_t i = 0; i < len; i++)
 		text->bytes[len - i] = name[i];
-	text->bytes[len + 1] = SL_NAMES_END;
-	if (names->literals != NULL)
-		hs_scan(names->literals, text->bytes, (unsigned)len + 2, 0, scratch, take_first,
+	text->bytes[len + 1] = SL_PATTERNS_END;
+	if (patterns->literals != NULL)
+		hs_scan(patterns->literals, text->bytes, (unsigned)len + 2, 0, scratch, take_first,
 		        &found);
-	if (!found && names->regexes != NULL)
-		hs_scan(names->regexes, text->bytes, (unsigned)len + 2, 0, scratch, take_first,
+	if (!found && patterns->regexes != NULL)
+		hs_scan(patterns->regexes, text->bytes, (unsigned)len + 2, 0, scratch, take_first,
 		        &found);
 	return found;
 }
 
-bool sl_names_match(const struct sl_names *names, struct hs_scratch *scratch, const char *name,
-                    size_t len)
+bool sl_patterns_match(const struct sl_patterns *patterns, struct hs_scratch *scratch,
+                       const char *name, size_t len)
 {
 	struct sl_scan_text text;
 
 	if (len == 0 || len > SL_NAME_MAX)
 		return false;
-	if (names->any)
+	if (patterns->any)
 		return true;
-	if (names->suffixes != NULL && match_suffixes(names->suffixes, name, len))
+	if (patterns->suffixes != NULL && match_suffixes(patterns->suffixes, name, len))
 		return true;
-	return scratch != NULL && (names->literals != NULL || names->regexes != NULL) &&
-	       sl_names_scan(names, scratch, name, len, &text);
+	return scratch != NULL && (patterns->literals != NULL || patterns->regexes != NULL) &&
+	       sl_patterns_scan(patterns, scratch, name, len, &text);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * names_build.c: from a list of patterns to what is looked up in. Any thread.
+ * patterns_build.c: from a list of patterns to what is looked up in. Any thread.
  *
  * Names are matched by Hyperscan over the name written backwards between two sentinels: exact names
  * and a leading `*` as literals, a `*` further in as a regular expression. Ten literals take it
  * 0.4 ms to compile and 10,000 take 0.17 s, and a cold start with 200,000 of them in a thousand
  * lists would take seconds; so a list with more than LITERALS_AT_MOST exact names and leading `*`
  * has these in a hash of suffixes instead, which is built in some milliseconds for 100,000 and is
- * found in as fast (tests/unit/test_names.c holds both against each other).
+ * found in as fast (tests/unit/test_patterns.c holds both against each other).
  */
-#include "names_build.h"
+#include "patterns_build.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,11 +75,11 @@ static size_t write_literal(char *out, const char *pattern)
 	const char *name = pattern + (pattern[0] == '*');
 	size_t n = 0, len = strlen(name);
 
-	out[n++] = SL_NAMES_BEGIN;
+	out[n++] = SL_PATTERNS_BEGIN;
 	while (len > 0)
 		out[n++] = name[--len];
 	if (pattern[0] != '*')
-		out[n++] = SL_NAMES_END;
+		out[n++] = SL_PATTERNS_END;
 	return n;
 }
 
@@ -145,12 +145,12 @@ struct census {
 	bool any;
 };
 
-static const char *list_end(const struct sl_name_list *list)
+static const char *list_end(const struct sl_pattern_list *list)
 {
 	return list->text + list->bytes;
 }
 
-static struct census take_census(const struct sl_name_list *list)
+static struct census take_census(const struct sl_pattern_list *list)
 {
 	struct census census = {0};
 
@@ -194,7 +194,7 @@ static void put_suffix(struct sl_suffixes *suffixes, const char *pattern)
 	        ((uint32_t)(pattern - suffixes->text) + 1) << 1 | below;
 }
 
-static int build_suffixes(struct sl_name_list *list, const uint64_t key[2], size_t count)
+static int build_suffixes(struct sl_pattern_list *list, const uint64_t key[2], size_t count)
 {
 	struct sl_suffixes *suffixes;
 	size_t slots = 4;
@@ -216,12 +216,12 @@ static int build_suffixes(struct sl_name_list *list, const uint64_t key[2], size
 		if (kind == SL_PATTERN_EXACT || kind == SL_PATTERN_BELOW)
 			put_suffix(suffixes, p);
 	}
-	list->names.suffixes = suffixes;
+	list->patterns.suffixes = suffixes;
 	return 0;
 }
 
 /* Keeps Hyperscan's words; returns 0 or -errno. */
-static int outcome(struct sl_name_list *list, hs_error_t err, hs_compile_error_t *why)
+static int outcome(struct sl_pattern_list *list, hs_error_t err, hs_compile_error_t *why)
 {
 	if (err == HS_SUCCESS)
 		return 0;
@@ -230,7 +230,7 @@ static int outcome(struct sl_name_list *list, hs_error_t err, hs_compile_error_t
 	return err == HS_COMPILER_ERROR ? -EINVAL : -ENOMEM;
 }
 
-static int build_literals(struct sl_name_list *list, const struct census *census)
+static int build_literals(struct sl_pattern_list *list, const struct census *census)
 {
 	hs_compile_error_t *why = NULL;
 	struct batch batch;
@@ -246,12 +246,13 @@ static int build_literals(struct sl_name_list *list, const struct census *census
 			           HS_FLAG_SINGLEMATCH);
 	}
 	err = hs_compile_lit_multi(batch.expressions, batch.flags, batch.ids, batch.lens,
-	                           batch.count, HS_MODE_BLOCK, NULL, &list->names.literals, &why);
+	                           batch.count, HS_MODE_BLOCK, NULL, &list->patterns.literals,
+	                           &why);
 	batch_free(&batch);
 	return outcome(list, err, why);
 }
 
-static int build_regexes(struct sl_name_list *list, const struct census *census)
+static int build_regexes(struct sl_pattern_list *list, const struct census *census)
 {
 	hs_compile_error_t *why = NULL;
 	struct batch batch;
@@ -264,24 +265,24 @@ static int build_regexes(struct sl_name_list *list, const struct census *census)
 			batch_take(&batch, write_regex(batch_room(&batch), p),
 			           HS_FLAG_SINGLEMATCH | HS_FLAG_DOTALL);
 	err = hs_compile_multi(batch.expressions, batch.flags, batch.ids, batch.count,
-	                       HS_MODE_BLOCK, NULL, &list->names.regexes, &why);
+	                       HS_MODE_BLOCK, NULL, &list->patterns.regexes, &why);
 	batch_free(&batch);
 	return outcome(list, err, why);
 }
 
-bool sl_names_build_takes_long(const struct sl_name_list *list)
+bool sl_patterns_build_takes_long(const struct sl_pattern_list *list)
 {
 	struct census census = take_census(list);
 
 	return !census.any && census.regexes > REGEXES_AT_ONCE;
 }
 
-int sl_names_build(struct sl_name_list *list, const uint64_t key[2])
+int sl_patterns_build(struct sl_pattern_list *list, const uint64_t key[2])
 {
 	struct census census = take_census(list);
 	int ret = 0;
 
-	list->names.any = census.any;
+	list->patterns.any = census.any;
 	if (!census.any && census.suffixes > LITERALS_AT_MOST)
 		ret = build_suffixes(list, key, census.suffixes);
 	else if (!census.any && census.suffixes > 0)
@@ -289,14 +290,14 @@ int sl_names_build(struct sl_name_list *list, const uint64_t key[2])
 	if (ret == 0 && !census.any && census.regexes > 0)
 		ret = build_regexes(list, &census);
 	if (ret != 0)
-		sl_names_build_free(list);
+		sl_patterns_build_free(list);
 	return ret;
 }
 
-void sl_names_build_free(struct sl_name_list *list)
+void sl_patterns_build_free(struct sl_pattern_list *list)
 {
-	sl_arena_free(sl_arena_shared(), (void *)list->names.suffixes);
-	hs_free_database(list->names.literals);
-	hs_free_database(list->names.regexes);
-	list->names = (struct sl_names){0};
+	sl_arena_free(sl_arena_shared(), (void *)list->patterns.suffixes);
+	hs_free_database(list->patterns.literals);
+	hs_free_database(list->patterns.regexes);
+	list->patterns = (struct sl_patterns){0};
 }
