@@ -282,7 +282,7 @@ void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting
 	*waiting = (struct sl_waiting){0};
 }
 
-/* The rows that go let their prefixes go, so that the standby side needs room for one union. */
+/* The rows that go let their prefixes go, so that the standby copy needs room for one union. */
 static void release_old(struct sl_compiler *compiler)
 {
 	for (unsigned i = 0; i < compiler->change.count; i++)

@@ -214,7 +214,7 @@ int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned
 void sl_compile_fini(struct sl_compiler *compiler);
 
 /*
- * Works out what a push changes: compiler->change, with all names compiled and the standby side
+ * Works out what a push changes: compiler->change, with all names compiled and the standby copy
  * holding the new union. A sandbox that a later push has already dealt with is left alone. number
  * is the generation's that it is for. Returns 0 (then commit or cancel must follow), or -errno with
  * nothing changed and the reason in diag: -EINVAL, -ENOSPC, -ENOMEM, -EIO; -ECANCELED if later
@@ -233,13 +233,13 @@ void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting
 /* The change is empty: the push counts all the same as the newest for its sandboxes. */
 void sl_compile_keep(struct sl_compiler *compiler);
 
-/* Gives back what sl_compile_request() made, and puts the standby side back as it was. */
+/* Gives back what sl_compile_request() made, and puts the standby copy back as it was. */
 void sl_compile_cancel(struct sl_compiler *compiler);
 
 /* The change is going to be published: its rows are the ones in force from now on. */
 void sl_compile_commit(struct sl_compiler *compiler);
 
-/* No worker uses what the change replaced: frees it and brings the other side up to date. */
+/* No worker uses what the change replaced: frees it and brings the other copy up to date. */
 int sl_compile_reclaim(struct sl_compiler *compiler);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "arena.h"
 #include "compile.h"
-#include "side.h"
+#include "table_copy.h"
 
 struct owned {
 	struct sl_arena *arena;
@@ -33,7 +33,7 @@ static void apply_change(struct sl_generation *generation, const struct sl_chang
 
 struct sl_generation *sl_generation_build(const struct sl_generation *previous, uint64_t number,
                                           const struct sl_change *change,
-                                          const struct sl_side *side,
+                                          const struct sl_table_copy *copy,
                                           const struct sl_scratches *scratches)
 {
 	struct sl_arena *arena = sl_arena_create();
@@ -52,9 +52,9 @@ struct sl_generation *sl_generation_build(const struct sl_generation *previous, 
 	else
 		memset(&owned->generation, 0, sizeof(owned->generation));
 	owned->generation.number = number;
-	owned->generation.fib4 = side->fib4;
-	owned->generation.fib6 = side->fib6;
-	owned->generation.classes = side->classes;
+	owned->generation.fib4 = copy->fib4;
+	owned->generation.fib6 = copy->fib6;
+	owned->generation.classes = copy->classes;
 	if (scratches != NULL)
 		memcpy(owned->generation.scratch, scratches->scratch,
 		       sizeof(owned->generation.scratch));

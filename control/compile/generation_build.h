@@ -15,7 +15,7 @@
 
 struct sl_change;
 struct sl_scratches;
-struct sl_side;
+struct sl_table_copy;
 
 /*
  * The generation that a change makes of the previous one (NULL: of none), in an arena of its own.
@@ -23,7 +23,7 @@ struct sl_side;
  */
 struct sl_generation *sl_generation_build(const struct sl_generation *previous, uint64_t number,
                                           const struct sl_change *change,
-                                          const struct sl_side *side,
+                                          const struct sl_table_copy *copy,
                                           const struct sl_scratches *scratches);
 
 /* Gives a generation's arena back. No worker may hold the pointer. NULL is fine. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * union.c: keeps count of who refers to a prefix, and both sides of the tables in step.
+ * union.c: keeps count of who refers to a prefix, and both copies of the tables in step.
  *
- * It decides which prefixes are on a side and under which class, and must never touch the live
- * side.
+ * It decides which prefixes are on a copy and under which class, and must never touch the live
+ * copy.
  */
 #include "union.h"
 
@@ -19,7 +19,7 @@
 struct member {
 	struct sl_net net;
 	uint8_t space; /* enum sl_space: what the config says of exactly this prefix */
-	bool placed;   /* on the newest side */
+	bool placed;   /* on the newest copy */
 	bool listed;   /* in `touched` */
 	uint32_t refs;
 };
@@ -30,22 +30,22 @@ struct ids {
 };
 
 struct sl_union {
-	struct sl_side sides[2];
-	bool single; /* one side is both */
+	struct sl_table_copy copies[2];
+	bool single; /* one copy is both */
 	unsigned live;
-	bool broken; /* the sides may differ: nothing may be changed any more */
+	bool broken; /* the copies may differ: nothing may be changed any more */
 
 	struct member *members; /* by class */
 	uint32_t ids_max;       /* the largest class */
 	struct ids free;        /* every list has room for all ids: nothing here can fail halfway */
 	uint32_t *dict;         /* open addressing: prefix -> class */
 	uint32_t dict_mask;
-	uint32_t placed[2]; /* prefixes on the newest side, by family: IPv4, IPv6 */
+	uint32_t placed[2]; /* prefixes on the newest copy, by family: IPv4, IPv6 */
 
 	/* Since the last commit. */
 	struct ids fresh;   /* classes made */
 	struct ids touched; /* classes that lost their last reference, perhaps for a while */
-	/* The change that turns one side into the other. */
+	/* The change that turns one copy into the other. */
 	struct ids removed;
 	struct ids added;
 };
@@ -145,12 +145,12 @@ void sl_union_drop(struct sl_union *all, uint32_t class)
 	}
 }
 
-/* ---- Changing a side ---- */
+/* ---- Changing a copy ---- */
 
-/* The side to change: the one that nobody reads. */
-static struct sl_side *standby(struct sl_union *all)
+/* The copy to change: the one that nobody reads. */
+static struct sl_table_copy *standby(struct sl_union *all)
 {
-	return &all->sides[all->single ? all->live : !all->live];
+	return &all->copies[all->single ? all->live : !all->live];
 }
 
 static void collect_change(struct sl_union *all)
@@ -168,7 +168,7 @@ static void collect_change(struct sl_union *all)
 static int check_room(const struct sl_union *all, const char *file, struct sl_diag *diag)
 {
 	uint32_t total[2] = {all->placed[0], all->placed[1]};
-	uint32_t limit = all->sides[0].limits.prefixes;
+	uint32_t limit = all->copies[0].limits.prefixes;
 
 	for (uint32_t i = 0; i < all->removed.count; i++)
 		total[family_of(all, all->removed.at[i])]--;
@@ -186,63 +186,63 @@ static int check_room(const struct sl_union *all, const char *file, struct sl_di
 	return 0;
 }
 
-static int add_class(struct sl_side *side, const struct member *members, uint32_t class)
+static int add_class(struct sl_table_copy *copy, const struct member *members, uint32_t class)
 {
-	return sl_side_add(side, &members[class].net, class, members[class].space);
+	return sl_table_copy_add(copy, &members[class].net, class, members[class].space);
 }
 
-static int remove_class(struct sl_side *side, const struct member *members, uint32_t class)
+static int remove_class(struct sl_table_copy *copy, const struct member *members, uint32_t class)
 {
-	return sl_side_remove(side, &members[class].net, class);
+	return sl_table_copy_remove(copy, &members[class].net, class);
 }
 
 /* Takes the last `added` and `removed` steps of the change back. */
-static void undo_change(struct sl_union *all, struct sl_side *side, uint32_t removed,
+static void undo_change(struct sl_union *all, struct sl_table_copy *copy, uint32_t removed,
                         uint32_t added)
 {
 	int ret = 0;
 
 	while (ret == 0 && added > 0)
-		ret = remove_class(side, all->members, all->added.at[--added]);
+		ret = remove_class(copy, all->members, all->added.at[--added]);
 	while (ret == 0 && removed > 0)
-		ret = add_class(side, all->members, all->removed.at[--removed]);
+		ret = add_class(copy, all->members, all->removed.at[--removed]);
 	if (ret != 0)
 		all->broken = true;
 }
 
-/* Makes the change on a side: all of it or nothing. *done says how many prefixes were added. */
-static int change_side(struct sl_union *all, struct sl_side *side, uint32_t *done)
+/* Makes the change on a copy: all of it or nothing. *done says how many prefixes were added. */
+static int change_copy(struct sl_union *all, struct sl_table_copy *copy, uint32_t *done)
 {
 	uint32_t removed = 0, added = 0;
 	int ret = 0;
 
 	while (removed < all->removed.count) {
-		ret = remove_class(side, all->members, all->removed.at[removed]);
+		ret = remove_class(copy, all->members, all->removed.at[removed]);
 		if (ret != 0)
 			break;
 		removed++;
 	}
 	while (ret == 0 && added < all->added.count) {
-		ret = add_class(side, all->members, all->added.at[added]);
+		ret = add_class(copy, all->members, all->added.at[added]);
 		added += ret == 0;
 	}
 	*done = added;
 	if (ret == 0)
 		return 0;
-	undo_change(all, side, removed, added);
+	undo_change(all, copy, removed, added);
 	all->broken = all->broken || ret == -EIO;
 	return all->broken ? -EIO : ret;
 }
 
-static void explain_full(const struct sl_union *all, const struct sl_side *side, uint32_t done,
-                         const char *file, struct sl_diag *diag)
+static void explain_full(const struct sl_union *all, const struct sl_table_copy *copy,
+                         uint32_t done, const char *file, struct sl_diag *diag)
 {
 	bool is4 = all->members[all->added.at[done]].net.family == SL_FAMILY_4;
 
 	sl_diag_error(diag, file, 0, 0,
 	              "the IPv%d address table has %u second-level tables (tables.%s) and they do "
 	              "not suffice: %u of %u new prefixes found room",
-	              is4 ? 4 : 6, is4 ? side->limits.tbl8_4 : side->limits.tbl8_6,
+	              is4 ? 4 : 6, is4 ? copy->limits.tbl8_4 : copy->limits.tbl8_6,
 	              is4 ? "tbl8-4" : "tbl8-6", done, all->added.count);
 }
 
@@ -255,7 +255,7 @@ static void explain_broken(const char *file, struct sl_diag *diag)
 
 int sl_union_apply(struct sl_union *all, const char *file, struct sl_diag *diag)
 {
-	struct sl_side *side = standby(all);
+	struct sl_table_copy *copy = standby(all);
 	uint32_t done = 0;
 	int ret = -EIO;
 
@@ -263,9 +263,9 @@ int sl_union_apply(struct sl_union *all, const char *file, struct sl_diag *diag)
 	if (!all->broken)
 		ret = check_room(all, file, diag);
 	if (ret == 0) {
-		ret = change_side(all, side, &done);
+		ret = change_copy(all, copy, &done);
 		if (ret == -ENOSPC)
-			explain_full(all, side, done, file, diag);
+			explain_full(all, copy, done, file, diag);
 	}
 	if (ret == -EIO)
 		explain_broken(file, diag);
@@ -320,7 +320,7 @@ int sl_union_reclaim(struct sl_union *all)
 {
 	uint32_t done;
 
-	if (!all->single && (all->broken || change_side(all, standby(all), &done) != 0)) {
+	if (!all->single && (all->broken || change_copy(all, standby(all), &done) != 0)) {
 		all->broken = true;
 		return -EIO;
 	}
@@ -330,9 +330,9 @@ int sl_union_reclaim(struct sl_union *all)
 	return 0;
 }
 
-const struct sl_side *sl_union_standby(const struct sl_union *all)
+const struct sl_table_copy *sl_union_standby(const struct sl_union *all)
 {
-	return &all->sides[all->single ? all->live : !all->live];
+	return &all->copies[all->single ? all->live : !all->live];
 }
 
 /* ---- Making and unmaking ---- */
@@ -415,7 +415,7 @@ static int place_ranges(struct sl_union *all, const struct sl_config *config)
 	return sl_union_reclaim(all);
 }
 
-struct sl_union *sl_union_create(const struct sl_side_limits *limits,
+struct sl_union *sl_union_create(const struct sl_table_copy_limits *limits,
                                  const struct sl_config *config, bool single)
 {
 	struct sl_union *all = calloc(1, sizeof(*all));
@@ -424,8 +424,8 @@ struct sl_union *sl_union_create(const struct sl_side_limits *limits,
 		return NULL;
 	all->single = single;
 	if (init_classes(all, 4 * limits->prefixes) != 0 ||
-	    sl_side_init(&all->sides[0], limits, all->ids_max) != 0 ||
-	    (!single && sl_side_init(&all->sides[1], limits, all->ids_max) != 0) ||
+	    sl_table_copy_init(&all->copies[0], limits, all->ids_max) != 0 ||
+	    (!single && sl_table_copy_init(&all->copies[1], limits, all->ids_max) != 0) ||
 	    (config != NULL && place_ranges(all, config) != 0)) {
 		sl_union_destroy(all);
 		return NULL;
@@ -437,8 +437,8 @@ void sl_union_destroy(struct sl_union *all)
 {
 	if (all == NULL)
 		return;
-	sl_side_fini(&all->sides[0]);
-	sl_side_fini(&all->sides[1]);
+	sl_table_copy_fini(&all->copies[0]);
+	sl_table_copy_fini(&all->copies[1]);
 	free(all->free.at);
 	free(all->fresh.at);
 	free(all->touched.at);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * union.h: the union of all prefixes, those of every policy and the config's own ranges. Every
- * distinct prefix in it has a class id, the same on both sides of the address tables.
+ * distinct prefix in it has a class id, the same on both copies of the address tables.
  *
  * What is referred to is in the union. A push takes and drops references, then apply brings the
- * standby side to what they make; commit makes that side the live one; and when no worker reads the
+ * standby copy to what they make; commit makes that copy the live one; and when no worker reads the
  * other any more, reclaim makes the same change there. Only then may a dropped class's id mean
  * another prefix.
  *
@@ -18,21 +18,21 @@
 
 #include "sluice/generation.h"
 
-#include "side.h"
+#include "table_copy.h"
 
 struct sl_config;
 struct sl_diag;
 struct sl_union;
 
 /*
- * Makes both sides, with the config's internal and protected ranges on them (config NULL: none).
- * single: nobody reads while a push is made, so one side does for both. Returns NULL without
+ * Makes both copies, with the config's internal and protected ranges on them (config NULL: none).
+ * single: nobody reads while a push is made, so one copy does for both. Returns NULL without
  * memory.
  */
-struct sl_union *sl_union_create(const struct sl_side_limits *limits,
+struct sl_union *sl_union_create(const struct sl_table_copy_limits *limits,
                                  const struct sl_config *config, bool single);
 
-/* Nobody may read either side any more. NULL is fine. */
+/* Nobody may read either copy any more. NULL is fine. */
 void sl_union_destroy(struct sl_union *all);
 
 /* The class of a prefix, or SL_CLASS_NONE if it has none. */
@@ -48,27 +48,27 @@ void sl_union_hold(struct sl_union *all, uint32_t class);
 void sl_union_drop(struct sl_union *all, uint32_t class);
 
 /*
- * Brings the standby side to the union. Returns 0; or -ENOSPC with the figures in diag, or -EIO:
- * the side is as it was, and the caller takes back what it did to references, then cancels.
+ * Brings the standby copy to the union. Returns 0; or -ENOSPC with the figures in diag, or -EIO:
+ * the copy is as it was, and the caller takes back what it did to references, then cancels.
  */
 int sl_union_apply(struct sl_union *all, const char *file, struct sl_diag *diag);
 
 /*
- * Puts the standby side back if apply changed it, and forgets classes that were made since the last
+ * Puts the standby copy back if apply changed it, and forgets classes that were made since the last
  * commit. References must be as they were then.
  */
 void sl_union_cancel(struct sl_union *all);
 
-/* The standby side, as applied, is the live one from now on. */
+/* The standby copy, as applied, is the live one from now on. */
 void sl_union_commit(struct sl_union *all);
 
 /*
- * No worker reads the side that is standby now: makes the change there that the live one has.
+ * No worker reads the copy that is standby now: makes the change there that the live one has.
  * Returns 0, or -EIO: every later apply will refuse.
  */
 int sl_union_reclaim(struct sl_union *all);
 
-/* The side that no worker reads. */
-const struct sl_side *sl_union_standby(const struct sl_union *all);
+/* The copy that no worker reads. */
+const struct sl_table_copy *sl_union_standby(const struct sl_union *all);
 
 #endif

@@ -99,7 +99,7 @@ struct sl_config {
 		uint32_t events_per_sandbox;      /* a second */
 	} limits;
 
-	/* Room in the address tables, of each of the two copies (control/side.h). */
+	/* Room in the address tables, of each of the two copies (control/compile/table_copy.h). */
 	struct {
 		uint32_t prefixes;
 		uint32_t tbl8_4;

@@ -19,7 +19,7 @@
 #include "document/diag.h"
 #include "compile/generation_build.h"
 #include "reload_walk.h"
-#include "compile/side.h"
+#include "compile/table_copy.h"
 #include "compile/union.h"
 
 #define PATIENCE_MS  2000
@@ -150,7 +150,7 @@ static int wait_for_workers(struct sl_reload *reload, const char *file, struct s
 	return 0;
 }
 
-/* The old generation goes, and its side of the tables becomes the next standby. */
+/* The old generation goes, and its copy of the tables becomes the next standby. */
 static void reclaim(struct sl_reload *reload)
 {
 	sl_compile_reclaim(&reload->compiler);
@@ -299,9 +299,9 @@ uint64_t sl_reload_number(const struct sl_reload *reload)
 /* ---- Making and unmaking ---- */
 
 /* What params say, else the config, else what is enough for tests. */
-static struct sl_side_limits table_limits(const struct sl_reload_params *params)
+static struct sl_table_copy_limits table_limits(const struct sl_reload_params *params)
 {
-	struct sl_side_limits limits = {
+	struct sl_table_copy_limits limits = {
 	        .prefixes = params->tables.prefixes,
 	        .tbl8_4 = params->tables.tbl8_4,
 	        .tbl8_6 = params->tables.tbl8_6,
@@ -319,7 +319,7 @@ static struct sl_side_limits table_limits(const struct sl_reload_params *params)
 
 struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct sl_diag *diag)
 {
-	struct sl_side_limits limits = table_limits(params);
+	struct sl_table_copy_limits limits = table_limits(params);
 	struct sl_reload *reload = calloc(1, sizeof(*reload));
 
 	if (reload != NULL) {

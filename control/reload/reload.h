@@ -20,7 +20,7 @@ struct sl_policy_doc;
 struct sl_push;
 struct sl_reload;
 
-/* Sizes of the address tables, of each of the two sides; 0: as the config has it. */
+/* Sizes of the address tables, of each of the two copies; 0: as the config has it. */
 struct sl_reload_tables {
 	uint32_t prefixes; /* distinct prefixes in the union of all policies */
 	uint32_t tbl8_4;   /* second-level tables for IPv4: one for each /24 that holds longer
@@ -59,12 +59,12 @@ struct sl_push {
 	uint64_t check_us;          /* read (sl_reload_push_file) and check */
 	uint64_t compile_us;        /* names, address tables, index of the new generation */
 	uint64_t wait_us;           /* from the pointer store until every worker enforces it */
-	uint64_t reclaim_us;        /* freeing the old one, bringing the other side up to date */
+	uint64_t reclaim_us;        /* freeing the old one, bringing the other copy up to date */
 	uint64_t total_us;
 };
 
 /*
- * Makes both sides of the address tables and the arenas; publishes nothing. The EAL must be up.
+ * Makes both copies of the address tables and the arenas; publishes nothing. The EAL must be up.
  * Returns NULL and a message in diag if memory is short.
  */
 struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct sl_diag *diag);

@@ -39,7 +39,7 @@ struct bench {
 	struct sl_reload *reload;
 };
 
-static void bench_open(struct bench *bench, bool two_sides, struct sl_reload_tables tables)
+static void bench_open(struct bench *bench, bool two_copies, struct sl_reload_tables tables)
 {
 	struct sl_diag diag;
 	struct sl_reload_params params = {.config = &config,
@@ -48,7 +48,7 @@ static void bench_open(struct bench *bench, bool two_sides, struct sl_reload_tab
 	                                  .tables = tables};
 
 	memset(bench, 0, sizeof(*bench));
-	if (two_sides) { /* with nobody registered: there is nobody to wait for */
+	if (two_copies) { /* with nobody registered: there is nobody to wait for */
 		bench->publication.qsbr = aligned_alloc(64, rte_rcu_qsbr_get_memsize(1));
 		assert_int_equal(rte_rcu_qsbr_init(bench->publication.qsbr, 1), 0);
 	}
@@ -398,7 +398,7 @@ static void test_dense_prefixes_change_agrees_with_twin(void **state)
 }
 
 /* A document that cannot come into force, between two that can. */
-static void run_refused(bool two_sides)
+static void run_refused(bool two_copies)
 {
 	struct fleet *fleet = fleet_create(&(struct fleet_options){.seed = seed + 2,
 	                                                           .prefixes = 400,
@@ -412,7 +412,7 @@ static void run_refused(bool two_sides)
 	struct sl_diag diag;
 
 	sl_diag_init(&diag);
-	bench_open(&bench, two_sides,
+	bench_open(&bench, two_copies,
 	           (struct sl_reload_tables){.prefixes = 150, .tbl8_4 = 64, .tbl8_6 = 700});
 	for (unsigned n = 0; n < 5000 && (refused < 30 || taken < 100); n++) {
 		struct sl_push push;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_compile.c: the address tables (side.c), the union of prefixes (union.c) and the rows over
- * it (compile_subnet.c).
+ * test_compile.c: the address tables (table_copy.c), the union of prefixes (union.c) and the rows
+ * over it (compile_subnet.c).
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -19,10 +19,10 @@
 #include "document/diag.h"
 #include "inproc.h"
 #include "document/prefix.h"
-#include "compile/side.h"
+#include "compile/table_copy.h"
 #include "compile/union.h"
 
-static const struct sl_side_limits small = {.prefixes = 256, .tbl8_4 = 16, .tbl8_6 = 64};
+static const struct sl_table_copy_limits small = {.prefixes = 256, .tbl8_4 = 16, .tbl8_6 = 64};
 
 static struct sl_net net(const char *text)
 {
@@ -38,7 +38,7 @@ static struct sl_net net(const char *text)
 	return out;
 }
 
-static uint32_t look(const struct sl_side *side, const char *text)
+static uint32_t look(const struct sl_table_copy *copy, const char *text)
 {
 	struct sl_net addr = net(text);
 	uint64_t class = 12345;
@@ -47,141 +47,141 @@ static uint32_t look(const struct sl_side *side, const char *text)
 		uint32_t host = (uint32_t)addr.bytes[0] << 24 | (uint32_t)addr.bytes[1] << 16 |
 		                (uint32_t)addr.bytes[2] << 8 | addr.bytes[3];
 
-		rte_fib_lookup_bulk(side->fib4, &host, &class, 1);
+		rte_fib_lookup_bulk(copy->fib4, &host, &class, 1);
 	} else {
-		rte_fib6_lookup_bulk(side->fib6, (uint8_t(*)[16]) & addr.bytes, &class, 1);
+		rte_fib6_lookup_bulk(copy->fib6, (uint8_t(*)[16]) & addr.bytes, &class, 1);
 	}
 	return (uint32_t) class;
 }
 
-static void add(struct sl_side *side, const char *text, uint32_t class)
+static void add(struct sl_table_copy *copy, const char *text, uint32_t class)
 {
 	struct sl_net prefix = net(text);
 
-	assert_int_equal(sl_side_add(side, &prefix, class, SL_SPACE_PUBLIC), 0);
+	assert_int_equal(sl_table_copy_add(copy, &prefix, class, SL_SPACE_PUBLIC), 0);
 }
 
-static void take_out(struct sl_side *side, const char *text, uint32_t class)
+static void take_out(struct sl_table_copy *copy, const char *text, uint32_t class)
 {
 	struct sl_net prefix = net(text);
 
-	assert_int_equal(sl_side_remove(side, &prefix, class), 0);
+	assert_int_equal(sl_table_copy_remove(copy, &prefix, class), 0);
 }
 
-/* ---- One side ---- */
+/* ---- One copy ---- */
 
 static void test_default_route_beside_last_ranges_leaves_them(void **state)
 {
-	struct sl_side side;
+	struct sl_table_copy copy;
 
-	assert_int_equal(sl_side_init(&side, &small, 100), 0);
-	add(&side, "10.0.0.0/8", 1);
-	add(&side, "224.0.0.0/4", 2);
-	add(&side, "240.0.0.0/4", 3);
-	add(&side, "0.0.0.0/0", 4);
-	assert_int_equal(look(&side, "10.1.1.1"), 1);
-	assert_int_equal(look(&side, "224.0.0.1"), 2);
-	assert_int_equal(look(&side, "255.255.255.255"), 3);
-	assert_int_equal(look(&side, "0.0.0.0"), 4);
-	assert_int_equal(look(&side, "11.0.0.0"), 4);
-	assert_int_equal(side.classes[1].parent, 4);
-	assert_int_equal(side.classes[3].parent, 4);
-	take_out(&side, "0.0.0.0/0", 4);
-	assert_int_equal(look(&side, "10.1.1.1"), 1);
-	assert_int_equal(look(&side, "240.0.0.1"), 3);
-	assert_int_equal(look(&side, "11.0.0.0"), SL_CLASS_NONE);
-	assert_int_equal(side.classes[1].parent, SL_CLASS_NONE);
-	sl_side_fini(&side);
+	assert_int_equal(sl_table_copy_init(&copy, &small, 100), 0);
+	add(&copy, "10.0.0.0/8", 1);
+	add(&copy, "224.0.0.0/4", 2);
+	add(&copy, "240.0.0.0/4", 3);
+	add(&copy, "0.0.0.0/0", 4);
+	assert_int_equal(look(&copy, "10.1.1.1"), 1);
+	assert_int_equal(look(&copy, "224.0.0.1"), 2);
+	assert_int_equal(look(&copy, "255.255.255.255"), 3);
+	assert_int_equal(look(&copy, "0.0.0.0"), 4);
+	assert_int_equal(look(&copy, "11.0.0.0"), 4);
+	assert_int_equal(copy.classes[1].parent, 4);
+	assert_int_equal(copy.classes[3].parent, 4);
+	take_out(&copy, "0.0.0.0/0", 4);
+	assert_int_equal(look(&copy, "10.1.1.1"), 1);
+	assert_int_equal(look(&copy, "240.0.0.1"), 3);
+	assert_int_equal(look(&copy, "11.0.0.0"), SL_CLASS_NONE);
+	assert_int_equal(copy.classes[1].parent, SL_CLASS_NONE);
+	sl_table_copy_fini(&copy);
 }
 
 static void test_default_route_of_ipv6_beside_last_ranges_leaves_them(void **state)
 {
-	struct sl_side side;
+	struct sl_table_copy copy;
 
-	assert_int_equal(sl_side_init(&side, &small, 100), 0);
-	add(&side, "2001:db8::/32", 1);
-	add(&side, "fe00::/8", 2);
-	add(&side, "ff00::/8", 3);
-	add(&side, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", 5);
-	add(&side, "::/0", 4);
-	assert_int_equal(look(&side, "2001:db8::1"), 1);
-	assert_int_equal(look(&side, "fe80::1"), 2);
-	assert_int_equal(look(&side, "ff02::1"), 3);
-	assert_int_equal(look(&side, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 5);
-	assert_int_equal(look(&side, "::"), 4);
-	assert_int_equal(side.classes[5].parent, 3);
-	assert_int_equal(side.classes[3].parent, 4);
-	take_out(&side, "ff00::/8", 3);
-	assert_int_equal(look(&side, "ff02::1"), 4);
-	assert_int_equal(look(&side, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 5);
-	assert_int_equal(side.classes[5].parent, 4);
-	sl_side_fini(&side);
+	assert_int_equal(sl_table_copy_init(&copy, &small, 100), 0);
+	add(&copy, "2001:db8::/32", 1);
+	add(&copy, "fe00::/8", 2);
+	add(&copy, "ff00::/8", 3);
+	add(&copy, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", 5);
+	add(&copy, "::/0", 4);
+	assert_int_equal(look(&copy, "2001:db8::1"), 1);
+	assert_int_equal(look(&copy, "fe80::1"), 2);
+	assert_int_equal(look(&copy, "ff02::1"), 3);
+	assert_int_equal(look(&copy, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 5);
+	assert_int_equal(look(&copy, "::"), 4);
+	assert_int_equal(copy.classes[5].parent, 3);
+	assert_int_equal(copy.classes[3].parent, 4);
+	take_out(&copy, "ff00::/8", 3);
+	assert_int_equal(look(&copy, "ff02::1"), 4);
+	assert_int_equal(look(&copy, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 5);
+	assert_int_equal(copy.classes[5].parent, 4);
+	sl_table_copy_fini(&copy);
 }
 
 static void test_space_is_the_strictest_of_what_encloses(void **state)
 {
 	struct sl_net internal = net("10.0.0.0/8"), protected = net("10.1.0.0/16");
-	struct sl_side side;
+	struct sl_table_copy copy;
 
-	assert_int_equal(sl_side_init(&side, &small, 100), 0);
-	assert_int_equal(sl_side_add(&side, &internal, 1, SL_SPACE_INTERNAL), 0);
-	assert_int_equal(sl_side_add(&side, &protected, 2, SL_SPACE_PROTECTED), 0);
-	add(&side, "10.2.0.0/16", 3);
-	add(&side, "10.1.2.0/24", 4);
-	add(&side, "10.1.2.3/32", 5);
-	add(&side, "0.0.0.0/0", 6);
-	assert_int_equal(side.classes[2].space, SL_SPACE_PROTECTED);
-	assert_int_equal(side.classes[3].space, SL_SPACE_INTERNAL);
-	assert_int_equal(side.classes[4].space, SL_SPACE_PROTECTED);
-	assert_int_equal(side.classes[5].space, SL_SPACE_PROTECTED);
-	assert_int_equal(side.classes[6].space, SL_SPACE_PUBLIC);
-	assert_int_equal(side.classes[5].parent, 4);
-	take_out(&side, "10.1.2.0/24", 4);
-	assert_int_equal(side.classes[5].parent, 2);
-	sl_side_fini(&side);
+	assert_int_equal(sl_table_copy_init(&copy, &small, 100), 0);
+	assert_int_equal(sl_table_copy_add(&copy, &internal, 1, SL_SPACE_INTERNAL), 0);
+	assert_int_equal(sl_table_copy_add(&copy, &protected, 2, SL_SPACE_PROTECTED), 0);
+	add(&copy, "10.2.0.0/16", 3);
+	add(&copy, "10.1.2.0/24", 4);
+	add(&copy, "10.1.2.3/32", 5);
+	add(&copy, "0.0.0.0/0", 6);
+	assert_int_equal(copy.classes[2].space, SL_SPACE_PROTECTED);
+	assert_int_equal(copy.classes[3].space, SL_SPACE_INTERNAL);
+	assert_int_equal(copy.classes[4].space, SL_SPACE_PROTECTED);
+	assert_int_equal(copy.classes[5].space, SL_SPACE_PROTECTED);
+	assert_int_equal(copy.classes[6].space, SL_SPACE_PUBLIC);
+	assert_int_equal(copy.classes[5].parent, 4);
+	take_out(&copy, "10.1.2.0/24", 4);
+	assert_int_equal(copy.classes[5].parent, 2);
+	sl_table_copy_fini(&copy);
 }
 
 static void test_full_table_refuses_and_stays_as_it_was(void **state)
 {
 	struct sl_net more = net("10.0.200.0/25");
-	struct sl_side side;
+	struct sl_table_copy copy;
 	char text[32];
 
-	assert_int_equal(sl_side_init(&side, &small, 100), 0);
+	assert_int_equal(sl_table_copy_init(&copy, &small, 100), 0);
 	for (unsigned i = 0; i < small.tbl8_4; i++) {
 		snprintf(text, sizeof(text), "10.0.%u.128/25", i);
-		add(&side, text, i + 1);
+		add(&copy, text, i + 1);
 	}
-	assert_int_equal(side.tbl8_4, small.tbl8_4);
-	assert_int_equal(sl_side_add(&side, &more, 99, SL_SPACE_PUBLIC), -ENOSPC);
-	assert_int_equal(look(&side, "10.0.200.1"), SL_CLASS_NONE);
-	add(&side, "10.0.3.0/25", 90); /* in a /24 that has its table */
-	take_out(&side, "10.0.7.128/25", 8);
-	assert_int_equal(sl_side_add(&side, &more, 99, SL_SPACE_PUBLIC), 0);
-	assert_int_equal(look(&side, "10.0.200.1"), 99);
-	sl_side_fini(&side);
+	assert_int_equal(copy.tbl8_4, small.tbl8_4);
+	assert_int_equal(sl_table_copy_add(&copy, &more, 99, SL_SPACE_PUBLIC), -ENOSPC);
+	assert_int_equal(look(&copy, "10.0.200.1"), SL_CLASS_NONE);
+	add(&copy, "10.0.3.0/25", 90); /* in a /24 that has its table */
+	take_out(&copy, "10.0.7.128/25", 8);
+	assert_int_equal(sl_table_copy_add(&copy, &more, 99, SL_SPACE_PUBLIC), 0);
+	assert_int_equal(look(&copy, "10.0.200.1"), 99);
+	sl_table_copy_fini(&copy);
 }
 
 /* DPDK's own reservation would be used up after some dozens of these. */
 static void test_tables_are_free_again_after_many_changes(void **state)
 {
-	struct sl_side side;
+	struct sl_table_copy copy;
 	char text[64];
 
-	assert_int_equal(sl_side_init(&side, &small, 100), 0);
+	assert_int_equal(sl_table_copy_init(&copy, &small, 100), 0);
 	for (unsigned i = 0; i < 5000; i++) {
 		snprintf(text, sizeof(text), "2001:db8:%x::/64", i);
-		add(&side, text, 1);
+		add(&copy, text, 1);
 		snprintf(text, sizeof(text), "2001:db8:%x::/48", i);
-		add(&side, text, 2);
-		assert_int_equal(side.tbl8_6, 5);
-		take_out(&side, text, 2);
+		add(&copy, text, 2);
+		assert_int_equal(copy.tbl8_6, 5);
+		take_out(&copy, text, 2);
 		snprintf(text, sizeof(text), "2001:db8:%x::/64", i);
-		take_out(&side, text, 1);
-		assert_int_equal(side.tbl8_6, 0);
+		take_out(&copy, text, 1);
+		assert_int_equal(copy.tbl8_6, 0);
 	}
-	assert_int_equal(look(&side, "2001:db8::"), SL_CLASS_NONE);
-	sl_side_fini(&side);
+	assert_int_equal(look(&copy, "2001:db8::"), SL_CLASS_NONE);
+	sl_table_copy_fini(&copy);
 }
 
 /* ---- The union ---- */
@@ -206,7 +206,7 @@ static void test_id_is_not_given_again_before_reclaim(void **state)
 	sl_union_hold(all, second);
 	assert_int_not_equal(first, second);
 	assert_int_equal(sl_union_apply(all, "", &diag), 0);
-	/* the side that workers read still has the first */
+	/* the copy that workers read still has the first */
 	assert_int_equal(look(sl_union_standby(all), "198.51.100.1"), second);
 	assert_int_equal(look(sl_union_standby(all), "192.0.2.1"), SL_CLASS_NONE);
 	sl_union_commit(all);

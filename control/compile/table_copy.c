@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * side.c: keeps a prefix's entry in rte_fib or rte_fib6 and the parents of the classes around it
- * in step. It must never be called on the side that workers read.
+ * table_copy.c: keeps a prefix's entry in rte_fib or rte_fib6 and the parents of the classes around
+ * it in step. It must never be called on the copy that workers read.
  *
  * The fib's own prefix tree (rte_rib) is the only index: the node of a prefix has its class as next
  * hop, the node above it is its parent, the covered ones below it are its children. A change costs
@@ -19,7 +19,7 @@
  *   whole table if the last two prefixes below it adjoin and the last ends there, too, as 224/4 and
  *   240/4 do. Hence such longer ones are lifted out of the tree first, and put back afterwards.
  */
-#include "side.h"
+#include "table_copy.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -44,7 +44,8 @@
 /* A next hop that no class has. */
 #define NO_CLASS 0x7fffffffu
 
-int sl_side_init(struct sl_side *side, const struct sl_side_limits *limits, uint32_t class_max)
+int sl_table_copy_init(struct sl_table_copy *copy, const struct sl_table_copy_limits *limits,
+                       uint32_t class_max)
 {
 	static atomic_uint serial;
 	unsigned id = atomic_fetch_add(&serial, 1);
@@ -62,22 +63,22 @@ int sl_side_init(struct sl_side *side, const struct sl_side_limits *limits, uint
 	};
 	char name[32];
 
-	*side = (struct sl_side){.limits = *limits};
+	*copy = (struct sl_table_copy){.limits = *limits};
 	snprintf(name, sizeof(name), "sluice%u_4", id);
-	side->fib4 = rte_fib_create(name, SOCKET_ID_ANY, &conf4);
+	copy->fib4 = rte_fib_create(name, SOCKET_ID_ANY, &conf4);
 	snprintf(name, sizeof(name), "sluice%u_6", id);
-	side->fib6 = rte_fib6_create(name, SOCKET_ID_ANY, &conf6);
-	side->classes = sl_arena_zalloc(sl_arena_shared(),
-	                                ((size_t)class_max + 1) * sizeof(*side->classes));
-	return side->fib4 != NULL && side->fib6 != NULL && side->classes != NULL ? 0 : -ENOMEM;
+	copy->fib6 = rte_fib6_create(name, SOCKET_ID_ANY, &conf6);
+	copy->classes = sl_arena_zalloc(sl_arena_shared(),
+	                                ((size_t)class_max + 1) * sizeof(*copy->classes));
+	return copy->fib4 != NULL && copy->fib6 != NULL && copy->classes != NULL ? 0 : -ENOMEM;
 }
 
-void sl_side_fini(struct sl_side *side)
+void sl_table_copy_fini(struct sl_table_copy *copy)
 {
-	rte_fib_free(side->fib4);
-	rte_fib6_free(side->fib6);
-	sl_arena_free(sl_arena_shared(), side->classes);
-	*side = (struct sl_side){0};
+	rte_fib_free(copy->fib4);
+	rte_fib6_free(copy->fib6);
+	sl_arena_free(sl_arena_shared(), copy->classes);
+	*copy = (struct sl_table_copy){0};
 }
 
 /* ---- The tree of either family ---- */
@@ -93,20 +94,20 @@ static uint32_t ip4(const struct sl_net *net)
 	       (uint32_t)net->bytes[2] << 8 | net->bytes[3];
 }
 
-static void *node_find(const struct sl_side *side, const struct sl_net *net)
+static void *node_find(const struct sl_table_copy *copy, const struct sl_net *net)
 {
 	if (is4(net))
-		return rte_rib_lookup_exact(rte_fib_get_rib(side->fib4), ip4(net), net->len);
-	return rte_rib6_lookup_exact(rte_fib6_get_rib(side->fib6), net->bytes, net->len);
+		return rte_rib_lookup_exact(rte_fib_get_rib(copy->fib4), ip4(net), net->len);
+	return rte_rib6_lookup_exact(rte_fib6_get_rib(copy->fib6), net->bytes, net->len);
 }
 
 /* The next prefix directly below net, in order; last NULL: the first. */
-static void *node_below(const struct sl_side *side, const struct sl_net *net, void *last)
+static void *node_below(const struct sl_table_copy *copy, const struct sl_net *net, void *last)
 {
 	if (is4(net))
-		return rte_rib_get_nxt(rte_fib_get_rib(side->fib4), ip4(net), net->len, last,
+		return rte_rib_get_nxt(rte_fib_get_rib(copy->fib4), ip4(net), net->len, last,
 		                       RTE_RIB_GET_NXT_COVER);
-	return rte_rib6_get_nxt(rte_fib6_get_rib(side->fib6), net->bytes, net->len, last,
+	return rte_rib6_get_nxt(rte_fib6_get_rib(copy->fib6), net->bytes, net->len, last,
 	                        RTE_RIB6_GET_NXT_COVER);
 }
 
@@ -127,37 +128,37 @@ static uint32_t node_parent(const struct sl_net *net, void *node)
 	                                : (void *)rte_rib6_lookup_parent(node));
 }
 
-static void *node_insert(struct sl_side *side, const struct sl_net *net)
+static void *node_insert(struct sl_table_copy *copy, const struct sl_net *net)
 {
 	struct rte_rib6_node *node6;
 	struct rte_rib_node *node4;
 
 	if (is4(net)) {
-		node4 = rte_rib_insert(rte_fib_get_rib(side->fib4), ip4(net), net->len);
+		node4 = rte_rib_insert(rte_fib_get_rib(copy->fib4), ip4(net), net->len);
 		rte_rib_set_nh(node4, NO_CLASS);
 		return node4;
 	}
-	node6 = rte_rib6_insert(rte_fib6_get_rib(side->fib6), net->bytes, net->len);
+	node6 = rte_rib6_insert(rte_fib6_get_rib(copy->fib6), net->bytes, net->len);
 	rte_rib6_set_nh(node6, NO_CLASS);
 	return node6;
 }
 
-static void node_remove(struct sl_side *side, const struct sl_net *net)
+static void node_remove(struct sl_table_copy *copy, const struct sl_net *net)
 {
 	if (is4(net))
-		rte_rib_remove(rte_fib_get_rib(side->fib4), ip4(net), net->len);
+		rte_rib_remove(rte_fib_get_rib(copy->fib4), ip4(net), net->len);
 	else
-		rte_rib6_remove(rte_fib6_get_rib(side->fib6), net->bytes, net->len);
+		rte_rib6_remove(rte_fib6_get_rib(copy->fib6), net->bytes, net->len);
 }
 
 /* Gives a node another class, in the lookup table as well. False: the table had no room. */
-static bool node_change(struct sl_side *side, const struct sl_net *net, const void *node,
+static bool node_change(struct sl_table_copy *copy, const struct sl_net *net, const void *node,
                         uint32_t class)
 {
 	if (is4(net))
-		rte_fib_add(side->fib4, ip4(net), net->len, class);
+		rte_fib_add(copy->fib4, ip4(net), net->len, class);
 	else
-		rte_fib6_add(side->fib6, net->bytes, net->len, class);
+		rte_fib6_add(copy->fib6, net->bytes, net->len, class);
 	return node_class(net, node) == class; /* it says 0 also where it failed */
 }
 
@@ -165,24 +166,24 @@ static bool node_change(struct sl_side *side, const struct sl_net *net, const vo
  * How many of the second-level tables on the way to a prefix exist for no other one: each 8 bits
  * below /24 have one exactly if a prefix longer than where they begin lies there.
  */
-static uint32_t count_tables(const struct sl_side *side, const struct sl_net *net)
+static uint32_t count_tables(const struct sl_table_copy *copy, const struct sl_net *net)
 {
 	struct sl_net start = {.family = net->family};
 	uint32_t count = 0;
 
 	for (start.len = 24; start.len < net->len; start.len += 8) {
 		memcpy(start.bytes, net->bytes, start.len / 8);
-		count += node_below(side, &start, NULL) == NULL;
+		count += node_below(copy, &start, NULL) == NULL;
 	}
 	return count;
 }
 
-static void adopt_children(struct sl_side *side, const struct sl_net *net, uint32_t parent)
+static void adopt_children(struct sl_table_copy *copy, const struct sl_net *net, uint32_t parent)
 {
 	void *child = NULL;
 
-	while ((child = node_below(side, net, child)) != NULL)
-		side->classes[node_class(net, child)].parent = parent;
+	while ((child = node_below(copy, net, child)) != NULL)
+		copy->classes[node_class(net, child)].parent = parent;
 }
 
 /* ---- Prefixes that end where the address space ends ---- */
@@ -207,22 +208,23 @@ static struct sl_net top_net(const struct sl_net *like, uint8_t len)
 }
 
 /* Takes those that are longer than net out of the tree; their classes by length, or NO_CLASS. */
-static void lift_longer(struct sl_side *side, const struct sl_net *net, uint32_t lifted[129])
+static void lift_longer(struct sl_table_copy *copy, const struct sl_net *net, uint32_t lifted[129])
 {
 	for (unsigned len = net->len + 1u; len <= (is4(net) ? 32u : 128u); len++) {
 		struct sl_net top = top_net(net, (uint8_t)len);
-		const void *node = node_find(side, &top);
+		const void *node = node_find(copy, &top);
 
 		lifted[len] = NO_CLASS;
 		if (node == NULL)
 			continue;
 		lifted[len] = node_class(net, node);
-		node_remove(side, &top);
+		node_remove(copy, &top);
 	}
 }
 
 /* Puts them back, the shortest first. Their table entries were there before: there is room. */
-static int lower_longer(struct sl_side *side, const struct sl_net *net, const uint32_t lifted[129])
+static int lower_longer(struct sl_table_copy *copy, const struct sl_net *net,
+                        const uint32_t lifted[129])
 {
 	int ret = 0;
 
@@ -232,79 +234,80 @@ static int lower_longer(struct sl_side *side, const struct sl_net *net, const ui
 
 		if (lifted[len] == NO_CLASS)
 			continue;
-		node = node_insert(side, &top);
-		if (node == NULL || !node_change(side, &top, node, lifted[len])) {
+		node = node_insert(copy, &top);
+		if (node == NULL || !node_change(copy, &top, node, lifted[len])) {
 			ret = -EIO;
 			continue;
 		}
-		side->classes[lifted[len]].parent = node_parent(&top, node);
-		adopt_children(side, &top, lifted[len]);
+		copy->classes[lifted[len]].parent = node_parent(&top, node);
+		adopt_children(copy, &top, lifted[len]);
 	}
 	return ret;
 }
 
-/* ---- Changing a side ---- */
+/* ---- Changing a copy ---- */
 
-static int place(struct sl_side *side, const struct sl_net *net, uint32_t class,
+static int place(struct sl_table_copy *copy, const struct sl_net *net, uint32_t class,
                  enum sl_space space)
 {
-	void *node = node_insert(side, net);
+	void *node = node_insert(copy, net);
 	const struct sl_class *above;
 
 	if (node == NULL)
 		return -ENOMEM;
-	if (!node_change(side, net, node, class)) {
-		node_remove(side, net);
+	if (!node_change(copy, net, node, class)) {
+		node_remove(copy, net);
 		return -EIO;
 	}
-	side->classes[class].parent = node_parent(net, node);
-	above = &side->classes[side->classes[class].parent];
-	side->classes[class].space = above->space > space ? above->space : (uint8_t)space;
-	adopt_children(side, net, class);
+	copy->classes[class].parent = node_parent(net, node);
+	above = &copy->classes[copy->classes[class].parent];
+	copy->classes[class].space = above->space > space ? above->space : (uint8_t)space;
+	adopt_children(copy, net, class);
 	return 0;
 }
 
-static int displace(struct sl_side *side, const struct sl_net *net, uint32_t class)
+static int displace(struct sl_table_copy *copy, const struct sl_net *net, uint32_t class)
 {
-	uint32_t parent = side->classes[class].parent;
+	uint32_t parent = copy->classes[class].parent;
 
-	if (!node_change(side, net, node_find(side, net), parent))
+	if (!node_change(copy, net, node_find(copy, net), parent))
 		return -EIO;
-	adopt_children(side, net, parent);
-	node_remove(side, net);
+	adopt_children(copy, net, parent);
+	node_remove(copy, net);
 	return 0;
 }
 
-int sl_side_add(struct sl_side *side, const struct sl_net *net, uint32_t class, enum sl_space space)
+int sl_table_copy_add(struct sl_table_copy *copy, const struct sl_net *net, uint32_t class,
+                      enum sl_space space)
 {
-	uint32_t *used = is4(net) ? &side->tbl8_4 : &side->tbl8_6;
-	uint32_t limit = is4(net) ? side->limits.tbl8_4 : side->limits.tbl8_6;
-	uint32_t tables = count_tables(side, net), lifted[129];
+	uint32_t *used = is4(net) ? &copy->tbl8_4 : &copy->tbl8_6;
+	uint32_t limit = is4(net) ? copy->limits.tbl8_4 : copy->limits.tbl8_6;
+	uint32_t tables = count_tables(copy, net), lifted[129];
 	int ret, lowered = 0;
 
 	if (*used + tables > limit)
 		return -ENOSPC;
 	if (ends_at_top(net))
-		lift_longer(side, net, lifted);
-	ret = place(side, net, class, space);
+		lift_longer(copy, net, lifted);
+	ret = place(copy, net, class, space);
 	if (ends_at_top(net))
-		lowered = lower_longer(side, net, lifted);
+		lowered = lower_longer(copy, net, lifted);
 	if (ret == 0)
 		*used += tables;
 	return lowered != 0 ? lowered : ret;
 }
 
-int sl_side_remove(struct sl_side *side, const struct sl_net *net, uint32_t class)
+int sl_table_copy_remove(struct sl_table_copy *copy, const struct sl_net *net, uint32_t class)
 {
-	uint32_t *used = is4(net) ? &side->tbl8_4 : &side->tbl8_6, lifted[129];
+	uint32_t *used = is4(net) ? &copy->tbl8_4 : &copy->tbl8_6, lifted[129];
 	int ret, lowered = 0;
 
 	if (ends_at_top(net))
-		lift_longer(side, net, lifted);
-	ret = displace(side, net, class);
+		lift_longer(copy, net, lifted);
+	ret = displace(copy, net, class);
 	if (ends_at_top(net))
-		lowered = lower_longer(side, net, lifted);
+		lowered = lower_longer(copy, net, lifted);
 	if (ret == 0)
-		*used -= count_tables(side, net);
+		*used -= count_tables(copy, net);
 	return lowered != 0 ? lowered : ret;
 }
