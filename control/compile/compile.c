@@ -3,8 +3,9 @@
  * compile.c: what a document changes, sandbox by sandbox.
  *
  * Decides by content whether a sandbox's policy is still the same: a list in another order, a
- * policy moved to `policies` or renamed there changes nothing, and what is unchanged keeps its row,
- * its epoch and with that all its open flows. It must never alter a row that was published.
+ * policy moved to `policies` or renamed there changes nothing, and what is unchanged keeps its
+ * compiled policy, its epoch and with that all its open flows. It must never alter a compiled
+ * policy that was published.
  */
 #include "compile.h"
 
@@ -29,7 +30,7 @@ int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned
 /* The pools' parts of a policy, looked up once for all sandboxes that share it. */
 struct parts {
 	struct sl_pattern_list *patterns;
-	struct sl_subnet_row *subnets;
+	struct sl_subnet_list *subnets;
 };
 
 static int get_parts(struct sl_compiler *compiler, const struct sl_policy *policy, const char *file,
@@ -60,38 +61,40 @@ static void put_parts(struct sl_compiler *compiler, const struct parts *parts)
 
 /* ---- The change ---- */
 
-static void change_row(struct sl_compiler *compiler, struct sl_row *from, struct sl_row *to)
+static void change_policy(struct sl_compiler *compiler, struct sl_compiled_policy *from,
+                          struct sl_compiled_policy *to)
 {
 	struct sl_change *change = &compiler->change;
 
-	change->row[change->count].from = from;
-	change->row[change->count].to = to;
+	change->compiled[change->count].from = from;
+	change->compiled[change->count].to = to;
 	change->count++;
 }
 
-/* Compares an entry with the row in force; takes over parts' references. */
+/* Compares an entry with what is in force for its VLAN; takes over parts' references. */
 static int compare_entry(struct sl_compiler *compiler, const struct sl_policy_entry *entry,
                          const struct parts *parts, uint64_t number)
 {
-	struct sl_row *old = compiler->rows[entry->vlan];
-	struct sl_row *row = sl_row_create(entry, parts->patterns, parts->subnets);
+	struct sl_compiled_policy *old = compiler->compiled[entry->vlan];
+	struct sl_compiled_policy *compiled =
+	        sl_compiled_policy_create(entry, parts->patterns, parts->subnets);
 	bool policy, identity;
 
-	if (row == NULL) {
+	if (compiled == NULL) {
 		put_parts(compiler, parts);
 		return -ENOMEM;
 	}
-	identity = old != NULL && sl_row_same_identity(old, row);
-	policy = identity && sl_row_same_policy(old, row);
-	if (policy && sl_row_same_name(old, row)) {
+	identity = old != NULL && sl_compiled_policy_same_identity(old, compiled);
+	policy = identity && sl_compiled_policy_same_policy(old, compiled);
+	if (policy && sl_compiled_policy_same_name(old, compiled)) {
 		put_parts(compiler, parts);
-		sl_row_free(row);
+		sl_compiled_policy_free(compiled);
 		return 0;
 	}
-	row->sandbox.epoch = policy ? old->sandbox.epoch : (uint32_t)number;
-	row->sandbox.incarnation = identity ? old->sandbox.incarnation : (uint32_t)number;
+	compiled->sandbox.epoch = policy ? old->sandbox.epoch : (uint32_t)number;
+	compiled->sandbox.incarnation = identity ? old->sandbox.incarnation : (uint32_t)number;
 	compiler->change.policies += !policy;
-	change_row(compiler, old, row);
+	change_policy(compiler, old, compiled);
 	return 0;
 }
 
@@ -129,11 +132,11 @@ static bool overtaken(const struct sl_compiler *compiler, uint16_t vlan)
 	       (request->leave != NULL && request->leave[vlan]);
 }
 
-static void remove_row(struct sl_compiler *compiler, uint16_t vlan)
+static void remove_policy(struct sl_compiler *compiler, uint16_t vlan)
 {
-	if (compiler->rows[vlan] == NULL || overtaken(compiler, vlan))
+	if (compiler->compiled[vlan] == NULL || overtaken(compiler, vlan))
 		return;
-	change_row(compiler, compiler->rows[vlan], NULL);
+	change_policy(compiler, compiler->compiled[vlan], NULL);
 	compiler->change.policies++;
 }
 
@@ -149,12 +152,12 @@ static void compare_absent(struct sl_compiler *compiler)
 		if (next < doc->n_entries && doc->entries[next].vlan == vlan)
 			next++;
 		else
-			remove_row(compiler, (uint16_t)vlan);
+			remove_policy(compiler, (uint16_t)vlan);
 	}
 	for (size_t i = 0; i < request->n_gone; i++)
 		if (!seen[request->gone[i]]) {
 			seen[request->gone[i]] = true;
-			remove_row(compiler, request->gone[i]);
+			remove_policy(compiler, request->gone[i]);
 		}
 }
 
@@ -184,18 +187,20 @@ static int compare_present(struct sl_compiler *compiler, struct parts *known, ui
 	return ret;
 }
 
-/* The row that the VLAN will have. */
-static const struct sl_row *row_after(const struct sl_compiler *compiler, unsigned vlan)
+/* What the VLAN will have once the change is published. */
+static const struct sl_compiled_policy *policy_after(const struct sl_compiler *compiler,
+                                                     unsigned vlan)
 {
 	const struct sl_change *change = &compiler->change;
 
 	for (unsigned i = 0; i < change->count; i++) {
-		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+		const struct sl_compiled_policy *from = change->compiled[i].from,
+		                                *to = change->compiled[i].to;
 
 		if ((to != NULL ? to : from)->sandbox.vlan == vlan)
 			return to;
 	}
-	return compiler->rows[vlan];
+	return compiler->compiled[vlan];
 }
 
 /* Names are unique. A document alone was checked when it was read; this is for all together. */
@@ -203,14 +208,14 @@ static int check_name(const struct sl_compiler *compiler, const struct sl_sandbo
                       struct sl_diag *diag)
 {
 	for (unsigned vlan = 1; vlan <= SL_VLAN_MAX; vlan++) {
-		const struct sl_row *row = compiler->rows[vlan];
+		const struct sl_compiled_policy *compiled = compiler->compiled[vlan];
 
-		if (row == NULL || vlan == sandbox->vlan || row->sandbox.name == NULL ||
-		    strcmp(row->sandbox.name, sandbox->name) != 0)
+		if (compiled == NULL || vlan == sandbox->vlan || compiled->sandbox.name == NULL ||
+		    strcmp(compiled->sandbox.name, sandbox->name) != 0)
 			continue;
-		row = row_after(compiler, vlan);
-		if (row == NULL || row->sandbox.name == NULL ||
-		    strcmp(row->sandbox.name, sandbox->name) != 0)
+		compiled = policy_after(compiler, vlan);
+		if (compiled == NULL || compiled->sandbox.name == NULL ||
+		    strcmp(compiled->sandbox.name, sandbox->name) != 0)
 			continue;
 		sl_diag_error(diag, compiler->change.request.doc->file, 0, 0,
 		              "the sandbox of VLAN %u is named \"%s\", as that of VLAN %u is",
@@ -226,10 +231,11 @@ static int check_names(const struct sl_compiler *compiler, struct sl_diag *diag)
 	int ret = 0;
 
 	for (unsigned i = 0; ret == 0 && change->partial && i < change->count; i++) {
-		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+		const struct sl_compiled_policy *from = change->compiled[i].from,
+		                                *to = change->compiled[i].to;
 
 		if (to == NULL || to->sandbox.name == NULL ||
-		    (from != NULL && sl_row_same_name(from, to)))
+		    (from != NULL && sl_compiled_policy_same_name(from, to)))
 			continue;
 		ret = check_name(compiler, &to->sandbox, diag);
 	}
@@ -245,7 +251,7 @@ static int build_names(struct sl_compiler *compiler, struct sl_diag *diag,
 
 	for (unsigned i = 0; i < change->count; i++) {
 		struct sl_pattern_list *list =
-		        change->row[i].to != NULL ? change->row[i].to->patterns : NULL;
+		        change->compiled[i].to != NULL ? change->compiled[i].to->patterns : NULL;
 
 		if (list == NULL)
 			continue;
@@ -282,35 +288,36 @@ void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting
 	*waiting = (struct sl_waiting){0};
 }
 
-/* The rows that go let their prefixes go, so that the standby copy needs room for one union. */
+/* What goes gives its prefixes back first, so that the standby copy needs room for one union only.
+ */
 static void release_old(struct sl_compiler *compiler)
 {
 	for (unsigned i = 0; i < compiler->change.count; i++)
-		if (compiler->change.row[i].from != NULL)
+		if (compiler->change.compiled[i].from != NULL)
 			sl_compile_subnet_put(compiler->subnets,
-			                      compiler->change.row[i].from->subnets);
+			                      compiler->change.compiled[i].from->subnets);
 }
 
 static void retain_old(struct sl_compiler *compiler)
 {
 	for (unsigned i = 0; i < compiler->change.count; i++) {
-		struct sl_row *from = compiler->change.row[i].from;
+		struct sl_compiled_policy *from = compiler->change.compiled[i].from;
 
 		if (from != NULL && from->subnets != NULL)
 			sl_compile_subnet_hold(compiler->subnets, from->subnets);
 	}
 }
 
-/* Forgets the new rows. The old ones must hold all they held. */
+/* Forgets what is new. What is old must hold all the references it held. */
 static void drop_new(struct sl_compiler *compiler)
 {
 	for (unsigned i = 0; i < compiler->change.count; i++) {
-		struct sl_row *to = compiler->change.row[i].to;
+		struct sl_compiled_policy *to = compiler->change.compiled[i].to;
 
 		if (to == NULL)
 			continue;
 		put_parts(compiler, &(struct parts){to->patterns, to->subnets});
-		sl_row_free(to);
+		sl_compiled_policy_free(to);
 	}
 	sl_compile_subnet_reclaim(compiler->subnets);
 	sl_union_cancel(compiler->all);
@@ -383,19 +390,20 @@ void sl_compile_commit(struct sl_compiler *compiler)
 	note_arrival(compiler);
 
 	for (unsigned i = 0; i < change->count; i++) {
-		struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+		struct sl_compiled_policy *from = change->compiled[i].from,
+		                          *to = change->compiled[i].to;
 		uint16_t vlan = from != NULL ? from->sandbox.vlan : to->sandbox.vlan;
 
-		compiler->rows[vlan] = to;
+		compiler->compiled[vlan] = to;
 		compiler->count += (to != NULL) - (from != NULL);
 	}
 	sl_union_commit(compiler->all);
 }
 
-static void free_row(struct sl_compiler *compiler, struct sl_row *row)
+static void free_policy(struct sl_compiler *compiler, struct sl_compiled_policy *compiled)
 {
-	sl_compile_patterns_put(compiler->patterns, row->patterns);
-	sl_row_free(row);
+	sl_compile_patterns_put(compiler->patterns, compiled->patterns);
+	sl_compiled_policy_free(compiled);
 }
 
 int sl_compile_reclaim(struct sl_compiler *compiler)
@@ -404,8 +412,8 @@ int sl_compile_reclaim(struct sl_compiler *compiler)
 	int ret = sl_union_reclaim(compiler->all);
 
 	for (unsigned i = 0; i < change->count; i++)
-		if (change->row[i].from != NULL)
-			free_row(compiler, change->row[i].from);
+		if (change->compiled[i].from != NULL)
+			free_policy(compiler, change->compiled[i].from);
 	change->count = change->policies = 0;
 	sl_compile_subnet_reclaim(compiler->subnets);
 	sl_compile_patterns_reclaim(compiler->patterns);
@@ -415,12 +423,12 @@ int sl_compile_reclaim(struct sl_compiler *compiler)
 void sl_compile_fini(struct sl_compiler *compiler)
 {
 	for (unsigned vlan = 0; vlan < SL_VLAN_COUNT; vlan++) {
-		struct sl_row *row = compiler->rows[vlan];
+		struct sl_compiled_policy *compiled = compiler->compiled[vlan];
 
-		if (row == NULL)
+		if (compiled == NULL)
 			continue;
-		sl_compile_subnet_put(compiler->subnets, row->subnets);
-		free_row(compiler, row);
+		sl_compile_subnet_put(compiler->subnets, compiled->subnets);
+		free_policy(compiler, compiled);
 	}
 	if (compiler->subnets != NULL)
 		sl_compile_subnet_reclaim(compiler->subnets);

@@ -4,8 +4,8 @@
  *
  * Three pools of things that generations share by content: lists of patterns (compile_patterns.c),
  * lists of prefixes with the union of all prefixes behind them (compile_subnet.c), and on top of
- * both the rows, one for each sandbox (compile.c). Nothing here publishes: workers see none of it
- * before reload.c stores the pointer.
+ * both the compiled policies, one for each sandbox (compile.c). Nothing here publishes: workers see
+ * none of it before reload.c stores the pointer.
  *
  * Threads: the control thread.
  */
@@ -35,7 +35,8 @@ enum sl_pattern_state {
 	SL_PATTERNS_FAILED,
 };
 
-/* One distinct list of patterns. References are held by rows, by who waits, and by the queue. */
+/* One distinct list of patterns. Compiled policies, pushes that wait and the queue hold references.
+ */
 struct sl_pattern_list {
 	struct sl_patterns patterns; /* what workers see; whole once the state is BUILT */
 	struct sl_pattern_list *next;
@@ -104,11 +105,11 @@ void sl_compile_patterns_reclaim(struct sl_pattern_pool *pool);
 
 /* ---- Subnets (compile_subnet.c) ---- */
 
-/* One distinct set of prefixes that are allowed or denied. References are held by rows. */
-struct sl_subnet_row {
+/* One distinct list of prefixes, each allowed or denied. Compiled policies hold references. */
+struct sl_subnet_list {
 	struct sl_subnets subnets; /* what workers see */
-	struct sl_subnet_row *next;
-	struct sl_subnet_row *idle_next;
+	struct sl_subnet_list *next;
+	struct sl_subnet_list *idle_next;
 	uint64_t hash;
 	uint32_t refs;
 	bool idle; /* on the list of those that lost their last reference */
@@ -121,27 +122,27 @@ struct sl_subnet_pool;
 /* all outlives the pool. NULL without memory. */
 struct sl_subnet_pool *sl_compile_subnet_create(struct sl_union *all);
 
-/* Every row must have been given back and reclaimed. NULL is fine. */
+/* Every list must have been given back and reclaimed. NULL is fine. */
 void sl_compile_subnet_destroy(struct sl_subnet_pool *pool);
 
 /*
- * The row of a policy's two lists of prefixes, one reference added. Prefixes that nobody else has
- * come into the union. Returns 0 or -ENOMEM, or -ENOSPC and a message in diag.
+ * The list of a policy's allowed and denied prefixes, one reference added. Prefixes that no other
+ * list has are added to the union. Returns 0 or -ENOMEM, or -ENOSPC and a message in diag.
  */
 int sl_compile_subnet_get(struct sl_subnet_pool *pool, const struct sl_policy *policy,
-                          const char *file, struct sl_diag *diag, struct sl_subnet_row **out);
+                          const char *file, struct sl_diag *diag, struct sl_subnet_list **out);
 
 /*
- * Adds or takes away a reference. With the last one the row's prefixes lose theirs; the row itself
- * stays until reclaim, and hold brings all of it back. put(NULL) is fine.
+ * Adds or takes away a reference. With the last one the list's prefixes lose theirs; the list
+ * itself stays until reclaim, and hold brings all of it back. put(NULL) is fine.
  */
-void sl_compile_subnet_hold(struct sl_subnet_pool *pool, struct sl_subnet_row *row);
-void sl_compile_subnet_put(struct sl_subnet_pool *pool, struct sl_subnet_row *row);
+void sl_compile_subnet_hold(struct sl_subnet_pool *pool, struct sl_subnet_list *list);
+void sl_compile_subnet_put(struct sl_subnet_pool *pool, struct sl_subnet_list *list);
 
-/* Frees the rows without references. No worker may be reading one. */
+/* Frees the lists without references. No worker may be reading one. */
 void sl_compile_subnet_reclaim(struct sl_subnet_pool *pool);
 
-/* ---- Rows (row.c) and changes (compile.c) ---- */
+/* ---- Compiled policies (compiled_policy.c) and changes (compile.c) ---- */
 
 /* What a push asks for. */
 struct sl_request {
@@ -160,47 +161,51 @@ struct sl_waiting {
 };
 
 /* What one sandbox may do, and what it holds of the pools. */
-struct sl_row {
+struct sl_compiled_policy {
 	struct sl_sandbox sandbox; /* what workers see; the first member */
 	struct sl_pattern_list *patterns;
-	struct sl_subnet_row *subnets;
+	struct sl_subnet_list *subnets;
 };
 
-/* A row for an entry, without epoch and incarnation; it takes over both references. */
-struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_pattern_list *patterns,
-                             struct sl_subnet_row *subnets);
+/* A document's entry, compiled; without epoch and incarnation. Takes over both references. */
+struct sl_compiled_policy *sl_compiled_policy_create(const struct sl_policy_entry *entry,
+                                                     struct sl_pattern_list *patterns,
+                                                     struct sl_subnet_list *subnets);
 
-/* Frees the row; its references are the caller's to give back. */
-void sl_row_free(struct sl_row *row);
+/* Frees the memory; the references are the caller's to give back. */
+void sl_compiled_policy_free(struct sl_compiled_policy *compiled);
 
-/* Whether two rows let their sandboxes do the same. */
-bool sl_row_same_policy(const struct sl_row *a, const struct sl_row *b);
-bool sl_row_same_name(const struct sl_row *a, const struct sl_row *b);
+/* Whether both let their sandboxes do the same. */
+bool sl_compiled_policy_same_policy(const struct sl_compiled_policy *a,
+                                    const struct sl_compiled_policy *b);
+bool sl_compiled_policy_same_name(const struct sl_compiled_policy *a,
+                                  const struct sl_compiled_policy *b);
 
 /*
- * Whether a VLAN's two rows are of one sandbox: a name that comes or goes is not enough to say that
- * it is another one, a name that changes is.
+ * Whether two compiled policies of a VLAN belong to the same sandbox. A sandbox that gets or loses
+ * a name is the same one; one whose name changes is another.
  */
-bool sl_row_same_identity(const struct sl_row *a, const struct sl_row *b);
+bool sl_compiled_policy_same_identity(const struct sl_compiled_policy *a,
+                                      const struct sl_compiled_policy *b);
 
 /* What a push changes. */
 struct sl_change {
-	unsigned count;    /* rows that are new, replaced or gone */
+	unsigned count;    /* compiled policies that are new, replaced or gone */
 	unsigned policies; /* of these, how many change what the sandbox may do or who it is */
 	struct sl_request request; /* what it comes from; its document may be gone after commit */
 	unsigned asked;            /* policies, if all that is asked for were in force already */
 	bool partial;              /* not all sandboxes were compared with the document */
 	struct {
-		struct sl_row *from; /* NULL: the sandbox is new */
-		struct sl_row *to;   /* NULL: it is gone */
-	} row[SL_VLAN_MAX];
+		struct sl_compiled_policy *from; /* NULL: the sandbox is new */
+		struct sl_compiled_policy *to;   /* NULL: it is gone */
+	} compiled[SL_VLAN_MAX];
 };
 
 struct sl_compiler {
 	struct sl_union *all;
 	struct sl_subnet_pool *subnets;
 	struct sl_pattern_pool *patterns;
-	struct sl_row *rows[SL_VLAN_COUNT]; /* of the newest generation, by VLAN */
+	struct sl_compiled_policy *compiled[SL_VLAN_COUNT]; /* of the newest generation, by VLAN */
 	unsigned count;
 	uint64_t arrived[SL_VLAN_COUNT]; /* the newest push in force that dealt with the VLAN */
 	struct sl_change change;
@@ -236,7 +241,7 @@ void sl_compile_keep(struct sl_compiler *compiler);
 /* Gives back what sl_compile_request() made, and puts the standby copy back as it was. */
 void sl_compile_cancel(struct sl_compiler *compiler);
 
-/* The change is going to be published: its rows are the ones in force from now on. */
+/* The change is going to be published: its compiled policies are in force from now on. */
 void sl_compile_commit(struct sl_compiler *compiler);
 
 /* No worker uses what the change replaced: frees it and brings the other copy up to date. */

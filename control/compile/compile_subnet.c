@@ -3,9 +3,9 @@
  * compile_subnet.c: which prefixes of the union each policy allows and denies, each distinct
  * set of them once.
  *
- * A row names only the classes of its own prefixes. What encloses what stands in the classes
- * (union.c), so a prefix that is new to the union costs nothing in any other policy's row. It must
- * never free a row that a worker may be reading.
+ * A list names only the classes of its own prefixes. What encloses what stands in the classes
+ * (union.c), so a prefix that is new to the union costs nothing in any other policy's list. It must
+ * never free a list that a worker may be reading.
  */
 #include "compile.h"
 
@@ -21,8 +21,8 @@
 
 struct sl_subnet_pool {
 	struct sl_union *all;
-	struct sl_subnet_row *idle; /* lost their last reference, and may have got one again */
-	struct sl_subnet_row *buckets[BUCKETS];
+	struct sl_subnet_list *idle; /* lost their last reference, and may have got one again */
+	struct sl_subnet_list *buckets[BUCKETS];
 };
 
 static struct sl_net to_net(const struct sl_prefix *prefix)
@@ -75,24 +75,24 @@ static uint64_t hash_rules(const struct rule *rules, uint32_t n)
 	return hash;
 }
 
-static bool same_rules(const struct sl_subnet_row *row, const struct rule *rules, uint32_t n)
+static bool same_rules(const struct sl_subnet_list *list, const struct rule *rules, uint32_t n)
 {
-	if (row->count != n)
+	if (list->count != n)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (row->rules[i] != (rules[i].class << 2 | rules[i].subnet))
+		if (list->rules[i] != (rules[i].class << 2 | rules[i].subnet))
 			return false;
 	return true;
 }
 
-static struct sl_subnet_row *find_row(const struct sl_subnet_pool *pool, uint64_t hash,
-                                      const struct rule *rules, uint32_t n)
+static struct sl_subnet_list *find_list(const struct sl_subnet_pool *pool, uint64_t hash,
+                                        const struct rule *rules, uint32_t n)
 {
-	struct sl_subnet_row *row = pool->buckets[hash % BUCKETS];
+	struct sl_subnet_list *list = pool->buckets[hash % BUCKETS];
 
-	while (row != NULL && !(row->hash == hash && same_rules(row, rules, n)))
-		row = row->next;
-	return row;
+	while (list != NULL && !(list->hash == hash && same_rules(list, rules, n)))
+		list = list->next;
+	return list;
 }
 
 static void fill_slots(struct sl_subnets *subnets, const uint32_t *rules, uint32_t n)
@@ -106,37 +106,38 @@ static void fill_slots(struct sl_subnets *subnets, const uint32_t *rules, uint32
 	}
 }
 
-static struct sl_subnet_row *new_row(struct sl_subnet_pool *pool, uint64_t hash,
-                                     const struct rule *rules, uint32_t n)
+static struct sl_subnet_list *new_list(struct sl_subnet_pool *pool, uint64_t hash,
+                                       const struct rule *rules, uint32_t n)
 {
-	struct sl_subnet_row *row;
+	struct sl_subnet_list *list;
 	uint32_t slots = 4;
 
 	while (slots < 2 * n)
 		slots *= 2;
-	row = sl_arena_zalloc(sl_arena_shared(),
-	                      sizeof(*row) + ((size_t)n + slots) * sizeof(row->rules[0]));
-	if (row == NULL)
+	list = sl_arena_zalloc(sl_arena_shared(),
+	                       sizeof(*list) + ((size_t)n + slots) * sizeof(list->rules[0]));
+	if (list == NULL)
 		return NULL;
-	row->subnets = (struct sl_subnets){.mask = slots - 1, .count = n, .slots = row->rules + n};
-	row->hash = hash;
-	row->count = n;
+	list->subnets =
+	        (struct sl_subnets){.mask = slots - 1, .count = n, .slots = list->rules + n};
+	list->hash = hash;
+	list->count = n;
 	for (uint32_t i = 0; i < n; i++) {
-		row->rules[i] = rules[i].class << 2 | rules[i].subnet;
+		list->rules[i] = rules[i].class << 2 | rules[i].subnet;
 	}
-	fill_slots(&row->subnets, row->rules, n);
-	row->next = pool->buckets[hash % BUCKETS];
-	pool->buckets[hash % BUCKETS] = row;
-	return row;
+	fill_slots(&list->subnets, list->rules, n);
+	list->next = pool->buckets[hash % BUCKETS];
+	pool->buckets[hash % BUCKETS] = list;
+	return list;
 }
 
-static void unlink_row(struct sl_subnet_pool *pool, struct sl_subnet_row *row)
+static void unlink_list(struct sl_subnet_pool *pool, struct sl_subnet_list *list)
 {
-	struct sl_subnet_row **link = &pool->buckets[row->hash % BUCKETS];
+	struct sl_subnet_list **link = &pool->buckets[list->hash % BUCKETS];
 
-	while (*link != row)
+	while (*link != list)
 		link = &(*link)->next;
-	*link = row->next;
+	*link = list->next;
 }
 
 struct sl_subnet_pool *sl_compile_subnet_create(struct sl_union *all)
@@ -153,37 +154,37 @@ void sl_compile_subnet_destroy(struct sl_subnet_pool *pool)
 	sl_arena_free(sl_arena_shared(), pool);
 }
 
-/* A row with references holds its classes. */
-void sl_compile_subnet_hold(struct sl_subnet_pool *pool, struct sl_subnet_row *row)
+/* A list with references holds its classes. */
+void sl_compile_subnet_hold(struct sl_subnet_pool *pool, struct sl_subnet_list *list)
 {
-	if (row->refs++ > 0)
+	if (list->refs++ > 0)
 		return;
-	for (uint32_t i = 0; i < row->count; i++)
-		sl_union_hold(pool->all, row->rules[i] >> 2);
+	for (uint32_t i = 0; i < list->count; i++)
+		sl_union_hold(pool->all, list->rules[i] >> 2);
 }
 
-void sl_compile_subnet_put(struct sl_subnet_pool *pool, struct sl_subnet_row *row)
+void sl_compile_subnet_put(struct sl_subnet_pool *pool, struct sl_subnet_list *list)
 {
-	if (row == NULL || --row->refs > 0)
+	if (list == NULL || --list->refs > 0)
 		return;
-	for (uint32_t i = 0; i < row->count; i++)
-		sl_union_drop(pool->all, row->rules[i] >> 2);
-	if (!row->idle) {
-		row->idle = true;
-		row->idle_next = pool->idle;
-		pool->idle = row;
+	for (uint32_t i = 0; i < list->count; i++)
+		sl_union_drop(pool->all, list->rules[i] >> 2);
+	if (!list->idle) {
+		list->idle = true;
+		list->idle_next = pool->idle;
+		pool->idle = list;
 	}
 }
 
 void sl_compile_subnet_reclaim(struct sl_subnet_pool *pool)
 {
-	for (struct sl_subnet_row *row = pool->idle, *next; row != NULL; row = next) {
-		next = row->idle_next;
-		row->idle = false;
-		if (row->refs > 0)
+	for (struct sl_subnet_list *list = pool->idle, *next; list != NULL; list = next) {
+		next = list->idle_next;
+		list->idle = false;
+		if (list->refs > 0)
 			continue;
-		unlink_row(pool, row);
-		sl_arena_free(sl_arena_shared(), row);
+		unlink_list(pool, list);
+		sl_arena_free(sl_arena_shared(), list);
 	}
 	pool->idle = NULL;
 }
@@ -205,10 +206,10 @@ static int resolve_rules(struct sl_subnet_pool *pool, struct rule *rules, uint32
 }
 
 int sl_compile_subnet_get(struct sl_subnet_pool *pool, const struct sl_policy *policy,
-                          const char *file, struct sl_diag *diag, struct sl_subnet_row **out)
+                          const char *file, struct sl_diag *diag, struct sl_subnet_list **out)
 {
 	struct rule *rules = malloc((policy->n_allow + policy->n_deny + 1) * sizeof(*rules));
-	struct sl_subnet_row *row = NULL;
+	struct sl_subnet_list *list = NULL;
 	uint64_t hash;
 	uint32_t n;
 	bool known;
@@ -220,10 +221,10 @@ int sl_compile_subnet_get(struct sl_subnet_pool *pool, const struct sl_policy *p
 	ret = resolve_rules(pool, rules, n, &known);
 	if (ret == 0) {
 		hash = hash_rules(rules, n);
-		row = known ? find_row(pool, hash, rules, n) : NULL;
-		if (row == NULL)
-			row = new_row(pool, hash, rules, n);
-		ret = row == NULL ? -ENOMEM : 0;
+		list = known ? find_list(pool, hash, rules, n) : NULL;
+		if (list == NULL)
+			list = new_list(pool, hash, rules, n);
+		ret = list == NULL ? -ENOMEM : 0;
 	}
 	free(rules);
 	if (ret == -ENOSPC)
@@ -231,7 +232,7 @@ int sl_compile_subnet_get(struct sl_subnet_pool *pool, const struct sl_policy *p
 		              "far more prefixes than the address tables hold (tables.prefixes)");
 	if (ret != 0)
 		return ret;
-	sl_compile_subnet_hold(pool, row);
-	*out = row;
+	sl_compile_subnet_hold(pool, list);
+	*out = list;
 	return 0;
 }

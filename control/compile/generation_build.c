@@ -19,7 +19,8 @@ struct owned {
 static void apply_change(struct sl_generation *generation, const struct sl_change *change)
 {
 	for (unsigned i = 0; i < change->count; i++) {
-		const struct sl_row *from = change->row[i].from, *to = change->row[i].to;
+		const struct sl_compiled_policy *from = change->compiled[i].from,
+		                                *to = change->compiled[i].to;
 		uint16_t vlan = (to != NULL ? to : from)->sandbox.vlan;
 
 		generation->sandbox_count =

@@ -113,8 +113,8 @@ static bool name_is_needed(const struct sl_reload *reload, const struct sl_reloa
 {
 	const struct sl_policy_doc *doc = later->request.doc;
 	const struct sl_policy_entry *mine = sl_policy_doc_find(doc, vlan);
-	const struct sl_row *row = reload->compiler.rows[vlan];
-	const char *old = row != NULL ? row->sandbox.name : NULL;
+	const struct sl_compiled_policy *compiled = reload->compiler.compiled[vlan];
+	const char *old = compiled != NULL ? compiled->sandbox.name : NULL;
 
 	if (old == NULL || (mine != NULL && mine->name != NULL && strcmp(mine->name, old) == 0))
 		return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_compile.c: the address tables (table_copy.c), the union of prefixes (union.c) and the rows
+ * test_compile.c: the address tables (table_copy.c), the union of prefixes (union.c) and the lists
  * over it (compile_subnet.c).
  */
 #include <errno.h>
@@ -273,11 +273,11 @@ static void test_union_too_large_is_refused_with_the_figure(void **state)
 
 /* ---- Rows ---- */
 
-static struct sl_subnet_row *row_of(struct sl_subnet_pool *pool, const char *allow,
-                                    const char *deny)
+static struct sl_subnet_list *list_of(struct sl_subnet_pool *pool, const char *allow,
+                                      const char *deny)
 {
 	struct sl_policy policy = {.kind = SL_POLICY_CUSTOM};
-	struct sl_subnet_row *row = NULL;
+	struct sl_subnet_list *list = NULL;
 	struct sl_prefix a, d;
 	struct sl_diag diag;
 	char why[128];
@@ -293,20 +293,20 @@ static struct sl_subnet_row *row_of(struct sl_subnet_pool *pool, const char *all
 		policy.deny = &d;
 		policy.n_deny = 1;
 	}
-	assert_int_equal(sl_compile_subnet_get(pool, &policy, "", &diag, &row), 0);
+	assert_int_equal(sl_compile_subnet_get(pool, &policy, "", &diag, &list), 0);
 	sl_diag_free(&diag);
-	return row;
+	return list;
 }
 
 static void test_rows_are_shared_by_content(void **state)
 {
 	struct sl_union *all = sl_union_create(&small, NULL, false);
 	struct sl_subnet_pool *pool = sl_compile_subnet_create(all);
-	struct sl_subnet_row *one = row_of(pool, "192.0.2.0/24", "10.0.0.0/8");
-	struct sl_subnet_row *same = row_of(pool, "192.0.2.0/24", "10.0.0.0/8");
-	struct sl_subnet_row *other = row_of(pool, "10.0.0.0/8", "192.0.2.0/24");
-	struct sl_subnet_row *both = row_of(pool, "10.0.0.0/8", "10.0.0.0/8");
-	struct sl_subnet_row *denied = row_of(pool, NULL, "10.0.0.0/8");
+	struct sl_subnet_list *one = list_of(pool, "192.0.2.0/24", "10.0.0.0/8");
+	struct sl_subnet_list *same = list_of(pool, "192.0.2.0/24", "10.0.0.0/8");
+	struct sl_subnet_list *other = list_of(pool, "10.0.0.0/8", "192.0.2.0/24");
+	struct sl_subnet_list *both = list_of(pool, "10.0.0.0/8", "10.0.0.0/8");
+	struct sl_subnet_list *denied = list_of(pool, NULL, "10.0.0.0/8");
 
 	assert_ptr_equal(one, same);
 	assert_ptr_not_equal(one, other);

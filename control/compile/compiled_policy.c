@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * row.c: one sandbox as workers see it, made once and never altered.
+ * compiled_policy.c: one sandbox as workers see it, made once and never altered.
  *
  * Decides what is the same policy and the same sandbox, by content. Lists are shared by content, so
  * the same list is the same pointer.
@@ -31,30 +31,32 @@ static struct sl_net net_of(const struct sl_prefix *prefix)
 	return net;
 }
 
-/* One piece of memory: the row, its sources, its name. */
-struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_pattern_list *patterns,
-                             struct sl_subnet_row *subnets)
+/* One piece of memory: the struct, its sources, its name. */
+struct sl_compiled_policy *sl_compiled_policy_create(const struct sl_policy_entry *entry,
+                                                     struct sl_pattern_list *patterns,
+                                                     struct sl_subnet_list *subnets)
 {
 	size_t name_bytes = entry->name != NULL ? strlen(entry->name) + 1 : 0;
 	size_t source_bytes = entry->n_sources * sizeof(struct sl_net);
-	struct sl_row *row;
+	struct sl_compiled_policy *compiled;
 	struct sl_net *sources;
 	char *text;
 
 	if (entry->n_sources > UINT16_MAX)
 		return NULL;
-	row = sl_arena_zalloc(sl_arena_shared(), sizeof(*row) + source_bytes + name_bytes);
-	if (row == NULL)
+	compiled =
+	        sl_arena_zalloc(sl_arena_shared(), sizeof(*compiled) + source_bytes + name_bytes);
+	if (compiled == NULL)
 		return NULL;
-	sources = (struct sl_net *)(row + 1);
+	sources = (struct sl_net *)(compiled + 1);
 	text = (char *)(sources + entry->n_sources);
 	for (size_t i = 0; i < entry->n_sources; i++)
 		sources[i] = net_of(&entry->sources[i]);
 	if (name_bytes > 0)
 		memcpy(text, entry->name, name_bytes);
-	row->patterns = patterns;
-	row->subnets = subnets;
-	row->sandbox = (struct sl_sandbox){
+	compiled->patterns = patterns;
+	compiled->subnets = subnets;
+	compiled->sandbox = (struct sl_sandbox){
 	        .vlan = entry->vlan,
 	        .mode = mode_of(entry->policy),
 	        .subnets = subnets != NULL ? &subnets->subnets : NULL,
@@ -64,12 +66,12 @@ struct sl_row *sl_row_create(const struct sl_policy_entry *entry, struct sl_patt
 	        .sources = sources,
 	        .name = name_bytes > 0 ? text : NULL,
 	};
-	return row;
+	return compiled;
 }
 
-void sl_row_free(struct sl_row *row)
+void sl_compiled_policy_free(struct sl_compiled_policy *compiled)
 {
-	sl_arena_free(sl_arena_shared(), row);
+	sl_arena_free(sl_arena_shared(), compiled);
 }
 
 static bool same_source(const struct sl_sandbox *a, const struct sl_sandbox *b)
@@ -78,20 +80,24 @@ static bool same_source(const struct sl_sandbox *a, const struct sl_sandbox *b)
 	       memcmp(a->sources, b->sources, a->source_count * sizeof(*a->sources)) == 0;
 }
 
-bool sl_row_same_policy(const struct sl_row *a, const struct sl_row *b)
+bool sl_compiled_policy_same_policy(const struct sl_compiled_policy *a,
+                                    const struct sl_compiled_policy *b)
 {
 	return a->sandbox.mode == b->sandbox.mode && a->subnets == b->subnets &&
 	       a->patterns == b->patterns && same_source(&a->sandbox, &b->sandbox);
 }
 
-bool sl_row_same_name(const struct sl_row *a, const struct sl_row *b)
+bool sl_compiled_policy_same_name(const struct sl_compiled_policy *a,
+                                  const struct sl_compiled_policy *b)
 {
 	const char *one = a->sandbox.name, *other = b->sandbox.name;
 
 	return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
 }
 
-bool sl_row_same_identity(const struct sl_row *a, const struct sl_row *b)
+bool sl_compiled_policy_same_identity(const struct sl_compiled_policy *a,
+                                      const struct sl_compiled_policy *b)
 {
-	return a->sandbox.name == NULL || b->sandbox.name == NULL || sl_row_same_name(a, b);
+	return a->sandbox.name == NULL || b->sandbox.name == NULL ||
+	       sl_compiled_policy_same_name(a, b);
 }
