@@ -3,7 +3,8 @@
  * parse_plain.h: the frame that nearly every packet is, read with few and wide loads: one tag, IPv4
  * without options or IPv6 without extension headers, whole, from host to host, TCP or UDP. Must
  * never settle a packet, nor take one that parse.c would read otherwise: what is in any way odd is
- * left to parse.c, which is this file's slow twin (tests/unit/test_parse.c holds them together).
+ * left to parse.c, which is this file's reference model (tests/unit/test_parse.c holds them
+ * together).
  */
 #ifndef DATAPLANE_PARSE_PLAIN_H
 #define DATAPLANE_PARSE_PLAIN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_packet_oracle.c: random policies, random connections, sent as packets through a whole
- * gateway; each must come to what the slow twin reads in the document. Seed: environment
+ * gateway; each must come to what the reference model reads in the document. Seed: environment
  * SLUICE_SEED.
  */
 #include <setjmp.h>
@@ -17,7 +17,7 @@
 #include "dns_build.h"
 #include "hello.h"
 #include "inproc.h"
-#include "twin.h"
+#include "reference.h"
 
 #define POLICIES  60
 #define QUESTIONS 250 /* for each: 15,000 judgements in all */
@@ -189,7 +189,7 @@ static const char *const remotes[] = {
 };
 
 struct asked {
-	struct twin_question question;
+	struct reference_question question;
 	const char *client, *server;
 	char name[64];
 };
@@ -200,7 +200,7 @@ static struct asked ask(void)
 	static const char *const sources6[] = {"fd00::2", "fd00::3", "2001:db8::9"};
 	static const int protos[] = {6, 6, 17, 17, 1, 47};
 	struct asked asked = {.server = remotes[draw(sizeof(remotes) / sizeof(remotes[0]))]};
-	struct twin_question *q = &asked.question;
+	struct reference_question *q = &asked.question;
 	bool v6 = strchr(asked.server, ':') != NULL;
 
 	asked.client = v6 ? sources6[draw(3)] : sources4[draw(4)];
@@ -245,7 +245,7 @@ static enum sl_reason ask_tcp(struct inproc *gw, const struct asked *asked, uint
 
 static enum sl_reason ask_udp(struct inproc *gw, const struct asked *asked, uint16_t sport)
 {
-	const struct twin_question *q = &asked->question;
+	const struct reference_question *q = &asked->question;
 	struct dns_message message;
 	struct packet packet;
 
@@ -258,7 +258,7 @@ static enum sl_reason ask_udp(struct inproc *gw, const struct asked *asked, uint
 
 static enum sl_reason ask_other(struct inproc *gw, const struct asked *asked, uint16_t id)
 {
-	const struct twin_question *q = &asked->question;
+	const struct reference_question *q = &asked->question;
 	struct packet packet =
 	        PACKET(.proto = (uint8_t)q->proto, .vlan = q->vlan, .src = asked->client,
 	               .dst = asked->server, .icmp_type = q->proto == 1 ? 8 : 128,
@@ -267,35 +267,36 @@ static enum sl_reason ask_other(struct inproc *gw, const struct asked *asked, ui
 	return inproc_send(gw, SL_PORT_SANDBOX, &packet);
 }
 
-/* What the twin calls a name's verdict, in the words of the protocol that cannot prove one. */
-static enum sl_reason expected(const struct asked *asked, enum sl_reason twin)
+/* What the reference model calls a name's verdict, in the words of the protocol that cannot prove
+ * one. */
+static enum sl_reason expected(const struct asked *asked, enum sl_reason reference)
 {
-	const struct twin_question *q = &asked->question;
+	const struct reference_question *q = &asked->question;
 
 	if (q->proto == 17 && q->port != 53 &&
-	    (twin == SL_REASON_DOMAIN_ALLOWED || twin == SL_REASON_DOMAIN_NOT_ALLOWED))
+	    (reference == SL_REASON_DOMAIN_ALLOWED || reference == SL_REASON_DOMAIN_NOT_ALLOWED))
 		return SL_REASON_NOT_QUIC; /* a DNS message is no QUIC */
-	return twin;
+	return reference;
 }
 
 static void ask_and_compare(struct inproc *gw, const struct sl_policy_doc *doc,
                             const struct sl_config *config, const struct text *policy, uint16_t id)
 {
 	struct asked asked = ask();
-	struct twin_question *q = &asked.question;
+	struct reference_question *q = &asked.question;
 	enum sl_reason got, want;
 
 	/* DNS over TCP has tests of its own: its first packet decides nothing about names. */
 	if (q->proto == 6 && q->port == 53)
 		q->port = 8443;
 	q->name = q->proto == 6 || q->proto == 17 ? asked.name : NULL;
-	want = expected(&asked, twin_judge(doc, config, q));
+	want = expected(&asked, reference_judge(doc, config, q));
 	got = q->proto == 6    ? ask_tcp(gw, &asked, id)
 	      : q->proto == 17 ? ask_udp(gw, &asked, id)
 	                       : ask_other(gw, &asked, id);
 	if (got != want)
 		fail_msg("seed %llu, judgement %u: vlan %u %s -> %s proto %d port %u name %s: %s, "
-		         "the twin says "
+		         "the reference model says "
 		         "%s\n%s",
 		         (unsigned long long)seed, id, q->vlan, asked.client, asked.server,
 		         q->proto, q->port, asked.name, sl_reason_name(got), sl_reason_name(want),
@@ -303,7 +304,7 @@ static void ask_and_compare(struct inproc *gw, const struct sl_policy_doc *doc,
 	inproc_clear(gw);
 }
 
-static void random_connections_come_to_what_the_twin_says(void **unused)
+static void random_connections_come_to_what_the_reference_says(void **unused)
 {
 	struct sl_config config;
 	struct sl_diag diag;
@@ -340,7 +341,7 @@ static void random_connections_come_to_what_the_twin_says(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(random_connections_come_to_what_the_twin_says),
+	        cmocka_unit_test(random_connections_come_to_what_the_reference_says),
 	};
 	const char *given = getenv("SLUICE_SEED");
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_policy_oracle.c: random fleets, changed and pushed again and again. After each push the
- * compiled state must say of addresses and names what the slow twin reads in the document, epochs
- * and incarnations must be those of a model, and a fresh compile of the same document must not
- * differ.
+ * compiled state must say of addresses and names what the reference model reads in the document,
+ * epochs and incarnations must be those of a model, and a fresh compile of the same document must
+ * not differ.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@
 #include "document/policy.h"
 #include "reload/reload.h"
 #include "sluice/generation.h"
-#include "twin.h"
+#include "reference.h"
 
 #define PUSHES    120
 #define QUESTIONS 250 /* after each: 30,000 judgements in all, and as many of a fresh compile */
@@ -115,22 +115,22 @@ static bool fast_name(const struct sl_generation *generation, const struct sl_sa
 	       sl_patterns_match(sandbox->patterns, generation->scratch[0], name, strlen(name));
 }
 
-/* ---- The twin's answers ---- */
+/* ---- The reference model's answers ---- */
 
 static enum sl_subnet slow_subnet(const struct sl_policy *policy, const struct sl_addr *addr)
 {
-	if (twin_in_list(policy->deny, policy->n_deny, addr))
+	if (reference_in_list(policy->deny, policy->n_deny, addr))
 		return SL_SUBNET_DENY;
-	return twin_in_list(policy->allow, policy->n_allow, addr) ? SL_SUBNET_ALLOW
-	                                                          : SL_SUBNET_NONE;
+	return reference_in_list(policy->allow, policy->n_allow, addr) ? SL_SUBNET_ALLOW
+	                                                               : SL_SUBNET_NONE;
 }
 
 static enum sl_space slow_space(const struct sl_addr *addr)
 {
-	if (twin_in_list(config.protected, config.n_protected, addr))
+	if (reference_in_list(config.protected, config.n_protected, addr))
 		return SL_SPACE_PROTECTED;
-	return twin_in_list(config.internal, config.n_internal, addr) ? SL_SPACE_INTERNAL
-	                                                              : SL_SPACE_PUBLIC;
+	return reference_in_list(config.internal, config.n_internal, addr) ? SL_SPACE_INTERNAL
+	                                                                   : SL_SPACE_PUBLIC;
 }
 
 static enum sl_mode slow_mode(const struct sl_policy *policy)
@@ -170,16 +170,16 @@ static void judge_once(struct fleet *fleet, const struct sl_policy_doc *doc,
 		       generation->classes[class_of(generation, &addr)].space ==
 		               slow_space(&addr) &&
 		       fast_name(generation, sandbox, name) ==
-		               twin_name_matches(entry->policy, name);
+		               reference_name_matches(entry->policy, name);
 	if (!same) {
 		print_question(generation, vlan, &addr, name);
 		if (sandbox != NULL && entry != NULL)
-			printf("class %u; fast: subnet %d space %d name %d; twin: %d %d %d\n",
+			printf("class %u; fast: subnet %d space %d name %d; reference: %d %d %d\n",
 			       class_of(generation, &addr), fast_subnet(generation, sandbox, &addr),
 			       generation->classes[class_of(generation, &addr)].space,
 			       fast_name(generation, sandbox, name),
 			       slow_subnet(entry->policy, &addr), slow_space(&addr),
-			       twin_name_matches(entry->policy, name));
+			       reference_name_matches(entry->policy, name));
 	}
 	assert_true(same);
 }
@@ -372,7 +372,7 @@ static void run_sequence(const struct fleet_options *options, unsigned pushes)
 	fleet_free(fleet);
 }
 
-static void test_small_fleet_changes_agrees_with_twin(void **state)
+static void test_small_fleet_changes_agrees_with_reference(void **state)
 {
 	run_sequence(&(struct fleet_options){.seed = seed,
 	                                     .prefixes = 150,
@@ -385,7 +385,7 @@ static void test_small_fleet_changes_agrees_with_twin(void **state)
 	             PUSHES);
 }
 
-static void test_dense_prefixes_change_agrees_with_twin(void **state)
+static void test_dense_prefixes_change_agrees_with_reference(void **state)
 {
 	run_sequence(&(struct fleet_options){.seed = seed + 1,
 	                                     .prefixes = 3000,
@@ -455,8 +455,8 @@ static void test_refused_push_leaves_the_single_side_as_it_was(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_small_fleet_changes_agrees_with_twin),
-	        cmocka_unit_test(test_dense_prefixes_change_agrees_with_twin),
+	        cmocka_unit_test(test_small_fleet_changes_agrees_with_reference),
+	        cmocka_unit_test(test_dense_prefixes_change_agrees_with_reference),
 	        cmocka_unit_test(test_refused_push_leaves_both_sides_as_they_were),
 	        cmocka_unit_test(test_refused_push_leaves_the_single_side_as_it_was),
 	};

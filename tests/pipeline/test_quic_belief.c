@@ -4,7 +4,7 @@
  * keys and packets from each other, so that no server can put a hello together that nobody judged.
  */
 #include "quic_scene.h"
-#include "quic_twin.h"
+#include "quic_two_keys.h"
 
 #define TWO_BOXES                                                                                  \
 	"sandboxes: [{vlan: 101, policy: {allow: ['*.example']}},"                                 \
@@ -260,8 +260,8 @@ static void id_goes_to_another_version_once(void **state)
 
 /* ---- keys ---- */
 
-/* A connection without an ID of its own, whose number 0 is left for the twin. */
-static struct quic judged_for_twin(struct inproc *gw, uint16_t sport, uint8_t server_cid[8])
+/* A connection without an ID of its own, whose number 0 is left for the Initial with two keys. */
+static struct quic judged_for_two_keys(struct inproc *gw, uint16_t sport, uint8_t server_cid[8])
 {
 	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram d;
@@ -283,8 +283,8 @@ static void initial_that_opens_under_two_keys_is_refused(void **state)
 	for (int far = 0; far < 2; far++) {
 		struct inproc *gw = gateway(POLICY);
 		uint8_t old_cid[8], cid[8], strange[8], retry[8];
-		struct quic old = judged_for_twin(gw, 29999, old_cid), retried = old;
-		struct quic q = judged_for_twin(gw, 29999, cid);
+		struct quic old = judged_for_two_keys(gw, 29999, old_cid), retried = old;
+		struct quic q = judged_for_two_keys(gw, 29999, cid);
 		const uint8_t *const others[] = {old.dcid, old_cid, cid, retry};
 		struct datagram d;
 
@@ -296,12 +296,12 @@ static void initial_that_opens_under_two_keys_is_refused(void **state)
 		d = retry_of(&retried, retry, 8, false);
 		expect(down(&retried, &d), SL_REASON_DOMAIN_ALLOWED);
 		for (size_t i = 0; i < COUNT(others); i++) {
-			d.len = quic_twin_of(cid, q.dcid, 0, others[i], far ? 3 : 0, d.bytes);
+			d.len = quic_two_keys_of(cid, q.dcid, 0, others[i], far ? 3 : 0, d.bytes);
 			expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
 		}
-		d.len = quic_twin_of(q.dcid, q.dcid, 0, old.dcid, far ? 3 : 0, d.bytes);
+		d.len = quic_two_keys_of(q.dcid, q.dcid, 0, old.dcid, far ? 3 : 0, d.bytes);
 		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
-		d.len = quic_twin_of(cid, q.dcid, 0, strange, far ? 3 : 0, d.bytes);
+		d.len = quic_two_keys_of(cid, q.dcid, 0, strange, far ? 3 : 0, d.bytes);
 		expect_passes(&q, &d);
 		inproc_free(gw);
 	}

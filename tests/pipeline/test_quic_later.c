@@ -5,7 +5,7 @@
  */
 #include "wire/quic_initial.h"
 #include "quic_scene.h"
-#include "quic_twin.h"
+#include "quic_two_keys.h"
 
 #define PQ_LEN 1800
 
@@ -243,7 +243,7 @@ static void initials_that_lie_do_not_leave(void **state)
 	d.len = quic_initial(&options, frames, 1, d.bytes);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
 	/* Both at once: the connection's keys and its own ID's. */
-	d.len = quic_twin(cid, 8, q.dcid, 8, d.bytes);
+	d.len = quic_two_keys(cid, 8, q.dcid, 8, d.bytes);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
 	d = acknowledgement(&q, cid);
 	expect_passes(&q, &d);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "quic_scene.h"
-#include "quic_twin.h"
+#include "quic_two_keys.h"
 
 #define FIRST  "ab.example"
 #define SECOND "cd.example"
@@ -128,7 +128,7 @@ static struct quic line_of(struct attack *a)
 	q.server = below(a, 4) ? "198.51.100.10" : "198.51.100.77";
 	q.version = below(a, 6) ? QUIC_V1 : QUIC_V2;
 	q.scid[7] = below(a, 6) == 0;
-	q.scid_len = below(a, 2) ? 8 : 0; /* a twin has none */
+	q.scid_len = below(a, 2) ? 8 : 0; /* an Initial with two keys has none */
 	q.number = below(a, NUMBERS);
 	if (below(a, 4) == 0) {
 		q.token = (const uint8_t *)"token";
@@ -201,7 +201,7 @@ static void send_initial(struct attack *a)
  * An Initial to the ID that a server has chosen, which opens under that ID's own keys as well: who
  * knows nothing of the connection takes it for another one's first, with a part of a hello in it.
  */
-static void send_twin(struct attack *a)
+static void send_with_two_keys(struct attack *a)
 {
 	struct sent *sent = &a->sent[a->sent_count++];
 	unsigned keys = below(a, IDS);
@@ -216,8 +216,8 @@ static void send_twin(struct attack *a)
 	sent->frames = keys != sent->keys;
 	sent->hello[0] = below(a, 2) ? &first : &second;
 	choose_range(a, &sent->from[0], &sent->to[0]);
-	sent->d.len = quic_twin_of(a->ids[sent->keys], a->ids[keys], (uint8_t)below(a, NUMBERS),
-	                           a->ids[sent->keys], (uint8_t)below(a, 3), sent->d.bytes);
+	sent->d.len = quic_two_keys_of(a->ids[sent->keys], a->ids[keys], (uint8_t)below(a, NUMBERS),
+	                               a->ids[sent->keys], (uint8_t)below(a, 3), sent->d.bytes);
 	a->judged += up(&q, &sent->d) == SL_REASON_DOMAIN_ALLOWED;
 }
 
@@ -279,7 +279,7 @@ static void step(struct attack *a)
 	switch (below(a, 14)) {
 	case 12:
 	case 13:
-		send_twin(a);
+		send_with_two_keys(a);
 		break;
 	case 0:
 	case 1:

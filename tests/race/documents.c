@@ -185,9 +185,9 @@ void race_documents_free(void)
 }
 
 enum sl_reason race_judge(uint64_t generation, const struct sl_config *config,
-                          const struct twin_question *question)
+                          const struct reference_question *question)
 {
-	return twin_judge(documents[generation], config, question);
+	return reference_judge(documents[generation], config, question);
 }
 
 bool race_changed_hands(uint16_t vlan, uint64_t from, uint64_t to)

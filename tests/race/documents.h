@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "document/policy.h"
-#include "twin.h"
+#include "reference.h"
 
 #define RACE_VLANS       16
 #define RACE_GENERATIONS 65536
@@ -43,7 +43,7 @@ void race_documents_set(uint64_t generation, struct sl_policy_doc *doc);
 void race_documents_free(void);
 
 enum sl_reason race_judge(uint64_t generation, const struct sl_config *config,
-                          const struct twin_question *question);
+                          const struct reference_question *question);
 
 /* True if the VLAN belongs to another sandbox after one of the generations (from, to]. */
 bool race_changed_hands(uint16_t vlan, uint64_t from, uint64_t to);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_race.c: two workers at work while the control thread pushes. Every single packet must come
- * to what the specification's slow twin reads in the document of the one generation by which its
- * worker judged that turn; that generation is never older than what was acknowledged when the
+ * to what the specification's reference model reads in the document of the one generation by which
+ * its worker judged that turn; that generation is never older than what was acknowledged when the
  * packet came in, and never older than the one before. At the end every packet is accounted for.
  *
  * What the sanitisers of the build see is theirs to tell. Environment: SLUICE_SEED, SLUICE_RACE_MS.

@@ -68,7 +68,7 @@ void race_talk_init(struct race_talk *talk, uint64_t *state, uint16_t vlan, uint
 	};
 	v6 = strchr(talk->server, ':') != NULL;
 	talk->client = v6 ? "fd00::2" : race_draw(state, 4) == 0 ? "10.0.0.3" : "10.0.0.2";
-	talk->question = (struct twin_question){
+	talk->question = (struct reference_question){
 	        .vlan = vlan,
 	        .source = packet_addr(talk->client),
 	        .remote = packet_addr(talk->server),

@@ -44,7 +44,7 @@ struct race_talk {
 	enum race_kind kind;
 	const char *client, *server;
 	unsigned name;
-	struct twin_question question; /* its name is set for each look */
+	struct reference_question question; /* its name is set for each look */
 
 	/* the receiver's, until the packet is given to the gateway */
 	unsigned step; /* of the conversation: the packet that comes next, or is under way */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_parse.c: the wide reading of plain frames (parse_plain.h) against parse.c, its slow twin, on
- * frames that are nearly plain: what the first takes, both read alike.
+ * test_parse.c: the wide reading of plain frames (parse_plain.h) against parse.c, its reference
+ * model, on frames that are nearly plain: what the first takes, both read alike.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 
 #include "corpus.h"
 #include "wire/tls_hello.h"
-#include "quic_twin.h"
+#include "quic_two_keys.h"
 #include "rfc_quic.h"
 
 static void rfc_client_initial_opens(void **state)
@@ -472,7 +472,7 @@ static void packet_that_opens_under_two_keys_is_told(void **state)
 	uint8_t dgram[1300];
 	size_t len;
 
-	len = quic_twin(server_cid, 8, dcid, 8, dgram);
+	len = quic_two_keys(server_cid, 8, dcid, 8, dgram);
 	assert_true(opens_under(server_cid, dgram, len));
 	assert_true(opens_under(dcid, dgram, len));
 	o.dcid = server_cid;

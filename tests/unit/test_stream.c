@@ -226,7 +226,7 @@ static void chunk_used_again_remembers_nothing(void **state)
 
 /* ---- against plain arrays ---- */
 
-struct twin {
+struct model {
 	struct sl_stream stream;
 	uint16_t vlan;
 	uint32_t contiguous, end;
@@ -238,7 +238,7 @@ struct twin {
 
 struct trial {
 	struct box *box;
-	struct twin *twin;
+	struct model *model;
 	uint32_t pool, all, each, used, used_by[VLANS];
 	unsigned results[4];
 };
@@ -285,7 +285,7 @@ static bool has_room(const struct trial *t, uint16_t vlan)
 }
 
 /* What a write should say. *good: bytes before the one that does not fit. */
-static enum sl_stream_result expected(struct trial *t, struct twin *twin, uint32_t offset,
+static enum sl_stream_result expected(struct trial *t, struct model *model, uint32_t offset,
                                       const uint8_t *bytes, uint32_t len, uint32_t *good)
 {
 	enum sl_stream_result result = SL_STREAM_DUPLICATE;
@@ -295,133 +295,134 @@ static enum sl_stream_result expected(struct trial *t, struct twin *twin, uint32
 		return SL_STREAM_NO_ROOM;
 	for (; *good < len; ++*good) {
 		uint32_t at = offset + *good;
-		bool *chunk = &twin->chunk[at / SL_STREAM_CHUNK];
+		bool *chunk = &model->chunk[at / SL_STREAM_CHUNK];
 
-		if (!*chunk && !has_room(t, twin->vlan))
+		if (!*chunk && !has_room(t, model->vlan))
 			return SL_STREAM_NO_ROOM;
 		if (!*chunk) {
 			*chunk = true;
 			t->used++;
-			t->used_by[twin->vlan]++;
+			t->used_by[model->vlan]++;
 		}
-		if (twin->have[at] && twin->bytes[at] != bytes[*good])
+		if (model->have[at] && model->bytes[at] != bytes[*good])
 			return SL_STREAM_CONFLICT;
-		if (!twin->have[at])
+		if (!model->have[at])
 			result = SL_STREAM_NEW;
 	}
 	return result;
 }
 
-static bool there(const struct trial *t, const struct twin *twin, uint32_t at, uint8_t *byte)
+static bool there(const struct trial *t, const struct model *model, uint32_t at, uint8_t *byte)
 {
 	const uint8_t *bytes;
 
-	if (sl_stream_piece(t->box->worker, &twin->stream, at, 1, &bytes) == 0)
+	if (sl_stream_piece(t->box->worker, &model->stream, at, 1, &bytes) == 0)
 		return false;
 	*byte = *bytes;
 	return true;
 }
 
 /* Bytes before the one that failed may be written or not; no other byte changes. */
-static void take_over(struct trial *t, struct twin *twin, uint32_t offset, const uint8_t *bytes,
+static void take_over(struct trial *t, struct model *model, uint32_t offset, const uint8_t *bytes,
                       uint32_t good, bool all)
 {
 	for (uint32_t i = 0; i < good; i++) {
 		uint8_t byte = 0;
-		bool is = there(t, twin, offset + i, &byte);
+		bool is = there(t, model, offset + i, &byte);
 
-		assert_true(is || (!all && !twin->have[offset + i]));
+		assert_true(is || (!all && !model->have[offset + i]));
 		if (!is)
 			continue;
 		assert_int_equal(byte, bytes[i]);
-		twin->have[offset + i] = true;
-		twin->bytes[offset + i] = byte;
-		twin->end = RTE_MAX(twin->end, offset + i + 1);
+		model->have[offset + i] = true;
+		model->bytes[offset + i] = byte;
+		model->end = RTE_MAX(model->end, offset + i + 1);
 	}
-	while (twin->contiguous < SL_STREAM_MAX && twin->have[twin->contiguous])
-		twin->contiguous++;
+	while (model->contiguous < SL_STREAM_MAX && model->have[model->contiguous])
+		model->contiguous++;
 }
 
 static void step_write(struct trial *t, uint32_t number)
 {
 	static uint8_t bytes[3 * SL_STREAM_CHUNK];
-	struct twin *twin = &t->twin[number];
+	struct model *model = &t->model[number];
 	uint32_t offset = some_offset(), len = some_length(), good;
 	enum sl_stream_result want, got;
 
 	some_bytes(number, offset, bytes, len);
-	want = expected(t, twin, offset, bytes, len, &good);
-	got = sl_stream_write(t->box->worker, twin->vlan, &twin->stream, offset, bytes, len);
+	want = expected(t, model, offset, bytes, len, &good);
+	got = sl_stream_write(t->box->worker, model->vlan, &model->stream, offset, bytes, len);
 	assert_int_equal(got, want);
 	t->results[got]++;
-	twin->settled = got == SL_STREAM_NEW || got == SL_STREAM_DUPLICATE;
-	take_over(t, twin, offset, bytes, good, twin->settled);
+	model->settled = got == SL_STREAM_NEW || got == SL_STREAM_DUPLICATE;
+	take_over(t, model, offset, bytes, good, model->settled);
 }
 
 /* Every byte that should be there is, and no other. */
-static void look_at_all(const struct trial *t, const struct twin *twin)
+static void look_at_all(const struct trial *t, const struct model *model)
 {
 	for (uint32_t at = 0; at < SL_STREAM_MAX; at++) {
 		uint8_t byte = 0;
 
-		assert_int_equal(there(t, twin, at, &byte), twin->have[at]);
-		if (twin->have[at])
-			assert_int_equal(byte, twin->bytes[at]);
+		assert_int_equal(there(t, model, at, &byte), model->have[at]);
+		if (model->have[at])
+			assert_int_equal(byte, model->bytes[at]);
 	}
 }
 
 static void look_at_some(const struct trial *t, uint32_t number)
 {
 	static uint8_t bytes[3 * SL_STREAM_CHUNK];
-	const struct twin *twin = &t->twin[number];
+	const struct model *model = &t->model[number];
 	uint32_t offset = some_offset(), len = some_length(), next = offset, n = 0;
 	const uint8_t *piece = NULL;
 	bool equal = true;
 
 	some_bytes(number, offset, bytes, len);
 	for (uint32_t i = 0; i < len && offset + i < SL_STREAM_MAX; i++)
-		equal &= !twin->have[offset + i] || twin->bytes[offset + i] == bytes[i];
-	assert_int_equal(sl_stream_equal(t->box->worker, &twin->stream, offset, bytes, len), equal);
+		equal &= !model->have[offset + i] || model->bytes[offset + i] == bytes[i];
+	assert_int_equal(sl_stream_equal(t->box->worker, &model->stream, offset, bytes, len),
+	                 equal);
 
-	while (next < twin->end && !twin->have[next])
+	while (next < model->end && !model->have[next])
 		next++;
-	assert_int_equal(sl_stream_next(t->box->worker, &twin->stream, offset),
-	                 next < twin->end ? next : twin->end);
+	assert_int_equal(sl_stream_next(t->box->worker, &model->stream, offset),
+	                 next < model->end ? next : model->end);
 
-	while (n < len && offset + n < twin->end && twin->have[offset + n] &&
+	while (n < len && offset + n < model->end && model->have[offset + n] &&
 	       (n == 0 || (offset + n) % SL_STREAM_CHUNK != 0))
 		n++;
-	assert_int_equal(sl_stream_piece(t->box->worker, &twin->stream, offset, len, &piece), n);
+	assert_int_equal(sl_stream_piece(t->box->worker, &model->stream, offset, len, &piece), n);
 	if (n > 0)
-		assert_memory_equal(piece, twin->bytes + offset, n);
+		assert_memory_equal(piece, model->bytes + offset, n);
 }
 
-static void step_free(struct trial *t, struct twin *twin)
+static void step_free(struct trial *t, struct model *model)
 {
 	static const struct sl_stream empty;
-	uint16_t vlan = twin->vlan;
+	uint16_t vlan = model->vlan;
 
-	look_at_all(t, twin);
-	sl_stream_free(t->box->worker, vlan, &twin->stream);
-	assert_memory_equal(&twin->stream, &empty, sizeof(empty));
+	look_at_all(t, model);
+	sl_stream_free(t->box->worker, vlan, &model->stream);
+	assert_memory_equal(&model->stream, &empty, sizeof(empty));
 	for (int i = 0; i < SL_STREAM_CHUNKS; i++)
-		if (twin->chunk[i]) {
+		if (model->chunk[i]) {
 			t->used--;
 			t->used_by[vlan]--;
 		}
-	memset(twin, 0, sizeof(*twin));
-	twin->vlan = vlan;
-	twin->settled = true;
+	memset(model, 0, sizeof(*model));
+	model->vlan = vlan;
+	model->settled = true;
 }
 
-static void look_at_counts(const struct trial *t, const struct twin *twin)
+static void look_at_counts(const struct trial *t, const struct model *model)
 {
-	assert_int_equal(twin->stream.end, twin->end);
+	assert_int_equal(model->stream.end, model->end);
 	/* a write that fails may leave it behind, never ahead */
-	if (twin->settled)
-		assert_int_equal(twin->stream.contiguous, twin->contiguous);
+	if (model->settled)
+		assert_int_equal(model->stream.contiguous, model->contiguous);
 	else
-		assert_true(twin->stream.contiguous <= twin->contiguous);
+		assert_true(model->stream.contiguous <= model->contiguous);
 	assert_int_equal(t->box->worker->chunks.used, t->used);
 	assert_int_equal(t->box->stats->hold_bytes, t->used * BYTES);
 	for (int vlan = 0; vlan < VLANS; vlan++)
@@ -431,34 +432,34 @@ static void look_at_counts(const struct trial *t, const struct twin *twin)
 static void try_limits(uint32_t pool, uint32_t all, uint32_t each, bool scarce)
 {
 	struct trial t = {.box = box_make(pool, all, each),
-	                  .twin = calloc(STREAMS, sizeof(*t.twin)),
+	                  .model = calloc(STREAMS, sizeof(*t.model)),
 	                  .pool = pool,
 	                  .all = all,
 	                  .each = each};
 
 	srand(1);
 	for (uint16_t i = 0; i < STREAMS; i++) {
-		t.twin[i].vlan = i % VLANS;
-		t.twin[i].settled = true;
+		t.model[i].vlan = i % VLANS;
+		t.model[i].settled = true;
 	}
 	for (int step = 0; step < 20000; step++) {
 		uint32_t number = below(STREAMS);
 
 		if (below(150) == 0)
-			step_free(&t, &t.twin[number]);
+			step_free(&t, &t.model[number]);
 		else
 			step_write(&t, number);
 		look_at_some(&t, number);
-		look_at_counts(&t, &t.twin[number]);
+		look_at_counts(&t, &t.model[number]);
 	}
 	for (int i = 0; i < STREAMS; i++)
-		step_free(&t, &t.twin[i]);
+		step_free(&t, &t.model[i]);
 	/* nothing of it went untried */
 	assert_true(t.results[SL_STREAM_CONFLICT] > 500);
 	assert_true(t.results[SL_STREAM_DUPLICATE] > 500);
 	assert_true(t.results[SL_STREAM_NEW] > 500);
 	assert_true(t.results[SL_STREAM_NO_ROOM] > (scarce ? 2000 : 20));
-	free(t.twin);
+	free(t.model);
 	box_free(t.box);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_twin.c: see quic_twin.h.
+ * quic_two_keys.c: see quic_two_keys.h.
  */
-#include "quic_twin.h"
+#include "quic_two_keys.h"
 
 #include <openssl/evp.h>
 #include <stdbool.h>
@@ -133,7 +133,7 @@ struct ids {
 	uint8_t number, other_number_high;
 };
 
-static size_t twin(const struct ids *ids, uint8_t *out)
+static size_t two_keys(const struct ids *ids, uint8_t *out)
 {
 	const uint8_t *dcid = ids->dcid;
 	size_t dcid_len = ids->dcid_len;
@@ -183,21 +183,21 @@ static size_t twin(const struct ids *ids, uint8_t *out)
 	return DGRAM_LEN;
 }
 
-size_t quic_twin(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid, size_t keys_cid_len,
-                 uint8_t *out)
+size_t quic_two_keys(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid,
+                     size_t keys_cid_len, uint8_t *out)
 {
-	return twin(&(struct ids){.dcid = dcid,
-	                          .dcid_len = dcid_len,
-	                          .keys = keys_cid,
-	                          .keys_len = keys_cid_len,
-	                          .other = dcid,
-	                          .other_len = dcid_len},
-	            out);
+	return two_keys(&(struct ids){.dcid = dcid,
+	                              .dcid_len = dcid_len,
+	                              .keys = keys_cid,
+	                              .keys_len = keys_cid_len,
+	                              .other = dcid,
+	                              .other_len = dcid_len},
+	                out);
 }
 
-size_t quic_twin_of(const uint8_t dcid[8], const uint8_t keys_cid[8], uint8_t number,
-                    const uint8_t other_cid[8], uint8_t other_number_high, uint8_t *out)
+size_t quic_two_keys_of(const uint8_t dcid[8], const uint8_t keys_cid[8], uint8_t number,
+                        const uint8_t other_cid[8], uint8_t other_number_high, uint8_t *out)
 {
-	return twin(&(struct ids){dcid, keys_cid, other_cid, 8, 8, 8, number, other_number_high},
-	            out);
+	return two_keys(
+	        &(struct ids){dcid, keys_cid, other_cid, 8, 8, 8, number, other_number_high}, out);
 }

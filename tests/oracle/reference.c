@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * twin.c: the policy, judged the slow and obvious way.
+ * reference.c: the policy, judged the slow and obvious way.
  */
-#include "twin.h"
+#include "reference.h"
 
 #include <netinet/in.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@ static bool bit(const uint8_t *bytes, unsigned i)
 	return bytes[i / 8] >> (7 - i % 8) & 1;
 }
 
-bool twin_in_list(const struct sl_prefix *list, size_t n, const struct sl_addr *addr)
+bool reference_in_list(const struct sl_prefix *list, size_t n, const struct sl_addr *addr)
 {
 	for (size_t i = 0; i < n; i++) {
 		bool in = list[i].family == addr->family;
@@ -56,7 +56,7 @@ static bool any_form_in(const struct sl_prefix *list, size_t n, const struct sl_
 	bool in = false;
 
 	for (unsigned i = 0; i < count; i++)
-		in = in || twin_in_list(list, n, &form[i]);
+		in = in || reference_in_list(list, n, &form[i]);
 	return in;
 }
 
@@ -97,7 +97,7 @@ static bool pattern_matches(const char *pattern, const char *name)
 	return true;
 }
 
-bool twin_name_matches(const struct sl_policy *policy, const char *name)
+bool reference_name_matches(const struct sl_policy *policy, const char *name)
 {
 	for (size_t i = 0; i < policy->n_patterns; i++)
 		if (pattern_matches(policy->patterns[i].text, name))
@@ -118,15 +118,16 @@ static bool source_is_own(const struct sl_policy_entry *entry, const struct sl_c
 	if (source->family == SL_FAMILY_NONE)
 		return true;
 	if (entry->has_source)
-		return twin_in_list(entry->sources, entry->n_sources, source);
+		return reference_in_list(entry->sources, entry->n_sources, source);
 	if (config == NULL || !config->source_rule)
 		return true;
-	return twin_in_list(private, sizeof(private) / sizeof(private[0]), source);
+	return reference_in_list(private, sizeof(private) / sizeof(private[0]), source);
 }
 
 static bool is_resolver(const struct sl_config *config, const struct sl_addr *addr)
 {
-	return config != NULL && twin_in_list(config->dns.resolvers, config->dns.n_resolvers, addr);
+	return config != NULL &&
+	       reference_in_list(config->dns.resolvers, config->dns.n_resolvers, addr);
 }
 
 static bool is_protected(const struct sl_config *config, const struct sl_addr *addr)
@@ -146,13 +147,15 @@ static bool has_ports(int proto)
 
 static enum sl_reason judge_dns(const struct sl_policy *policy, const char *name)
 {
-	if (policy->kind == SL_POLICY_ALLOW_ALL || name == NULL || twin_name_matches(policy, name))
+	if (policy->kind == SL_POLICY_ALLOW_ALL || name == NULL ||
+	    reference_name_matches(policy, name))
 		return SL_REASON_DNS_ALLOWED;
 	return SL_REASON_DNS_NAME_NOT_ALLOWED;
 }
 
 static enum sl_reason judge_allow_all(const struct sl_policy *policy,
-                                      const struct sl_config *config, const struct twin_question *q)
+                                      const struct sl_config *config,
+                                      const struct reference_question *q)
 {
 	if (has_ports(q->proto) && q->port == 53 && is_resolver(config, &q->remote))
 		return judge_dns(policy, q->name);
@@ -162,7 +165,7 @@ static enum sl_reason judge_allow_all(const struct sl_policy *policy,
 }
 
 static enum sl_reason judge_custom(const struct sl_policy *policy, const struct sl_config *config,
-                                   const struct twin_question *q)
+                                   const struct reference_question *q)
 {
 	bool protected = is_protected(config, &q->remote),
 	     internal = is_internal(config, &q->remote);
@@ -170,7 +173,7 @@ static enum sl_reason judge_custom(const struct sl_policy *policy, const struct 
 
 	if (any_form_in(policy->deny, policy->n_deny, &q->remote))
 		return SL_REASON_SUBNET_DENIED;
-	if (twin_in_list(policy->allow, policy->n_allow, &q->remote) && !protected)
+	if (reference_in_list(policy->allow, policy->n_allow, &q->remote) && !protected)
 		return SL_REASON_SUBNET_ALLOWED;
 	if (policy->n_patterns > 0 && has_ports(q->proto) && q->port == 53) {
 		if (is_resolver(config, &q->remote) || (any && !protected && !internal))
@@ -188,12 +191,12 @@ static enum sl_reason judge_custom(const struct sl_policy *policy, const struct 
 		return SL_REASON_PROTOCOL_NOT_ALLOWED;
 	if (q->name == NULL)
 		return SL_REASON_NO_SERVER_NAME;
-	return twin_name_matches(policy, q->name) ? SL_REASON_DOMAIN_ALLOWED
-	                                          : SL_REASON_DOMAIN_NOT_ALLOWED;
+	return reference_name_matches(policy, q->name) ? SL_REASON_DOMAIN_ALLOWED
+	                                               : SL_REASON_DOMAIN_NOT_ALLOWED;
 }
 
-enum sl_reason twin_judge(const struct sl_policy_doc *doc, const struct sl_config *config,
-                          const struct twin_question *question)
+enum sl_reason reference_judge(const struct sl_policy_doc *doc, const struct sl_config *config,
+                               const struct reference_question *question)
 {
 	const struct sl_policy_entry *entry = NULL;
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * twin.h: the slow twin of the gateway's policy. It reads a question against the document itself,
- * rule by rule as the specification's sections 1 and 4 have them, with nothing compiled. Where it
- * and the fast path differ, the fast path is wrong.
+ * reference.h: the reference model of the gateway's policy. It reads a question against the
+ * document itself, rule by rule as the specification's sections 1 and 4 have them, with nothing
+ * compiled. Where it and the fast path differ, the fast path is wrong.
  *
  * It knows no flows, holds or pins: what it answers is what the first packet of a connection that
  * then proves `name` must come to.
  */
-#ifndef TESTS_TWIN_H
-#define TESTS_TWIN_H
+#ifndef TESTS_REFERENCE_H
+#define TESTS_REFERENCE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@
 #include "sluice/addr.h"
 #include "sluice/reason.h"
 
-struct twin_question {
+struct reference_question {
 	uint16_t vlan;
 	struct sl_addr source; /* family NONE: not asked */
 	struct sl_addr remote;
@@ -28,11 +28,11 @@ struct twin_question {
 };
 
 /* config NULL: no internal or protected ranges, any resolver, no source rule. */
-enum sl_reason twin_judge(const struct sl_policy_doc *doc, const struct sl_config *config,
-                          const struct twin_question *question);
+enum sl_reason reference_judge(const struct sl_policy_doc *doc, const struct sl_config *config,
+                               const struct reference_question *question);
 
 /* The parts, for comparing with the parts of the fast path. */
-bool twin_in_list(const struct sl_prefix *list, size_t n, const struct sl_addr *addr);
-bool twin_name_matches(const struct sl_policy *policy, const char *name);
+bool reference_in_list(const struct sl_prefix *list, size_t n, const struct sl_addr *addr);
+bool reference_name_matches(const struct sl_policy *policy, const char *name);
 
 #endif
