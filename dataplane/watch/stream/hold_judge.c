@@ -32,7 +32,7 @@ static bool let_request_out(struct sl_worker *worker, struct sl_flow *flow, stru
  * is? It asks at the begin of the stream, or after a request for GSSAPI.
  */
 static enum sl_parse_result read_request(struct sl_worker *worker, const struct sl_hold *hold,
-                                  enum sl_postgres_request *request)
+                                         enum sl_postgres_request *request)
 {
 	bool begins = hold->server_early == 0;
 	bool refused = hold->server_early == 1 && hold->early[0] == 'N';
