@@ -36,11 +36,54 @@ static void open_by_address(struct sl_worker *worker, struct sl_pkt *pkt, enum s
 	sl_pkt_forward(pkt, reason);
 }
 
-/* Rule 3: the connection must prove an allowed name. */
+/* Rule 3a: DNS gave this address for a name of which the policy opens this port. */
+static void open_by_pin(struct sl_worker *worker, struct sl_pkt *pkt, const struct sl_proof *proof)
+{
+	struct sl_flow *flow = sl_flow_open(worker, pkt, &pkt->key);
+
+	if (flow == NULL)
+		return;
+	if (!sl_verdict_flow(worker, flow, SL_REASON_PIN_ALLOWED, proof)) {
+		sl_flow_close(worker, flow, SL_REASON_FLOW_LIMIT);
+		pkt->flow = NULL;
+		sl_pkt_drop(pkt, SL_REASON_FLOW_LIMIT);
+		return;
+	}
+	sl_nexthop_raise(pkt);
+	/* A bare SYN shows the sandbox its next hop; what carries something needs one that
+	 * answered. */
+	if (pkt->payload_len > 0)
+		sl_nexthop_steer(worker, pkt);
+	sl_pkt_forward(pkt, SL_REASON_PIN_ALLOWED);
+}
+
+/* Why no name can open the packet's flow. False: one could. */
+static bool is_nameless(const struct sl_pkt *pkt, enum sl_reason *why)
+{
+	bool transport = pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;
+
+	if (pkt->sandbox->patterns != NULL) {
+		*why = SL_REASON_PROTOCOL_NOT_ALLOWED;
+		return !transport;
+	}
+	/* A policy that only has by-address has no rule 3. */
+	*why = sl_judge_rule_of(pkt->sandbox, &pkt->key) >= 0 ? SL_REASON_ADDRESS_NOT_PINNED
+	                                                      : SL_REASON_ADDRESS_NOT_ALLOWED;
+	return true;
+}
+
+/* Rules 3a and 3: a pin, or the connection itself, must prove an allowed name. */
 static void open_by_name(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	if (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP) {
-		sl_verdict_refuse(worker, pkt, SL_REASON_PROTOCOL_NOT_ALLOWED, NULL);
+	struct sl_proof proof;
+	enum sl_reason why;
+
+	if (sl_judge_by_pin(worker, pkt->sandbox, &pkt->key, &proof)) {
+		open_by_pin(worker, pkt, &proof);
+		return;
+	}
+	if (is_nameless(pkt, &why)) {
+		sl_verdict_refuse(worker, pkt, why, NULL);
 		return;
 	}
 	if (!sl_judge_pinned(worker, pkt)) {

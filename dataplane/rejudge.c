@@ -59,16 +59,32 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 	sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
 }
 
-static bool name_still_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                               const struct sl_flow *flow)
+/*
+ * What the present policy says of a flow that its address does not open: by the name that it proved
+ * or that a pin gave it, which is *proof; its pin may have ended since. A flow that was opened
+ * without one finds a pin now, if its port is one that by-address opens.
+ */
+static enum sl_reason judge_name(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                                 const struct sl_flow *flow, struct sl_proof *proof)
 {
-	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
+	const struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+	int rule = sl_judge_rule_of(sandbox, &flow->key);
 	const struct sl_name *name;
 
-	if (index == 0)
-		return false;
-	name = sl_names_at(worker, index);
-	return sl_judge_allows(worker, sandbox, name->text, name->len);
+	if (cold->name == 0)
+		return sl_flow_is_judged(flow) &&
+		                       sl_judge_by_pin(worker, sandbox, &flow->key, proof)
+		               ? SL_REASON_PIN_ALLOWED
+		               : SL_REASON_DOMAIN_NOT_ALLOWED;
+	name = sl_names_at(worker, cold->name);
+	*proof = (struct sl_proof){name->text, name->len, (enum sl_via)cold->via};
+	/* The bytes of a flow that a pin opened proved nothing. */
+	if (cold->via != SL_VIA_PIN && sl_judge_allows(worker, sandbox, name->text, name->len))
+		return SL_REASON_DOMAIN_ALLOWED;
+	return rule >= 0 && sl_judge_rule_fits(worker, sandbox, (unsigned)rule, name->text,
+	                                       name->len)
+	               ? SL_REASON_PIN_ALLOWED
+	               : SL_REASON_DOMAIN_NOT_ALLOWED;
 }
 
 /* True, and *reason, if owner and address of the flow settle it under the present policy. */
@@ -92,12 +108,11 @@ static bool settles(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 
 /* What the present policy says of the flow; false: it goes on being held for its name. */
 static bool judge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                  const struct sl_flow *flow, enum sl_reason *reason)
+                  const struct sl_flow *flow, enum sl_reason *reason, struct sl_proof *proof)
 {
 	if (settles(worker, sandbox, flow, reason))
 		return true;
-	*reason = name_still_allowed(worker, sandbox, flow) ? SL_REASON_DOMAIN_ALLOWED
-	                                                    : SL_REASON_DOMAIN_NOT_ALLOWED;
+	*reason = judge_name(worker, sandbox, flow, proof);
 	return sl_flow_is_judged(flow);
 }
 
@@ -112,8 +127,9 @@ static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 		sl_verdict_flow(worker, flow, reason, NULL);
 }
 
-/* Gives the flow the verdict that the present policy allows it by. */
-static void keep(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
+/* Gives the flow the verdict that the present policy allows it by. False: it cannot be kept. */
+static bool keep(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
+                 const struct sl_proof *proof)
 {
 	const struct sl_watcher *watcher = sl_watcher_of(flow);
 	bool watched = watcher != NULL && watcher->opens_judged;
@@ -121,15 +137,19 @@ static void keep(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason 
 	if (sl_reason_is_by_address(reason) && (watched || !sl_flow_is_judged(flow))) {
 		open_up(worker, flow, reason);
 	} else if (sl_flow_is_judged(flow) && reason != flow->reason) {
+		if (proof->len > 0 && sl_flow_cold(&worker->table, flow)->name == 0)
+			return sl_verdict_flow(worker, flow, reason, proof);
 		sl_flow_judge(flow, reason);
-		sl_verdict_report_flow(worker, flow, true, reason, NULL);
+		sl_verdict_report_flow(worker, flow, true, reason, proof);
 	}
+	return true;
 }
 
 bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 {
 	struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
+	struct sl_proof proof = {.via = SL_VIA_NONE};
 	enum sl_reason reason;
 	bool settled;
 
@@ -147,14 +167,16 @@ bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow)
 		cut(worker, flow);
 		return false;
 	}
-	settled = judge(worker, sandbox, flow, &reason);
+	settled = judge(worker, sandbox, flow, &reason, &proof);
 	if (settled && !sl_reason_allows(reason)) {
 		cut(worker, flow);
 		return false;
 	}
 	cold->epoch = sandbox->epoch;
-	if (settled)
-		keep(worker, flow, reason);
+	if (settled && !keep(worker, flow, reason, &proof)) {
+		cut(worker, flow);
+		return false;
+	}
 	sl_verdict_set_fast(worker, flow);
 	return true;
 }

@@ -27,36 +27,124 @@ int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned
 
 /* ---- What a policy needs of the pools ---- */
 
-/* The pools' parts of a policy, looked up once for all sandboxes that share it. */
-struct parts {
-	struct sl_pattern_list *patterns;
-	struct sl_subnet_list *subnets;
-};
-
-static int get_parts(struct sl_compiler *compiler, const struct sl_policy *policy, const char *file,
-                     struct sl_diag *diag, struct parts *parts)
+static void put_lists(struct sl_compiler *compiler, struct sl_pattern_list *const *lists,
+                      unsigned n)
 {
-	int ret;
+	for (unsigned i = 0; i < n; i++)
+		sl_compile_patterns_put(compiler->patterns, lists[i]);
+}
 
-	*parts = (struct parts){0};
-	if (policy->n_patterns > 0) {
-		parts->patterns = sl_compile_patterns_get(compiler->patterns, policy->patterns,
-		                                          policy->n_patterns);
-		if (parts->patterns == NULL)
+static void put_parts(struct sl_compiler *compiler, const struct sl_policy_parts *parts)
+{
+	sl_compile_subnet_put(compiler->subnets, parts->subnets);
+	put_lists(compiler, parts->lists, parts->n_lists);
+}
+
+/* Another reference to each part. */
+static void hold_parts(struct sl_compiler *compiler, const struct sl_policy_parts *parts)
+{
+	for (unsigned i = 0; i < parts->n_lists; i++)
+		if (parts->lists[i] != NULL)
+			parts->lists[i]->refs++;
+	if (parts->subnets != NULL)
+		sl_compile_subnet_hold(compiler->subnets, parts->subnets);
+}
+
+/* Adds a list of patterns, or a place for none. */
+static int add_list(struct sl_compiler *compiler, struct sl_policy_parts *parts,
+                    const struct sl_pattern *patterns, size_t n)
+{
+	struct sl_pattern_list *list = NULL;
+
+	if (n > 0) {
+		list = sl_compile_patterns_get(compiler->patterns, patterns, n);
+		if (list == NULL)
 			return -ENOMEM;
 	}
-	if (policy->n_allow + policy->n_deny == 0)
-		return 0;
-	ret = sl_compile_subnet_get(compiler->subnets, policy, file, diag, &parts->subnets);
-	if (ret != 0)
-		sl_compile_patterns_put(compiler->patterns, parts->patterns);
+	parts->lists[parts->n_lists++] = list;
+	return 0;
+}
+
+static int compare_patterns(const void *a, const void *b)
+{
+	return sl_pattern_compare(a, b);
+}
+
+/* What DNS may be asked for: patterns of both lists, sorted, each once. */
+static size_t merge_queries(const struct sl_policy *policy, struct sl_pattern *merged)
+{
+	size_t n = 0, kept = 0;
+
+	for (size_t i = 0; i < policy->n_patterns; i++)
+		merged[n++] = policy->patterns[i];
+	for (size_t i = 0; i < policy->n_by_address; i++)
+		merged[n++] = policy->by_address[i].pattern;
+	if (policy->n_by_address > 0)
+		qsort(merged, n, sizeof(*merged), compare_patterns);
+	for (size_t i = 0; i < n; i++)
+		if (kept == 0 || sl_pattern_compare(&merged[kept - 1], &merged[i]) != 0)
+			merged[kept++] = merged[i];
+	return kept;
+}
+
+/* A list for each port and protocol of `by-address`. */
+static int add_rules(struct sl_compiler *compiler, const struct sl_policy *policy,
+                     struct sl_policy_parts *parts, struct sl_pattern *patterns)
+{
+	size_t from = 0, n = 0;
+	int ret = 0;
+
+	for (; ret == 0 && from < policy->n_by_address; from += n) {
+		const struct sl_by_address *first = &policy->by_address[from];
+
+		for (n = 0; from + n < policy->n_by_address && first[n].proto == first->proto &&
+		            first[n].port == first->port;
+		     n++)
+			patterns[n] = first[n].pattern;
+		ret = add_list(compiler, parts, patterns, n);
+	}
 	return ret;
 }
 
-static void put_parts(struct sl_compiler *compiler, const struct parts *parts)
+static int get_lists(struct sl_compiler *compiler, const struct sl_policy *policy,
+                     struct sl_policy_parts *parts)
 {
-	sl_compile_subnet_put(compiler->subnets, parts->subnets);
-	sl_compile_patterns_put(compiler->patterns, parts->patterns);
+	size_t n = policy->n_patterns + policy->n_by_address;
+	struct sl_pattern *merged;
+	int ret;
+
+	if (n == 0)
+		return 0;
+	ret = add_list(compiler, parts, policy->patterns, policy->n_patterns);
+	if (ret == 0 && policy->n_by_address == 0) {
+		parts->lists[parts->n_lists++] = parts->lists[SL_PARTS_PATTERNS];
+		parts->lists[SL_PARTS_PATTERNS]->refs++;
+	}
+	if (ret != 0 || policy->n_by_address == 0)
+		return ret;
+	merged = malloc(n * sizeof(*merged));
+	if (merged == NULL)
+		return -ENOMEM;
+	ret = add_list(compiler, parts, merged, merge_queries(policy, merged));
+	if (ret == 0)
+		ret = add_rules(compiler, policy, parts, merged);
+	free(merged);
+	return ret;
+}
+
+static int get_parts(struct sl_compiler *compiler, const struct sl_policy *policy, const char *file,
+                     struct sl_diag *diag, struct sl_policy_parts *parts)
+{
+	int ret;
+
+	parts->n_lists = 0;
+	parts->subnets = NULL;
+	ret = get_lists(compiler, policy, parts);
+	if (ret == 0 && policy->n_allow + policy->n_deny > 0)
+		ret = sl_compile_subnet_get(compiler->subnets, policy, file, diag, &parts->subnets);
+	if (ret != 0)
+		put_lists(compiler, parts->lists, parts->n_lists);
+	return ret;
 }
 
 /* ---- The change ---- */
@@ -73,11 +161,10 @@ static void change_policy(struct sl_compiler *compiler, struct sl_compiled_polic
 
 /* Compares an entry with what is in force for its VLAN; takes over parts' references. */
 static int compare_entry(struct sl_compiler *compiler, const struct sl_policy_entry *entry,
-                         const struct parts *parts, uint64_t number)
+                         const struct sl_policy_parts *parts, uint64_t number)
 {
 	struct sl_compiled_policy *old = compiler->compiled[entry->vlan];
-	struct sl_compiled_policy *compiled =
-	        sl_compiled_policy_create(entry, parts->patterns, parts->subnets);
+	struct sl_compiled_policy *compiled = sl_compiled_policy_create(entry, parts);
 	bool policy, identity;
 
 	if (compiled == NULL) {
@@ -100,26 +187,23 @@ static int compare_entry(struct sl_compiler *compiler, const struct sl_policy_en
 
 /* A policy that stands in `policies` is looked up once, however many sandboxes name it. */
 static int get_shared(struct sl_compiler *compiler, const struct sl_policy_doc *doc,
-                      struct parts *known, const struct sl_policy *policy, struct sl_diag *diag,
-                      struct parts *parts)
+                      struct sl_policy_parts *known, const struct sl_policy *policy,
+                      struct sl_diag *diag, struct sl_policy_parts *parts)
 {
-	struct parts *slot;
+	struct sl_policy_parts *slot;
 	int ret;
 
 	if (doc->n_named == 0 || policy < doc->named || policy >= doc->named + doc->n_named)
 		return get_parts(compiler, policy, doc->file, diag, parts);
 	slot = &known[policy - doc->named];
-	if (slot->patterns == NULL && slot->subnets == NULL) {
+	if (slot->n_lists == 0 && slot->subnets == NULL) {
 		ret = get_parts(compiler, policy, doc->file, diag, parts);
 		if (ret == 0)
 			*slot = *parts;
 		return ret;
 	}
 	*parts = *slot;
-	if (parts->patterns != NULL)
-		parts->patterns->refs++;
-	if (parts->subnets != NULL)
-		sl_compile_subnet_hold(compiler->subnets, parts->subnets);
+	hold_parts(compiler, parts);
 	return 0;
 }
 
@@ -161,8 +245,8 @@ static void compare_absent(struct sl_compiler *compiler)
 		}
 }
 
-static int compare_present(struct sl_compiler *compiler, struct parts *known, uint64_t number,
-                           struct sl_diag *diag)
+static int compare_present(struct sl_compiler *compiler, struct sl_policy_parts *known,
+                           uint64_t number, struct sl_diag *diag)
 {
 	const struct sl_policy_doc *doc = compiler->change.request.doc;
 	size_t left = 0;
@@ -170,7 +254,7 @@ static int compare_present(struct sl_compiler *compiler, struct parts *known, ui
 
 	for (size_t i = 0; ret == 0 && i < doc->n_entries; i++) {
 		const struct sl_policy_entry *entry = &doc->entries[i];
-		struct parts parts;
+		struct sl_policy_parts parts;
 
 		if (overtaken(compiler, entry->vlan)) {
 			left++;
@@ -242,31 +326,53 @@ static int check_names(const struct sl_compiler *compiler, struct sl_diag *diag)
 	return ret;
 }
 
+/* All lists of patterns that the change's new policies have. */
+static unsigned count_lists(const struct sl_change *change)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < change->count; i++)
+		if (change->compiled[i].to != NULL)
+			n += change->compiled[i].to->n_lists;
+	return n;
+}
+
+/* Compiles one list, or notes in waiting that it takes long. */
+static int build_list(struct sl_compiler *compiler, struct sl_pattern_list *list,
+                      struct sl_diag *diag, struct sl_waiting *waiting)
+{
+	const struct sl_change *change = &compiler->change;
+	int ret = sl_compile_patterns_build(compiler->patterns, list, change->request.doc->file,
+	                                    diag);
+
+	if (ret != -EINPROGRESS)
+		return ret;
+	if (waiting->lists == NULL)
+		waiting->lists = calloc(count_lists(change), sizeof(*waiting->lists));
+	if (waiting->lists == NULL)
+		return -ENOMEM;
+	list->refs++;
+	waiting->lists[waiting->count++] = list;
+	return 0;
+}
+
 /* Compiles what is new. What takes long is collected in waiting, all of it, and compiled aside. */
-static int build_names(struct sl_compiler *compiler, struct sl_diag *diag,
+static int build_lists(struct sl_compiler *compiler, struct sl_diag *diag,
                        struct sl_waiting *waiting)
 {
-	struct sl_change *change = &compiler->change;
-	int ret = 0;
+	const struct sl_change *change = &compiler->change;
 
 	for (unsigned i = 0; i < change->count; i++) {
-		struct sl_pattern_list *list =
-		        change->compiled[i].to != NULL ? change->compiled[i].to->patterns : NULL;
+		const struct sl_compiled_policy *to = change->compiled[i].to;
 
-		if (list == NULL)
-			continue;
-		ret = sl_compile_patterns_build(compiler->patterns, list, change->request.doc->file,
-		                                diag);
-		if (ret != 0 && ret != -EINPROGRESS)
-			return ret;
-		if (ret == 0)
-			continue;
-		if (waiting->lists == NULL)
-			waiting->lists = calloc(change->count, sizeof(*waiting->lists));
-		if (waiting->lists == NULL)
-			return -ENOMEM;
-		list->refs++;
-		waiting->lists[waiting->count++] = list;
+		for (unsigned k = 0; to != NULL && k < to->n_lists; k++) {
+			int ret = to->lists[k] != NULL
+			                  ? build_list(compiler, to->lists[k], diag, waiting)
+			                  : 0;
+
+			if (ret != 0)
+				return ret;
+		}
 	}
 	return waiting->count > 0 ? -EINPROGRESS : 0;
 }
@@ -316,7 +422,8 @@ static void drop_new(struct sl_compiler *compiler)
 
 		if (to == NULL)
 			continue;
-		put_parts(compiler, &(struct parts){to->patterns, to->subnets});
+		sl_compile_subnet_put(compiler->subnets, to->subnets);
+		put_lists(compiler, to->lists, to->n_lists);
 		sl_compiled_policy_free(to);
 	}
 	sl_compile_subnet_reclaim(compiler->subnets);
@@ -327,7 +434,7 @@ static void drop_new(struct sl_compiler *compiler)
 int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *request,
                        uint64_t number, struct sl_diag *diag, struct sl_waiting *waiting)
 {
-	struct parts *known = calloc(request->doc->n_named + 1, sizeof(*known));
+	struct sl_policy_parts *known = calloc(request->doc->n_named + 1, sizeof(*known));
 	int ret;
 
 	if (known == NULL)
@@ -341,7 +448,7 @@ int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *re
 	if (ret == 0)
 		ret = check_names(compiler, diag);
 	if (ret == 0)
-		ret = build_names(compiler, diag, waiting);
+		ret = build_lists(compiler, diag, waiting);
 	if (ret == 0) {
 		release_old(compiler);
 		ret = sl_union_apply(compiler->all, request->doc->file, diag);
@@ -402,7 +509,7 @@ void sl_compile_commit(struct sl_compiler *compiler)
 
 static void free_policy(struct sl_compiler *compiler, struct sl_compiled_policy *compiled)
 {
-	sl_compile_patterns_put(compiler->patterns, compiled->patterns);
+	put_lists(compiler, compiled->lists, compiled->n_lists);
 	sl_compiled_policy_free(compiled);
 }
 

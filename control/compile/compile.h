@@ -160,17 +160,31 @@ struct sl_waiting {
 	unsigned count;
 };
 
-/* What one sandbox may do, and what it holds of the pools. */
-struct sl_compiled_policy {
-	struct sl_sandbox sandbox; /* what workers see; the first member */
-	struct sl_pattern_list *patterns;
-	struct sl_subnet_list *subnets;
+/* What a policy holds of the pools. Places of its lists of patterns, NULL where it has none: */
+enum {
+	SL_PARTS_PATTERNS = 0, /* of `allow` */
+	SL_PARTS_QUERIES,      /* what DNS may be asked for: of `allow` and `by-address` */
+	SL_PARTS_RULES,        /* and on: of `by-address`, one for each port and protocol */
+	SL_PARTS_MAX = SL_PARTS_RULES + SL_PIN_RULES_MAX,
 };
 
-/* A document's entry, compiled; without epoch and incarnation. Takes over both references. */
+struct sl_policy_parts {
+	struct sl_subnet_list *subnets; /* NULL: it has no prefixes */
+	unsigned n_lists;
+	struct sl_pattern_list *lists[SL_PARTS_MAX];
+};
+
+/* What one sandbox may do, and its references to the pools. */
+struct sl_compiled_policy {
+	struct sl_sandbox sandbox; /* what workers see; the first member */
+	struct sl_subnet_list *subnets;
+	unsigned n_lists;
+	struct sl_pattern_list **lists;
+};
+
+/* A document's entry, compiled; without epoch and incarnation. Takes over the references. */
 struct sl_compiled_policy *sl_compiled_policy_create(const struct sl_policy_entry *entry,
-                                                     struct sl_pattern_list *patterns,
-                                                     struct sl_subnet_list *subnets);
+                                                     const struct sl_policy_parts *parts);
 
 /* Frees the memory; the references are the caller's to give back. */
 void sl_compiled_policy_free(struct sl_compiled_policy *compiled);

@@ -172,8 +172,16 @@ void sl_config_fini(struct sl_config *config)
 int sl_config_check_policy(const struct sl_config *config, const struct sl_policy_doc *doc,
                            struct sl_diag *diag)
 {
+	bool pins = config->dns.n_resolvers > 0 && config->dns.pinning != SL_CONFIG_PINNING_OFF;
+
+	if (doc->by_address_line != 0 && !pins)
+		sl_diag_error(
+		        diag, doc->file, doc->by_address_line, doc->by_address_column,
+		        "by-address opens what DNS answers give, so the gateway's config has "
+		        "to name resolvers (dns.resolvers, not any), and dns.pinning must not "
+		        "be off");
 	if (doc->pattern_line == 0 || config->dns.any || config->dns.n_resolvers > 0)
-		return 0;
+		return doc->by_address_line != 0 && !pins ? -EINVAL : 0;
 	sl_diag_error(diag, config->file != NULL ? config->file : "config",
 	              config->dns_line != 0 ? config->dns_line : 1,
 	              config->dns_line != 0 ? config->dns_column : 1,

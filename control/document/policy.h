@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "by_address.h"
 #include "diag.h"
 #include "pattern.h"
 #include "prefix.h"
@@ -31,13 +32,16 @@ enum sl_policy_kind {
 };
 
 /*
- * What one sandbox may reach. Only SL_POLICY_CUSTOM has lists, and then patterns or allow is not
- * empty. All three are sorted (sl_pattern_compare, sl_prefix_compare) without repetitions.
+ * What one sandbox may reach. Only SL_POLICY_CUSTOM has lists, and then patterns, by_address or
+ * allow is not empty. All are sorted (sl_pattern_compare, sl_by_address_compare, sl_prefix_compare)
+ * without repetitions.
  */
 struct sl_policy {
 	enum sl_policy_kind kind;
 	const struct sl_pattern *patterns;
 	size_t n_patterns;
+	const struct sl_by_address *by_address; /* of at most SL_PIN_RULES_MAX ports */
+	size_t n_by_address;
 	const struct sl_prefix *allow; /* subnets.allow */
 	size_t n_allow;
 	const struct sl_prefix *deny; /* subnets.deny */
@@ -70,11 +74,15 @@ struct sl_policy_doc {
 	size_t n_entries;
 	const struct sl_policy *named; /* all of `policies`, sorted by name, used or not */
 	size_t n_named;
-	size_t n_patterns; /* in all policies that a sandbox has, each policy once */
+	/* In all policies that a sandbox has, each policy once; those of by-address, too. */
+	size_t n_patterns;
 	size_t n_prefixes; /* likewise, allow and deny */
-	uint32_t
-	        pattern_line; /* where the first policy with patterns stands that is in use; or 0 */
+	/* Where the first policy stands that is in use and names domains; 0: none does. */
+	uint32_t pattern_line;
 	uint32_t pattern_column;
+	/* The same for by-address. */
+	uint32_t by_address_line;
+	uint32_t by_address_column;
 	struct sl_docmem *mem;
 	atomic_uint shares; /* beyond the first (sl_policy_doc_share) */
 };

@@ -148,15 +148,27 @@ static void find_policies(struct sl_policy_draft *draft)
 	}
 }
 
+/* Does the policy stand before this place, or is that none? */
+static bool is_earlier(const struct sl_policy *policy, uint32_t line, uint32_t column)
+{
+	return line == 0 || policy->line < line ||
+	       (policy->line == line && policy->column < column);
+}
+
 static void count_policy(struct sl_policy_doc *doc, const struct sl_policy *policy)
 {
-	doc->n_patterns += policy->n_patterns;
+	bool names = policy->n_patterns > 0 || policy->n_by_address > 0;
+
+	doc->n_patterns += policy->n_patterns + policy->n_by_address;
 	doc->n_prefixes += policy->n_allow + policy->n_deny;
-	if (policy->n_patterns > 0 &&
-	    (doc->pattern_line == 0 || policy->line < doc->pattern_line ||
-	     (policy->line == doc->pattern_line && policy->column < doc->pattern_column))) {
+	if (names && is_earlier(policy, doc->pattern_line, doc->pattern_column)) {
 		doc->pattern_line = policy->line;
 		doc->pattern_column = policy->column;
+	}
+	if (policy->n_by_address > 0 &&
+	    is_earlier(policy, doc->by_address_line, doc->by_address_column)) {
+		doc->by_address_line = policy->line;
+		doc->by_address_column = policy->column;
 	}
 }
 

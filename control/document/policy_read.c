@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sluice/generation.h"
+
 #include "docmem.h"
 #include "policy_draft.h"
 #include "yaml_tree.h"
@@ -69,6 +71,90 @@ static void check_rules(struct sl_schema *schema, const struct sl_yaml_node *pat
 	else
 		sl_schema_error(schema, rules, "allow: the value of %s must be an empty list, []",
 		                quoted);
+}
+
+static bool read_rule(struct sl_schema *schema, const struct sl_yaml_node *node,
+                      struct sl_by_address *rule)
+{
+	char canonical[SL_NAME_MAX + 1], why[160], quoted[SL_DIAG_QUOTE_MAX];
+	int len;
+
+	if (node->kind == SL_YAML_BROKEN)
+		return false;
+	if (node->kind != SL_YAML_SCALAR) {
+		sl_schema_error(
+		        schema, node,
+		        "by-address: %s where an entry like \"github.com:22/tcp\" was expected",
+		        node->kind == SL_YAML_NULL ? "a null" : sl_yaml_kind_name(node->kind));
+		return false;
+	}
+	len = sl_by_address_read(node->text, node->n, canonical, rule, why, sizeof(why));
+	if (len == -ENOMEM) {
+		schema->no_memory = true;
+	} else if (len < 0) {
+		sl_schema_error(schema, node, "by-address: %s %s",
+		                sl_diag_quote(node->text, node->n, quoted), why);
+	} else {
+		rule->pattern.text = sl_docmem_copy(schema->mem, canonical, (size_t)len);
+		schema->no_memory |= rule->pattern.text == NULL;
+	}
+	return len >= 0 && rule->pattern.text != NULL;
+}
+
+static int compare_rules(const void *a, const void *b)
+{
+	return sl_by_address_compare(a, b);
+}
+
+/* Sorted, each once; *ports: how many different ports they name. */
+static size_t sort_rules(struct sl_by_address *rules, size_t n, size_t *ports)
+{
+	size_t kept = 0;
+
+	*ports = 0;
+	if (n > 1)
+		qsort(rules, n, sizeof(*rules), compare_rules);
+	for (size_t i = 0; i < n; i++) {
+		const struct sl_by_address *last = kept > 0 ? &rules[kept - 1] : NULL;
+
+		if (last != NULL && sl_by_address_compare(last, &rules[i]) == 0)
+			continue;
+		if (last == NULL || last->proto != rules[i].proto || last->port != rules[i].port)
+			++*ports;
+		rules[kept++] = rules[i];
+	}
+	return kept;
+}
+
+static void read_by_address(struct sl_schema *schema, const struct sl_yaml_node *node,
+                            struct sl_policy *policy)
+{
+	struct sl_by_address *rules;
+	size_t n = 0, ports;
+
+	if (node->kind == SL_YAML_BROKEN)
+		return;
+	if (node->kind != SL_YAML_LIST) {
+		sl_schema_error(
+		        schema, node,
+		        "by-address: a list like [\"github.com:22/tcp\"] was expected, not %s",
+		        sl_yaml_kind_name(node->kind));
+		return;
+	}
+	rules = sl_docmem_alloc(schema->mem, node->n, sizeof(*rules));
+	if (rules == NULL) {
+		schema->no_memory = true;
+		return;
+	}
+	for (const struct sl_yaml_node *item = node->first; item != NULL; item = item->next)
+		if (read_rule(schema, item, &rules[n]))
+			n++;
+	policy->n_by_address = sort_rules(rules, n, &ports);
+	policy->by_address = rules;
+	if (ports > SL_PIN_RULES_MAX)
+		sl_schema_error(schema, node,
+		                "by-address: %zu different ports; one policy may have %u", ports,
+		                SL_PIN_RULES_MAX);
 }
 
 static int compare_patterns(const void *a, const void *b)
@@ -141,12 +227,13 @@ static void read_subnets(struct sl_schema *schema, const struct sl_yaml_node *no
 /* `{}`, empty lists, and only denied subnets open nothing: they are deny-all (then DNS is too). */
 static void settle_kind(struct sl_policy *policy)
 {
-	if (policy->n_patterns > 0 || policy->n_allow > 0) {
+	if (policy->n_patterns > 0 || policy->n_by_address > 0 || policy->n_allow > 0) {
 		policy->kind = SL_POLICY_CUSTOM;
 		return;
 	}
 	policy->kind = SL_POLICY_DENY_ALL;
 	policy->patterns = NULL;
+	policy->by_address = NULL;
 	policy->allow = NULL;
 	policy->deny = NULL;
 	policy->n_deny = 0;
@@ -167,7 +254,7 @@ static bool read_mode(const char *text, enum sl_policy_kind *kind)
 static void read_custom(struct sl_schema *schema, const struct sl_yaml_node *node,
                         struct sl_policy *policy)
 {
-	static const char *const keys[] = {"allow", "subnets"};
+	static const char *const keys[] = {"allow", "subnets", "by-address"};
 	const struct sl_yaml_node *values[COUNT(keys)];
 
 	if (node->kind == SL_YAML_LIST) {
@@ -182,6 +269,8 @@ static void read_custom(struct sl_schema *schema, const struct sl_yaml_node *nod
 		read_allow(schema, values[0], policy);
 	if (values[1] != NULL)
 		read_subnets(schema, values[1], policy);
+	if (values[2] != NULL)
+		read_by_address(schema, values[2], policy);
 	settle_kind(policy);
 }
 

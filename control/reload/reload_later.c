@@ -38,6 +38,16 @@ static bool same_patterns(const struct sl_policy *a, const struct sl_policy *b)
 	return true;
 }
 
+static bool same_rules(const struct sl_policy *a, const struct sl_policy *b)
+{
+	if (a->n_by_address != b->n_by_address)
+		return false;
+	for (size_t i = 0; i < a->n_by_address; i++)
+		if (sl_by_address_compare(&a->by_address[i], &b->by_address[i]) != 0)
+			return false;
+	return true;
+}
+
 static bool same_prefixes(const struct sl_prefix *a, size_t n_a, const struct sl_prefix *b,
                           size_t n_b)
 {
@@ -52,7 +62,8 @@ static bool same_prefixes(const struct sl_prefix *a, size_t n_a, const struct sl
 static bool same_policy(const struct sl_policy *a, const struct sl_policy *b)
 {
 	return a->kind == b->kind && same_prefixes(a->allow, a->n_allow, b->allow, b->n_allow) &&
-	       same_prefixes(a->deny, a->n_deny, b->deny, b->n_deny) && same_patterns(a, b);
+	       same_prefixes(a->deny, a->n_deny, b->deny, b->n_deny) && same_patterns(a, b) &&
+	       same_rules(a, b);
 }
 
 /* The last two policies that were compared: what many sandboxes share is compared once. */

@@ -190,6 +190,8 @@ static const char *via_text(enum sl_via via)
 		return "\"http\"";
 	case SL_VIA_DNS:
 		return "\"dns\"";
+	case SL_VIA_PIN:
+		return "\"pin\"";
 	}
 	return "null";
 }

@@ -1,24 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * name.c: judges names that connections proved: the pattern first, then the pin.
+ * name.c: judges names: those that connections proved (rule 3), by the pattern first and then the
+ * pin, and those that pins tie an address to (rule 3a).
  *
- * Settles with: domain-allowed, domain-not-allowed, address-not-pinned.
+ * Settles with: domain-allowed, domain-not-allowed, address-not-pinned, pin-allowed.
  */
 #include "sluice/hostname.h"
 #include "name.h"
 #include "pins.h"
+#include "flow/names.h"
 #include "flow/verdict.h"
 #include "core/state.h"
+
+static bool matches(const struct sl_worker *worker, const struct sl_patterns *patterns,
+                    const char *name, size_t len)
+{
+	return patterns != NULL &&
+	       sl_patterns_match(patterns, worker->generation->scratch[worker->params.id], name,
+	                         len);
+}
 
 bool sl_judge_allows(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                      const char *name, size_t len)
 {
 	if (sandbox->mode == SL_MODE_ALLOW_ALL)
 		return true;
-	if (sandbox->mode != SL_MODE_CUSTOM || sandbox->patterns == NULL)
+	return sandbox->mode == SL_MODE_CUSTOM && matches(worker, sandbox->patterns, name, len);
+}
+
+bool sl_judge_may_ask(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                      const char *name, size_t len)
+{
+	if (sandbox->mode == SL_MODE_ALLOW_ALL)
+		return true;
+	return sandbox->mode == SL_MODE_CUSTOM && matches(worker, sandbox->queries, name, len);
+}
+
+bool sl_judge_rule_fits(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                        unsigned rule, const char *name, size_t len)
+{
+	return matches(worker, sandbox->pin_rules[rule].patterns, name, len);
+}
+
+int sl_judge_rule_of(const struct sl_sandbox *sandbox, const struct sl_key *key)
+{
+	uint16_t port = rte_be_to_cpu_16(key->remote_port);
+
+	for (unsigned i = 0; i < sandbox->pin_rule_count; i++)
+		if (sandbox->pin_rules[i].port == port && sandbox->pin_rules[i].proto == key->proto)
+			return (int)i;
+	return -1;
+}
+
+bool sl_judge_by_pin(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                     const struct sl_key *key, struct sl_proof *proof)
+{
+	int rule = sl_judge_rule_of(sandbox, key);
+	const struct sl_name *name;
+	struct sl_addr remote;
+	uint32_t index;
+
+	if (rule < 0)
 		return false;
-	return sl_patterns_match(sandbox->patterns, worker->generation->scratch[worker->params.id],
-	                         name, len);
+	sl_key_remote(key, &remote);
+	index = sl_pins_open_rule(worker, sandbox, &remote, (unsigned)rule);
+	if (index == 0)
+		return false;
+	name = sl_names_at(worker, index);
+	*proof = (struct sl_proof){name->text, name->len, SL_VIA_PIN};
+	return true;
 }
 
 enum sl_reason sl_judge_name(struct sl_worker *worker, const struct sl_flow *flow,

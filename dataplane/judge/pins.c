@@ -250,6 +250,21 @@ static bool pin_allowed(const struct sl_worker *worker, const struct sl_sandbox 
 	return pin->allowed;
 }
 
+/* It lives as long again from now on, and never less than it would have. */
+static void renew(const struct sl_worker *worker, struct sl_pin *pin)
+{
+	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + pin->life_s * 1000000ull);
+}
+
+/* It is the one that is found first next time, and the last that makes room. */
+static void prefer(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                   struct sl_pin_address *address, uint32_t index)
+{
+	sibling_unlink(worker, address, pin_at(worker, index));
+	sibling_prepend(worker, address, index);
+	use(worker, sandbox->vlan, index);
+}
+
 bool sl_pins_open(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                   const struct sl_addr *addr)
 {
@@ -267,19 +282,72 @@ bool sl_pins_open(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 		next = pin->sibling_next;
 		if (worker->now_us >= pin->expires_us || !pin_allowed(worker, sandbox, pin))
 			continue;
-		sibling_unlink(worker, address, pin);
-		sibling_prepend(worker, address, index);
-		use(worker, sandbox->vlan, index);
+		prefer(worker, sandbox, address, index);
 		return true;
 	}
 	address->closed_epoch = sandbox->epoch;
 	return false;
 }
 
-/* It lives as long again from now on, and never less than it would have. */
-static void renew(const struct sl_worker *worker, struct sl_pin *pin)
+/* Which rules of by-address the pin's name fits; asked once in an epoch. */
+static uint64_t pin_rules(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                          struct sl_pin *pin)
 {
-	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + pin->life_s * 1000000ull);
+	const struct sl_name *name = sl_names_at(worker, pin->name);
+
+	if (pin->rules_epoch == sandbox->epoch)
+		return pin->rules;
+	pin->rules = 0;
+	pin->rules_epoch = sandbox->epoch;
+	for (unsigned i = 0; i < sandbox->pin_rule_count; i++)
+		if (sl_judge_rule_fits(worker, sandbox, i, name->text, name->len))
+			pin->rules |= 1ull << i;
+	return pin->rules;
+}
+
+/* A name that was looked for in vain may be there from now on. */
+static void reopen_rules(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                         struct sl_pin *pin)
+{
+	struct sl_pin_address *address = address_at(worker, pin->address);
+
+	if (sandbox->pin_rule_count > 0 && address->closed_rules_epoch == sandbox->epoch)
+		address->closed_rules &= ~pin_rules(worker, sandbox, pin);
+}
+
+static void close_rule(const struct sl_sandbox *sandbox, struct sl_pin_address *address,
+                       uint64_t bit)
+{
+	if (address->closed_rules_epoch != sandbox->epoch)
+		address->closed_rules = 0;
+	address->closed_rules_epoch = sandbox->epoch;
+	address->closed_rules |= bit;
+}
+
+uint32_t sl_pins_open_rule(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                           const struct sl_addr *addr, unsigned rule)
+{
+	uint32_t index = address_find(worker, sandbox, addr), next;
+	uint64_t bit = 1ull << rule;
+	struct sl_pin_address *address;
+
+	if (index == 0)
+		return 0;
+	address = address_at(worker, index);
+	if (address->closed_rules_epoch == sandbox->epoch && (address->closed_rules & bit))
+		return 0;
+	for (index = address->first; index != 0; index = next) {
+		struct sl_pin *pin = pin_at(worker, index);
+
+		next = pin->sibling_next;
+		if (worker->now_us >= pin->expires_us || !(pin_rules(worker, sandbox, pin) & bit))
+			continue;
+		prefer(worker, sandbox, address, index);
+		renew(worker, pin);
+		return pin->name;
+	}
+	close_rule(sandbox, address, bit);
+	return 0;
 }
 
 bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
@@ -388,6 +456,7 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 	/* A later answer never takes back what an earlier one promised. */
 	renew(worker, pin);
 	address_at(worker, pin->address)->closed_epoch = 0;
+	reopen_rules(worker, sandbox, pin);
 }
 
 /* ---- forgetting ---- */

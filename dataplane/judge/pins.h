@@ -19,6 +19,8 @@ struct sl_pin_address {
 	 * address with many names is not asked for all of them at every SYN; 0: not known.
 	 */
 	uint32_t closed_epoch;
+	uint32_t closed_rules_epoch; /* the same for rules of by-address: the epoch, */
+	uint64_t closed_rules;       /* and a bit for each that was looked for in vain */
 	uint16_t vlan;
 	struct sl_addr addr;
 };
@@ -34,7 +36,9 @@ struct sl_pin {
 	uint32_t newer;
 	uint32_t epoch; /* of the sandbox, when `allowed` was found; 0: never */
 	bool allowed;
-	uint32_t life_s; /* from its answer, or from the last flow that it opened */
+	uint32_t rules_epoch; /* of the sandbox, when `rules` was found; 0: never */
+	uint64_t rules;       /* a bit for each rule of by-address that the name fits */
+	uint32_t life_s;      /* from its answer, or from the last flow that it opened */
 	uint64_t expires_us;
 };
 
@@ -48,6 +52,14 @@ bool sl_pins_apply(const struct sl_worker *worker, const struct sl_sandbox *sand
 /* True if a live pin ties the address to a name that the sandbox's policy allows now. */
 bool sl_pins_open(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                   const struct sl_addr *addr);
+
+/*
+ * Looks for a live pin that ties the address to a name which this rule of the sandbox's by-address
+ * fits (rule 3a). Its name, in the names table, or 0. The pin opens a flow, and lives as long again
+ * from now on.
+ */
+uint32_t sl_pins_open_rule(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                           const struct sl_addr *addr, unsigned rule);
 
 /*
  * True if a live pin ties the address to this name, which a connection has shown: it opens a flow,

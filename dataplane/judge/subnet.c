@@ -171,7 +171,7 @@ bool sl_subnet_settles(const struct sl_sandbox *sandbox, const struct sl_address
 		*reason = SL_REASON_PROTECTED_SUBNET;
 	else if (custom && address->own == SL_SUBNET_ALLOW)
 		*reason = SL_REASON_SUBNET_ALLOWED;
-	else if (custom && sandbox->patterns == NULL)
+	else if (custom && sandbox->queries == NULL)
 		*reason = SL_REASON_ADDRESS_NOT_ALLOWED;
 	else if (address->space == SL_SPACE_INTERNAL)
 		*reason = SL_REASON_INTERNAL_SUBNET;

@@ -27,7 +27,7 @@ void sl_subnet_look(const struct sl_worker *worker, const struct sl_sandbox *san
 
 /*
  * Judges an address by rules 1, 2 and 4 of the policy: true, and *reason, an allow or a deny
- * reason. False: rule 3, the connection must prove an allowed name.
+ * reason. False: rules 3a and 3, a pin or the connection must prove an allowed name.
  */
 bool sl_subnet_settles(const struct sl_sandbox *sandbox, const struct sl_address *address,
                        enum sl_reason *reason);

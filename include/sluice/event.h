@@ -19,6 +19,7 @@ enum sl_via {
 	SL_VIA_QUIC,
 	SL_VIA_HTTP,
 	SL_VIA_DNS,
+	SL_VIA_PIN,
 };
 
 enum sl_event_kind {

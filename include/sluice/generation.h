@@ -167,6 +167,19 @@ bool sl_patterns_scan(const struct sl_patterns *patterns, struct hs_scratch *scr
 bool sl_patterns_match(const struct sl_patterns *patterns, struct hs_scratch *scratch,
                        const char *name, size_t len);
 
+/**
+ * A policy's `by-address` entries for one port and protocol (rule 3a): the port is open at an
+ * address that a live pin ties to a name that these patterns match.
+ */
+struct sl_pin_rule {
+	uint8_t proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t port; /* host order */
+	const struct sl_patterns *patterns;
+};
+
+/** Ports and protocols that one policy may have rules for: pins have a bit for each. */
+#define SL_PIN_RULES_MAX 64
+
 /** What one sandbox may do. Immutable. */
 struct sl_sandbox {
 	uint16_t vlan;
@@ -178,7 +191,10 @@ struct sl_sandbox {
 	 */
 	uint32_t incarnation;
 	const struct sl_subnets *subnets;   /* NULL: none */
-	const struct sl_patterns *patterns; /* NULL: the policy has no patterns */
+	const struct sl_patterns *patterns; /* of `allow`; NULL: none */
+	const struct sl_patterns *queries;  /* names that DNS may be asked for; NULL: none */
+	const struct sl_pin_rule *pin_rules;
+	uint8_t pin_rule_count; /* sorted by protocol and port */
 	bool has_source;
 	uint16_t source_count;
 	const struct sl_net *sources; /* with has_source: the only addresses that are its own */

@@ -60,6 +60,8 @@
 	X(ALLOW_ALL, "allow-all", "the sandbox's policy lets everything out")                      \
 	X(SUBNET_ALLOWED, "subnet-allowed", "the address is in `subnets.allow`")                   \
 	X(DOMAIN_ALLOWED, "domain-allowed", "the connection proved an allowed name")               \
+	X(PIN_ALLOWED, "pin-allowed",                                                              \
+	  "the policy opens this port at an address that DNS gave for an allowed name")            \
 	X(DNS_ALLOWED, "dns-allowed", "a DNS query for an allowed name, or its answer")            \
 	X(NEIGHBOUR, "neighbour", "neighbour discovery (ARP, NDP)")
 

@@ -117,7 +117,7 @@ static enum sl_dns_gate gate_custom(const struct sl_settings *settings,
 	/* Rule 2; but in a protected range only a configured resolver is reached, by its names. */
 	if (address->own == SL_SUBNET_ALLOW && address->space != SL_SPACE_PROTECTED)
 		return SL_DNS_NOT_GATED;
-	if (sandbox->patterns == NULL)
+	if (sandbox->queries == NULL)
 		return SL_DNS_NOT_GATED;
 	if (is_configured(settings, remote))
 		return SL_DNS_GATED;
@@ -160,7 +160,7 @@ bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox
 		return sandbox->mode == SL_MODE_ALLOW_ALL ||
 		       (sandbox->mode == SL_MODE_CUSTOM && sandbox->patterns != NULL &&
 		        sandbox->patterns->any);
-	return sl_judge_allows(worker, sandbox, name, len);
+	return sl_judge_may_ask(worker, sandbox, name, len);
 }
 
 /* ANY counts as well: its answer may hold the very records that are to be kept out. */
