@@ -323,6 +323,91 @@ static void patterns_with_rules_are_refused(void **state)
 	       "5:9: must be an empty list");
 }
 
+static void by_address_is_read_sorted_and_each_once(void **state)
+{
+	const struct sl_policy *policy =
+	        policy_of("{by-address: ['*.Pool.ntp.org:123/udp', 'b.com:22/tcp', 'a.com:22/tcp', "
+	                  "'A.com.:22/tcp', 'a.com:65535/tcp']}");
+	static const struct {
+		const char *text;
+		uint8_t proto;
+		uint16_t port;
+	} rows[] = {{"a.com", 6, 22},
+	            {"b.com", 6, 22},
+	            {"a.com", 6, 65535},
+	            {"*.pool.ntp.org", 17, 123}};
+
+	assert_int_equal(policy->kind, SL_POLICY_CUSTOM);
+	assert_int_equal(policy->n_by_address, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_string_equal(policy->by_address[i].pattern.text, rows[i].text);
+		assert_int_equal(policy->by_address[i].proto, rows[i].proto);
+		assert_int_equal(policy->by_address[i].port, rows[i].port);
+	}
+	assert_int_equal(doc->by_address_line, 1);
+	assert_int_equal(doc->pattern_line, 1);
+	assert_int_equal(policy_of("{by-address: []}")->kind, SL_POLICY_DENY_ALL);
+}
+
+static void by_address_that_is_unclear_is_refused(void **state)
+{
+	static const struct {
+		const char *entry, *expected;
+	} rows[] = {
+	        {"'github.com'", "needs a port and a protocol, tcp or udp"},
+	        {"'github.com:22'", "needs a port and a protocol"},
+	        {"'github.com/tcp'", "needs a port and a protocol"},
+	        {"'github.com:22/sctp'", "needs a port and a protocol"},
+	        {"'github.com:22/TCP'", "needs a port and a protocol"},
+	        {"'github.com:0/tcp'", "has no port from 1 to 65535"},
+	        {"'github.com:022/tcp'", "has no port from 1 to 65535"},
+	        {"'github.com:65536/tcp'", "has no port from 1 to 65535"},
+	        {"'github.com:/tcp'", "has no port from 1 to 65535"},
+	        {"'github.com:+22/tcp'", "has no port from 1 to 65535"},
+	        {"'github.com:53/udp'", "names the port of DNS"},
+	        {"'*:22/tcp'", "would open that port of every host"},
+	        {"'198.51.100.1:22/tcp'", "\"198.51.100.1:22/tcp\""},
+	        {"'[2001:db8::1]:22/tcp'", "\"[2001:db8::1]:22/tcp\""},
+	        {"'api*.x.com:22/tcp'", "\"api*.x.com:22/tcp\""},
+	        {"':22/tcp'", "\":22/tcp\""},
+	        {"", "a null where an entry"},
+	        {"[x]", "a list where an entry"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char policy[200], expected[200];
+
+		snprintf(policy, sizeof(policy), "{by-address: [%s%s]}", rows[i].entry,
+		         rows[i].entry[0] == '\0' ? "~" : "");
+		snprintf(expected, sizeof(expected), "1:45: %s", rows[i].expected);
+		refuse_policy(policy, expected);
+	}
+	refuse_policy("{by-address: 'github.com:22/tcp'}", "1:44: by-address: a list like");
+	refuse_policy("{by_address: []}", "1:32: did you mean by-address?");
+	refuse("sandboxes:\n  - vlan: 1\n    policy:\n      by-address:\n        - "
+	       "*.pool.ntp.org:123/udp\n",
+	       "5:11: is a YAML alias");
+}
+
+/* Pins have a bit for each port. */
+static void by_address_of_too_many_ports_is_refused(void **state)
+{
+	for (unsigned ports = 64; ports <= 65; ports++) {
+		char text[4096] = "{by-address: [";
+		size_t at = strlen(text);
+
+		for (unsigned i = 0; i < ports; i++)
+			at += (size_t)snprintf(text + at, sizeof(text) - at,
+			                       "'a.com:%u/tcp', 'b.com:%u/tcp', ", 1000 + i,
+			                       1000 + i);
+		snprintf(text + at, sizeof(text) - at, "]}");
+		if (ports == 64)
+			assert_int_equal(policy_of(text)->n_by_address, 128);
+		else
+			refuse_policy(text, "1:44: 65 different ports; one policy may have 64");
+	}
+}
+
 static void patterns_repeated_in_a_list_are_legal(void **state)
 {
 	const struct sl_policy *policy = policy_of("{allow: [a.com, A.com, a.com., b.com]}");
@@ -616,6 +701,9 @@ int main(void)
 	        TEST(named_policy_out_of_use_is_not_counted),
 	        TEST(patterns_as_list_and_as_mapping_are_the_same),
 	        TEST(patterns_with_rules_are_refused),
+	        TEST(by_address_is_read_sorted_and_each_once),
+	        TEST(by_address_that_is_unclear_is_refused),
+	        TEST(by_address_of_too_many_ports_is_refused),
 	        TEST(patterns_repeated_in_a_list_are_legal),
 	        TEST(patterns_bad_ones_are_each_told),
 	        TEST(subnets_are_normalised),
