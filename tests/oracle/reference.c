@@ -105,6 +105,20 @@ bool reference_name_matches(const struct sl_policy *policy, const char *name)
 	return false;
 }
 
+/* Does an entry of by-address for this port (0: any) and protocol match the name? */
+static bool entry_matches(const struct sl_policy *policy, int proto, uint16_t port,
+                          const char *name)
+{
+	for (size_t i = 0; i < policy->n_by_address; i++) {
+		const struct sl_by_address *entry = &policy->by_address[i];
+
+		if ((port == 0 || (entry->port == port && entry->proto == proto)) &&
+		    (name == NULL || pattern_matches(entry->pattern.text, name)))
+			return true;
+	}
+	return false;
+}
+
 /* ---- The rules ---- */
 
 static bool source_is_own(const struct sl_policy_entry *entry, const struct sl_config *config,
@@ -148,7 +162,7 @@ static bool has_ports(int proto)
 static enum sl_reason judge_dns(const struct sl_policy *policy, const char *name)
 {
 	if (policy->kind == SL_POLICY_ALLOW_ALL || name == NULL ||
-	    reference_name_matches(policy, name))
+	    reference_name_matches(policy, name) || entry_matches(policy, 0, 0, name))
 		return SL_REASON_DNS_ALLOWED;
 	return SL_REASON_DNS_NAME_NOT_ALLOWED;
 }
@@ -164,18 +178,62 @@ static enum sl_reason judge_allow_all(const struct sl_policy *policy,
 	return is_internal(config, &q->remote) ? SL_REASON_INTERNAL_SUBNET : SL_REASON_ALLOW_ALL;
 }
 
+/* Rule 3a. */
+static bool opened_by_pin(const struct sl_policy *policy, const struct reference_question *q)
+{
+	for (size_t i = 0; i < q->n_pins; i++)
+		if (sl_addr_equal(&q->pins[i].addr, &q->remote) &&
+		    entry_matches(policy, q->proto, q->port, q->pins[i].name))
+			return true;
+	return false;
+}
+
+/* Is the address pinned to this name, or (NULL) to any that the patterns match? */
+static bool is_pinned(const struct sl_policy *policy, const struct reference_question *q,
+                      const char *name)
+{
+	for (size_t i = 0; i < q->n_pins; i++)
+		if (sl_addr_equal(&q->pins[i].addr, &q->remote) &&
+		    (name != NULL ? strcmp(name, q->pins[i].name) == 0
+		                  : reference_name_matches(policy, q->pins[i].name)))
+			return true;
+	return false;
+}
+
+/* Rule 3, for an address that is public. */
+static enum sl_reason judge_name(const struct sl_policy *policy, const struct sl_config *config,
+                                 const struct reference_question *q)
+{
+	bool star = false, pins;
+
+	for (size_t i = 0; i < policy->n_patterns; i++)
+		star |= strcmp(policy->patterns[i].text, "*") == 0;
+	pins = config != NULL && config->dns.pinning == SL_CONFIG_PINNING_ENFORCE && !star;
+	if (!has_ports(q->proto))
+		return SL_REASON_PROTOCOL_NOT_ALLOWED;
+	if (pins && !is_pinned(policy, q, NULL))
+		return SL_REASON_ADDRESS_NOT_PINNED;
+	if (q->name == NULL)
+		return SL_REASON_NO_SERVER_NAME;
+	if (!reference_name_matches(policy, q->name))
+		return SL_REASON_DOMAIN_NOT_ALLOWED;
+	return !pins || is_pinned(policy, q, q->name) ? SL_REASON_DOMAIN_ALLOWED
+	                                              : SL_REASON_ADDRESS_NOT_PINNED;
+}
+
 static enum sl_reason judge_custom(const struct sl_policy *policy, const struct sl_config *config,
                                    const struct reference_question *q)
 {
 	bool protected = is_protected(config, &q->remote),
 	     internal = is_internal(config, &q->remote);
 	bool any = config == NULL || config->dns.any;
+	bool names = policy->n_patterns > 0 || policy->n_by_address > 0;
 
 	if (any_form_in(policy->deny, policy->n_deny, &q->remote))
 		return SL_REASON_SUBNET_DENIED;
 	if (reference_in_list(policy->allow, policy->n_allow, &q->remote) && !protected)
 		return SL_REASON_SUBNET_ALLOWED;
-	if (policy->n_patterns > 0 && has_ports(q->proto) && q->port == 53) {
+	if (names && has_ports(q->proto) && q->port == 53) {
 		if (is_resolver(config, &q->remote) || (any && !protected && !internal))
 			return judge_dns(policy, q->name);
 		if (!any)
@@ -183,16 +241,17 @@ static enum sl_reason judge_custom(const struct sl_policy *policy, const struct 
 	}
 	if (protected)
 		return SL_REASON_PROTECTED_SUBNET;
-	if (policy->n_patterns == 0)
+	if (!names)
 		return SL_REASON_ADDRESS_NOT_ALLOWED;
 	if (internal)
 		return SL_REASON_INTERNAL_SUBNET;
-	if (!has_ports(q->proto))
-		return SL_REASON_PROTOCOL_NOT_ALLOWED;
-	if (q->name == NULL)
-		return SL_REASON_NO_SERVER_NAME;
-	return reference_name_matches(policy, q->name) ? SL_REASON_DOMAIN_ALLOWED
-	                                               : SL_REASON_DOMAIN_NOT_ALLOWED;
+	if (opened_by_pin(policy, q))
+		return SL_REASON_PIN_ALLOWED;
+	if (policy->n_patterns > 0)
+		return judge_name(policy, config, q);
+	return has_ports(q->proto) && entry_matches(policy, q->proto, q->port, NULL)
+	               ? SL_REASON_ADDRESS_NOT_PINNED
+	               : SL_REASON_ADDRESS_NOT_ALLOWED;
 }
 
 enum sl_reason reference_judge(const struct sl_policy_doc *doc, const struct sl_config *config,

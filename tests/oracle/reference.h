@@ -4,8 +4,8 @@
  * document itself, rule by rule as the specification's sections 1 and 4 have them, with nothing
  * compiled. Where it and the fast path differ, the fast path is wrong.
  *
- * It knows no flows, holds or pins: what it answers is what the first packet of a connection that
- * then proves `name` must come to.
+ * It knows no flows or holds, and of pins what the question says: what it answers is what the first
+ * packet of a connection that then proves `name` must come to.
  */
 #ifndef TESTS_REFERENCE_H
 #define TESTS_REFERENCE_H
@@ -18,6 +18,12 @@
 #include "sluice/addr.h"
 #include "sluice/reason.h"
 
+/* A live pin of the question's sandbox. */
+struct reference_pin {
+	const char *name;
+	struct sl_addr addr;
+};
+
 struct reference_question {
 	uint16_t vlan;
 	struct sl_addr source; /* family NONE: not asked */
@@ -25,6 +31,8 @@ struct reference_question {
 	int proto;        /* IP protocol */
 	uint16_t port;    /* the remote one, host order */
 	const char *name; /* canonical: of the hello or request, or asked for by DNS; NULL: none */
+	const struct reference_pin *pins;
+	size_t n_pins;
 };
 
 /* config NULL: no internal or protected ranges, any resolver, no source rule. */

@@ -23,12 +23,15 @@
 #define QUESTIONS 250 /* for each: 15,000 judgements in all */
 #define VLANS     6
 
-#define CONFIG                                                                                     \
-	"dns: {resolvers: [203.0.113.53, 10.9.9.9, '2001:db8:53::53'], pinning: off}\n"            \
+#define PINS 40 /* at most, for each policy of the test with pins */
+
+#define CONFIG(pinning)                                                                            \
+	"dns: {resolvers: [203.0.113.53, 10.9.9.9, '2001:db8:53::53'], pinning: " pinning "}\n"    \
 	"protected: [198.18.0.0/15]\n"                                                             \
 	"inspect: {http: host}\n"
 
 static uint64_t seed, state;
+static unsigned came_to[SL_REASON_COUNT];
 
 static uint32_t draw(uint32_t n)
 {
@@ -106,7 +109,24 @@ static void add_prefixes(struct text *text, const char *key)
 	add(text, "]");
 }
 
-static void add_policy(struct text *text)
+static const uint16_t ports[] = {53, 443, 443, 22, 123, 8443};
+
+static void add_by_address(struct text *text)
+{
+	unsigned n = draw(4);
+
+	add(text, ", by-address: [");
+	for (unsigned i = 0; i < n; i++) {
+		const char *pattern = patterns[draw(sizeof(patterns) / sizeof(patterns[0]))];
+
+		if (strcmp(pattern, "*") != 0)
+			add(text, "'%s:%u/%s', ", pattern, ports[1 + draw(5)],
+			    draw(2) ? "tcp" : "udp");
+	}
+	add(text, "]");
+}
+
+static void add_policy(struct text *text, bool pins)
 {
 	unsigned n = draw(4);
 
@@ -130,10 +150,13 @@ static void add_policy(struct text *text)
 	add_prefixes(text, "allow");
 	add(text, ", ");
 	add_prefixes(text, "deny");
-	add(text, "}}");
+	add(text, "}");
+	if (pins)
+		add_by_address(text);
+	add(text, "}");
 }
 
-static void make_policy(struct text *text)
+static void make_policy(struct text *text, bool pins)
 {
 	text->len = 0;
 	add(text, "sandboxes:\n");
@@ -143,7 +166,7 @@ static void make_policy(struct text *text)
 		add(text, "  - {vlan: %u", vlan);
 		if (draw(4) == 0)
 			add(text, ", source: [10.0.0.2/32, \"fd00::2/128\"]");
-		add_policy(text);
+		add_policy(text, pins);
 		add(text, "}\n");
 	}
 	if (text->len < 20)
@@ -210,7 +233,7 @@ static struct asked ask(void)
 	q->proto = protos[draw(6)];
 	if (q->proto == 1 && v6)
 		q->proto = 58;
-	q->port = draw(3) == 0 ? 53 : 443;
+	q->port = ports[draw(sizeof(ports) / sizeof(ports[0]))];
 	snprintf(asked.name, sizeof(asked.name), "%s",
 	         names[draw(sizeof(names) / sizeof(names[0]))]);
 	return asked;
@@ -274,9 +297,61 @@ static enum sl_reason expected(const struct asked *asked, enum sl_reason referen
 	const struct reference_question *q = &asked->question;
 
 	if (q->proto == 17 && q->port != 53 &&
-	    (reference == SL_REASON_DOMAIN_ALLOWED || reference == SL_REASON_DOMAIN_NOT_ALLOWED))
+	    (reference == SL_REASON_DOMAIN_ALLOWED || reference == SL_REASON_DOMAIN_NOT_ALLOWED ||
+	     reference == SL_REASON_NO_SERVER_NAME))
 		return SL_REASON_NOT_QUIC; /* a DNS message is no QUIC */
 	return reference;
+}
+
+/* --- pins --- */
+
+/* What DNS has given to the sandboxes, by VLAN. */
+static struct {
+	char names[PINS][64];
+	const char *address[PINS];
+	struct reference_pin pin[PINS];
+	size_t n;
+} given[VLANS + 2];
+
+/* A sandbox asks for a name and is given an address, if its policy lets it ask. */
+static void resolve(struct inproc *gw, uint16_t vlan, uint16_t id)
+{
+	const char *name = names[draw(sizeof(names) / sizeof(names[0]))];
+	const char *address = remotes[draw(12)]; /* IPv4 */
+	struct packet query, reply;
+	struct dns_message message;
+	const struct packet_view *left;
+
+	dns_begin(&message, id, DNS_RD);
+	dns_question(&message, name, DNS_A);
+	query = UDP(.vlan = vlan, .src = "10.0.0.2", .dst = "203.0.113.53", .sport = id,
+	            .dport = 53, .payload = message.bytes, .payload_len = message.len);
+	if (inproc_send(gw, SL_PORT_SANDBOX, &query) != SL_REASON_DNS_ALLOWED)
+		return;
+	left = &inproc_last(gw, SL_PORT_UPLINK)->view;
+	dns_begin(&message, (uint16_t)(left->payload[0] << 8 | left->payload[1]),
+	          DNS_QR | DNS_RD | DNS_RA);
+	dns_question(&message, name, DNS_A);
+	dns_address(&message, DNS_ANSWER, "@12", address, 60);
+	reply = UDP(.smac = PKT_MAC_OUTER, .dmac = PKT_MAC_INNER, .vlan = vlan,
+	            .src = "203.0.113.53", .dst = "10.0.0.2", .sport = 53, .dport = id,
+	            .payload = message.bytes, .payload_len = message.len);
+	assert_int_equal(inproc_send(gw, SL_PORT_UPLINK, &reply), SL_REASON_DNS_ALLOWED);
+	snprintf(given[vlan].names[given[vlan].n], 64, "%s", name);
+	given[vlan].pin[given[vlan].n] = (struct reference_pin){
+	        .name = given[vlan].names[given[vlan].n], .addr = packet_addr(address)};
+	given[vlan].address[given[vlan].n] = address;
+	given[vlan].n++;
+	inproc_clear(gw);
+}
+
+static void resolve_all(struct inproc *gw)
+{
+	for (unsigned vlan = 1; vlan <= VLANS + 1; vlan++) {
+		given[vlan].n = 0;
+		for (unsigned i = 0; i < PINS / 2; i++)
+			resolve(gw, (uint16_t)vlan, (uint16_t)(1000 + i));
+	}
 }
 
 static void ask_and_compare(struct inproc *gw, const struct sl_policy_doc *doc,
@@ -284,16 +359,29 @@ static void ask_and_compare(struct inproc *gw, const struct sl_policy_doc *doc,
 {
 	struct asked asked = ask();
 	struct reference_question *q = &asked.question;
+	bool pins = config->dns.pinning != SL_CONFIG_PINNING_OFF;
 	enum sl_reason got, want;
 
 	/* DNS over TCP has tests of its own: its first packet decides nothing about names. */
 	if (q->proto == 6 && q->port == 53)
 		q->port = 8443;
 	q->name = q->proto == 6 || q->proto == 17 ? asked.name : NULL;
+	if (pins && q->proto == 17 && q->port != 53)
+		q->name = NULL; /* the datagram says none */
+	q->pins = given[q->vlan].pin;
+	q->n_pins = pins ? given[q->vlan].n : 0;
+	if (q->n_pins > 0 && draw(4) > 0) { /* mostly to where DNS sends it */
+		asked.server = given[q->vlan].address[draw((uint32_t)q->n_pins)];
+		asked.client = "10.0.0.2";
+		q->source = packet_addr(asked.client);
+		q->remote = packet_addr(asked.server);
+		q->proto = q->proto == 58 ? 1 : q->proto;
+	}
 	want = expected(&asked, reference_judge(doc, config, q));
 	got = q->proto == 6    ? ask_tcp(gw, &asked, id)
 	      : q->proto == 17 ? ask_udp(gw, &asked, id)
 	                       : ask_other(gw, &asked, id);
+	came_to[want]++;
 	if (got != want)
 		fail_msg("seed %llu, judgement %u: vlan %u %s -> %s proto %d port %u name %s: %s, "
 		         "the reference model says "
@@ -304,15 +392,14 @@ static void ask_and_compare(struct inproc *gw, const struct sl_policy_doc *doc,
 	inproc_clear(gw);
 }
 
-static void random_connections_come_to_what_the_reference_says(void **unused)
+static void compare(const char *config_text, bool pins)
 {
 	struct sl_config config;
 	struct sl_diag diag;
 	unsigned judged = 0;
 
-	(void)unused;
 	sl_diag_init(&diag);
-	assert_int_equal(sl_config_read_buffer("config", CONFIG, strlen(CONFIG),
+	assert_int_equal(sl_config_read_buffer("config", config_text, strlen(config_text),
 	                                       SL_CONFIG_FOR_REPLAY, &diag, &config),
 	                 0);
 	for (unsigned n = 0; n < POLICIES; n++) {
@@ -320,11 +407,13 @@ static void random_connections_come_to_what_the_reference_says(void **unused)
 		struct sl_policy_doc *doc = NULL;
 		struct inproc *gw;
 
-		make_policy(&policy);
+		make_policy(&policy, pins);
 		assert_int_equal(
 		        sl_policy_doc_read_buffer("policy", policy.bytes, policy.len, &diag, &doc),
 		        0);
-		gw = inproc_create(policy.bytes, CONFIG);
+		gw = inproc_create(policy.bytes, config_text);
+		if (pins)
+			resolve_all(gw);
 		for (unsigned i = 0; i < QUESTIONS; i++) {
 			/* Ports are not used twice, and the clock moves on: no quota interferes. */
 			ask_and_compare(gw, doc, &config, &policy, (uint16_t)(2000 + i));
@@ -338,9 +427,26 @@ static void random_connections_come_to_what_the_reference_says(void **unused)
 	sl_diag_free(&diag);
 }
 
+static void random_connections_come_to_what_the_reference_says(void **unused)
+{
+	(void)unused;
+	compare(CONFIG("off"), false);
+}
+
+static void random_connections_by_pins_come_to_what_the_reference_says(void **unused)
+{
+	(void)unused;
+	compare(CONFIG("enforce"), true);
+	print_message("%u pin-allowed, %u domain-allowed, %u address-not-pinned\n",
+	              came_to[SL_REASON_PIN_ALLOWED], came_to[SL_REASON_DOMAIN_ALLOWED],
+	              came_to[SL_REASON_ADDRESS_NOT_PINNED]);
+	assert_true(came_to[SL_REASON_PIN_ALLOWED] > 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(random_connections_by_pins_come_to_what_the_reference_says),
 	        cmocka_unit_test(random_connections_come_to_what_the_reference_says),
 	};
 	const char *given = getenv("SLUICE_SEED");
