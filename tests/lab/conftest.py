@@ -41,7 +41,7 @@ def lab(world, request):
     world.reset()
 
 
-ALLOWING = {"allow-all", "subnet-allowed", "domain-allowed", "dns-allowed", "neighbour"}
+ALLOWING = {"allow-all", "subnet-allowed", "domain-allowed", "pin-allowed", "dns-allowed", "neighbour"}
 
 
 def show(lab):

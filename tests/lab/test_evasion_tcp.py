@@ -18,7 +18,7 @@ from topology import wait_for
 
 # What a kernel says by itself when its links come up, and frames of nobody's VLAN.
 BESIDE = {"protected-subnet", "unknown-sandbox"}
-ALLOWING = {"allow-all", "subnet-allowed", "domain-allowed", "dns-allowed", "neighbour"}
+ALLOWING = {"allow-all", "subnet-allowed", "domain-allowed", "pin-allowed", "dns-allowed", "neighbour"}
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ class Replay:
         return result
 
 
-ALLOW_REASONS = {"allow-all", "subnet-allowed", "domain-allowed", "dns-allowed", "neighbour"}
+ALLOW_REASONS = {"allow-all", "subnet-allowed", "domain-allowed", "pin-allowed", "dns-allowed", "neighbour"}
 
 
 def balance(result):
