@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check.c: `sluice check FILE...`, the same readers as the gateway's, and nothing behind them.
+ * check.c: `sluice check FILE...`: reads files with the gateway's own readers, and does nothing
+ * else.
  *
- * Errors go to standard output, one a line and nothing else, since they are what the command is
- * for; warnings go to standard error. A good file is one line of summary.
+ * Errors go to standard output, one a line, since they are the command's result; warnings go to
+ * standard error. For a valid file it prints one line of summary.
  */
 #include "check.h"
 
@@ -57,8 +58,8 @@ static void check_policy(const struct sl_yaml_doc *yaml, struct sl_diag *diag, c
 }
 
 /*
- * A policy value alone, as it stands behind `policy:`: Vercel's object, or a word. It is read in
- * the place where it would stand, as the policy of one sandbox.
+ * A policy value alone, as it would follow `policy:`: Vercel's object, or a word. It is checked as
+ * the policy of one sandbox.
  */
 static void check_value(const struct sl_yaml_doc *yaml, struct sl_diag *diag, char *summary,
                         size_t size)
@@ -126,7 +127,10 @@ static bool has_key(const struct sl_yaml_node *root, const char *const *keys, si
 	return false;
 }
 
-/* By the keys, also misspelt ones: what has some of a policy value's and none of a document's. */
+/*
+ * Decides by the keys, misspelt ones included: true if some are those of a policy value and none
+ * those of a document.
+ */
 static bool is_value(const struct sl_yaml_node *root)
 {
 	static const char *const words[] = {"allow-all", "deny-all"};
@@ -139,7 +143,7 @@ static bool is_value(const struct sl_yaml_node *root)
 	       !has_key(root, document_keys, COUNT(document_keys), true);
 }
 
-/* By the keys: what has none of a policy's and some of a config's is a config. */
+/* Decides by the keys: true if some are those of a config and none those of a policy. */
 static bool is_config(const struct sl_yaml_node *root)
 {
 	static const char *const policy_keys[] = {"sandboxes", "policies"};
@@ -151,7 +155,7 @@ static bool is_config(const struct sl_yaml_node *root)
 	       !has_key(root, policy_keys, COUNT(policy_keys), false);
 }
 
-/* Returns true if the file is good. */
+/* Returns true if the file is valid. */
 static bool check_file(const char *path)
 {
 	char summary[8192] = "";
@@ -162,8 +166,8 @@ static bool check_file(const char *path)
 	sl_diag_init(&diag);
 	if (sl_yaml_read_file(path, SL_POLICY_FILE_MAX, &diag, &yaml) == 0) {
 		if (sl_foreign_tell(yaml, &diag) > 0)
-			; /* its keys are all unknown here, and that would be the same error again
-			   */
+			; /* all its keys would be reported as unknown, which is the same error
+			     again */
 		else if (is_config(yaml->root))
 			check_config(yaml, &diag, summary, sizeof(summary));
 		else if (is_value(yaml->root))

@@ -6,9 +6,9 @@
 #define SLUICE_CONTROL_CHECK_H
 
 /*
- * Checks policies and gateway configs (their keys tell which it is) without touching the gateway.
- * argv[0] is the command's name. Returns the exit code: 0, 1 with errors in a file, 2 for a wrong
- * call. Needs no EAL.
+ * Checks policies and gateway configs (told apart by their keys) without touching the gateway.
+ * argv[0] is the command's name. Returns the exit code: 0, 1 with errors in a file, 2 for wrong
+ * usage. Needs no EAL.
  */
 int sl_check_main(int argc, char **argv);
 

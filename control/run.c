@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run.c: `sluice run`: start, look after, stop.
+ * run.c: `sluice run`: start, control loop, stop.
  *
- * Decides the order in which things come up: no worker runs, and so nothing is forwarded, before
- * the first policy is published; a start that fails ends the process. After that nothing that
- * happens here ends it but a signal: a bad policy, a full disk, a watch that fails are told and
- * survived.
+ * Decides the order of the start: no worker runs, and so nothing is forwarded, before the first
+ * policy is published; a start that fails ends the process. After that only a signal ends it: an
+ * invalid policy, a full disk or a file watch that fails are logged, and the gateway goes on.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -44,10 +43,10 @@
 #include "gateway/workers.h"
 
 #define DRAIN_MS  20   /* how long an event may wait in its ring */
-#define DRAIN_MAX 4096 /* events at a time, so that a flood leaves room for the rest */
+#define DRAIN_MAX 4096 /* events at a time, so that a flood of them does not delay the rest */
 #define STOP_MS   5000 /* how long a worker may take to stop */
 
-#define OWN_CASE_ANSWERS 3 /* of one resolver, until that is said */
+#define OWN_CASE_ANSWERS 3 /* of one resolver, before the warning */
 
 static const char usage[] =
         "usage: sluice run [--no-huge-pages] -c FILE\n"
@@ -70,11 +69,12 @@ struct run {
 	struct sl_workers *workers;
 	int signals;
 	bool eal_up;
-	bool own_case_said[SL_RESOLVERS_MAX]; /* by place in the config */
-	bool compiling;                       /* patterns, at the end: that cannot be stopped */
+	bool own_case_said[SL_RESOLVERS_MAX]; /* by index in the config */
+	bool compiling; /* patterns were still being compiled at the end, which cannot be
+	                   interrupted */
 };
 
-/* ---- what is said ---- */
+/* ---- log messages ---- */
 
 static void say_ready(const struct run *run)
 {
@@ -107,8 +107,8 @@ static void drain_events(void *ctx)
 }
 
 /*
- * A resolver that answers in its own letter case takes all names away from everybody. A single such
- * answer may be a guess of somebody else's.
+ * If a resolver answers in its own letter case, no answer is believed, and no sandbox can resolve
+ * a name. A single such answer may be an attacker's guess.
  */
 static void warn_of_own_case(struct run *run)
 {
@@ -128,7 +128,7 @@ static void warn_of_own_case(struct run *run)
 	}
 }
 
-/* The ports that know how to give a worker its own frames are told of the generation in force. */
+/* Updates the steering rules of the ports to the generation in force. */
 static void steer(void *ctx)
 {
 	struct run *run = ctx;
@@ -141,7 +141,7 @@ static void steer(void *ctx)
 
 /* ---- the control loop ---- */
 
-/* The counters as they stand, in the form of the last ones, each on a line of the log. */
+/* Logs the current counters, one a line, in the same form as at the end. */
 static void log_totals(const struct run *run)
 {
 	struct sl_totals totals = {0};
@@ -217,8 +217,8 @@ static bool look_after_once(struct run *run)
 /* ---- start ---- */
 
 /*
- * Signals that mean nothing to the gateway, though the kernel would end or stop a process on them:
- * one that is sent by mistake, or to a whole group, must not cut every sandbox off.
+ * Signals without a meaning for the gateway whose default action would end or stop the process:
+ * one that is sent by mistake, or to a whole process group, must not cut off every sandbox.
  */
 static void ignore_signals(void)
 {
@@ -230,7 +230,7 @@ static void ignore_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
-/* The same for the real-time signals. When the ports are open: drivers take some of them. */
+/* The same for the real-time signals. Called when the ports are open: drivers use some of them. */
 static void ignore_realtime_signals(void)
 {
 	for (int number = SIGRTMIN; number <= SIGRTMAX; number++) {
@@ -391,7 +391,7 @@ static int load_policy(struct run *run)
 		sl_log(SL_LOG_ERROR, "no memory for the policy's tables: raise `memory`");
 		return -ENOMEM;
 	}
-	/* watched before it is read, so that no change is missed in between */
+	/* the watch starts before the file is read, so that no change in between is missed */
 	run->policy.watch = sl_file_watch_create(run->config.policy, SL_POLICY_FILE_MAX);
 	if (run->policy.watch == NULL) {
 		sl_log(SL_LOG_ERROR, "%s cannot be watched: %s", run->config.policy,
@@ -494,13 +494,13 @@ static int print_totals(const struct run *run)
 	return 1;
 }
 
-/* Everything back in the opposite order. Returns the exit code so far. */
+/* Releases everything in the opposite order. Returns the exit code so far. */
 static int stop(struct run *run, bool started)
 {
 	int ret = 0;
 
 	if (run->workers != NULL && !sl_workers_stop(run->workers, STOP_MS)) {
-		/* its memory is still in use: leave it to the kernel */
+		/* its memory is still in use: the kernel frees it */
 		sl_log(SL_LOG_ERROR, "a worker does not stop");
 		if (run->events != NULL)
 			sl_events_flush(run->events);
@@ -562,7 +562,7 @@ static int run_gateway(const char *path, bool no_huge_pages)
 		stop(&run, false);
 		ret = run.policy.ending ? 0 : 1;
 	}
-	if (run.compiling) /* the end waits for no compiler: the kernel takes its thread away */
+	if (run.compiling) /* do not wait for the compiler at the end: exit ends its thread */
 		_exit(ret);
 	return ret;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * arena.c: arenas on jemalloc, or on malloc where a sanitiser must see each piece
- * (-DSL_ARENA_MALLOC). This file decides where memory comes from and must never be needed to know
- * what for.
+ * (-DSL_ARENA_MALLOC). This file decides where memory comes from; it must not know what the memory
+ * is for.
  *
- * A jemalloc arena costs some tens of microseconds to make and to destroy, and a push makes one and
- * drops one: dropped arenas are reset and kept for the next.
+ * Making and destroying a jemalloc arena takes some tens of microseconds, and each push makes one
+ * and drops one: dropped arenas are reset and kept for reuse.
  */
 #include "arena.h"
 
@@ -17,7 +17,7 @@
 
 #ifdef SL_ARENA_MALLOC
 
-/* Every piece is a link of its arena's ring, so that dropping the arena finds it. */
+/* Every allocation is linked into its arena's ring, so that dropping the arena can free it. */
 struct piece {
 	struct piece *next, *prev;
 	_Alignas(max_align_t) unsigned char bytes[];
@@ -106,7 +106,7 @@ static struct sl_arena *take_spare(void)
 	return arena;
 }
 
-/* False: there are enough spare ones. */
+/* False: there are enough spare arenas. */
 static bool keep_spare(struct sl_arena *arena)
 {
 	bool kept = false;
@@ -134,7 +134,7 @@ static struct sl_arena *arena_new(void)
 		free(arena);
 		return NULL;
 	}
-	/* No thread caches: what they hold would survive the reset. */
+	/* No thread caches: they would keep memory across the reset. */
 	arena->flags = MALLOCX_ARENA(arena->index) | MALLOCX_TCACHE_NONE;
 	return arena;
 }

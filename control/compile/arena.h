@@ -2,10 +2,10 @@
 /*
  * arena.h: where the control plane's long-lived memory comes from.
  *
- * An arena is dropped as a whole; nothing in it needs to be found first. Rows, subnet tables and
- * name databases live as long as something refers to them and come from the shared arena; what
- * belongs to one generation alone comes from that generation's own. Nobody else knows the
- * allocator behind it.
+ * An arena is dropped as a whole, without a walk over what is in it. Compiled policies, lists of
+ * prefixes and lists of patterns live as long as something refers to them and come from the shared
+ * arena; the index of a generation comes from that generation's own arena. No other file knows the
+ * allocator.
  */
 #ifndef SLUICE_CONTROL_ARENA_H
 #define SLUICE_CONTROL_ARENA_H
@@ -21,7 +21,7 @@ struct sl_arena *sl_arena_create(void);
 struct sl_arena *sl_arena_shared(void);
 
 /*
- * Memory aligned for any type, its content undefined; zero bytes give a pointer as well. NULL
+ * Memory aligned for any type, not initialised; a size of zero also returns a pointer. NULL
  * without memory. Any thread.
  */
 void *sl_arena_alloc(struct sl_arena *arena, size_t bytes);

@@ -25,7 +25,7 @@ int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned
 	return compiler->subnets != NULL && compiler->patterns != NULL ? 0 : -ENOMEM;
 }
 
-/* ---- What a policy needs of the pools ---- */
+/* ---- A policy's parts from the pools ---- */
 
 static void put_lists(struct sl_compiler *compiler, struct sl_pattern_list *const *lists,
                       unsigned n)
@@ -185,7 +185,7 @@ static int compare_entry(struct sl_compiler *compiler, const struct sl_policy_en
 	return 0;
 }
 
-/* A policy that stands in `policies` is looked up once, however many sandboxes name it. */
+/* A policy of the `policies` mapping is looked up once, however many sandboxes use it. */
 static int get_shared(struct sl_compiler *compiler, const struct sl_policy_doc *doc,
                       struct sl_policy_parts *known, const struct sl_policy *policy,
                       struct sl_diag *diag, struct sl_policy_parts *parts)
@@ -207,7 +207,7 @@ static int get_shared(struct sl_compiler *compiler, const struct sl_policy_doc *
 	return 0;
 }
 
-/* True if a push that came later has dealt with this sandbox, or one that waits is to. */
+/* True if a later push has already set this sandbox, or an earlier one that still waits will. */
 static bool overtaken(const struct sl_compiler *compiler, uint16_t vlan)
 {
 	const struct sl_request *request = &compiler->change.request;
@@ -224,7 +224,7 @@ static void remove_policy(struct sl_compiler *compiler, uint16_t vlan)
 	compiler->change.policies++;
 }
 
-/* The sandboxes that the push does not speak of, where that means that they go. */
+/* Removes the sandboxes that the document does not list, if the push is of a whole document. */
 static void compare_absent(struct sl_compiler *compiler)
 {
 	const struct sl_request *request = &compiler->change.request;
@@ -265,7 +265,7 @@ static int compare_present(struct sl_compiler *compiler, struct sl_policy_parts 
 		if (ret == 0)
 			ret = compare_entry(compiler, entry, &parts, number);
 	}
-	/* What the document ends by not speaking of it is still to be done. */
+	/* The document may still remove sandboxes that it does not list. */
 	if (ret == 0 && left > 0 && left == doc->n_entries && compiler->change.count == 0)
 		return -ECANCELED;
 	return ret;
@@ -287,7 +287,10 @@ static const struct sl_compiled_policy *policy_after(const struct sl_compiler *c
 	return compiler->compiled[vlan];
 }
 
-/* Names are unique. A document alone was checked when it was read; this is for all together. */
+/*
+ * Names are unique. Within a document that was checked when it was read; this checks across
+ * documents.
+ */
 static int check_name(const struct sl_compiler *compiler, const struct sl_sandbox *sandbox,
                       struct sl_diag *diag)
 {
@@ -356,7 +359,10 @@ static int build_list(struct sl_compiler *compiler, struct sl_pattern_list *list
 	return 0;
 }
 
-/* Compiles what is new. What takes long is collected in waiting, all of it, and compiled aside. */
+/*
+ * Compiles the new lists of patterns. Those that take long are all collected in waiting and
+ * compiled in the background.
+ */
 static int build_lists(struct sl_compiler *compiler, struct sl_diag *diag,
                        struct sl_waiting *waiting)
 {
@@ -468,7 +474,7 @@ void sl_compile_cancel(struct sl_compiler *compiler)
 	drop_new(compiler);
 }
 
-/* From now on the push counts as the newest for every sandbox that it speaks of. */
+/* From now on this is the newest push for every sandbox that it sets or removes. */
 static void note_arrival(struct sl_compiler *compiler)
 {
 	const struct sl_request *request = &compiler->change.request;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * compile.h: from what an operator wrote to what a worker reads.
+ * compile.h: compiles what an operator wrote into what a worker reads.
  *
  * Three pools of things that generations share by content: lists of patterns (compile_patterns.c),
- * lists of prefixes with the union of all prefixes behind them (compile_subnet.c), and on top of
- * both the compiled policies, one for each sandbox (compile.c). Nothing here publishes: workers see
- * none of it before reload.c stores the pointer.
+ * lists of prefixes, whose prefixes together form the union (compile_subnet.c), and on top of both
+ * the compiled policies, one for each sandbox (compile.c). Nothing here publishes: workers see none
+ * of it before reload.c stores the pointer.
  *
  * Threads: the control thread.
  */
@@ -30,7 +30,7 @@ struct sl_union;
 
 enum sl_pattern_state {
 	SL_PATTERNS_RAW = 0, /* nothing was compiled yet */
-	SL_PATTERNS_QUEUED,  /* the background thread has it or will have it: hands off */
+	SL_PATTERNS_QUEUED,  /* owned by the background thread: do not touch */
 	SL_PATTERNS_BUILT,
 	SL_PATTERNS_FAILED,
 };
@@ -38,24 +38,24 @@ enum sl_pattern_state {
 /* One distinct list of patterns. Compiled policies, pushes that wait and the queue hold references.
  */
 struct sl_pattern_list {
-	struct sl_patterns patterns; /* what workers see; whole once the state is BUILT */
+	struct sl_patterns patterns; /* what workers see; complete once the state is BUILT */
 	struct sl_pattern_list *next;
 	struct sl_pattern_list *queue_next;
 	uint64_t hash;
 	uint32_t refs;
-	_Atomic int state; /* enum sl_pattern_state; the background thread ends QUEUED */
+	_Atomic int state; /* enum sl_pattern_state; only the background thread leaves QUEUED */
 	int error;         /* -errno of FAILED */
 	char why[128];
-	bool fitted;      /* the scratches fit it */
+	bool fitted;      /* the scratches are large enough for it */
 	uint32_t count;   /* patterns */
 	uint32_t bytes;   /* of text */
 	const char *text; /* the patterns in canonical form, each with its NUL */
 };
 
-/* A scratch for each worker, for every database that was built before it. */
+/* A scratch for each worker, large enough for every database built so far. */
 struct sl_scratches {
 	struct hs_scratch *scratch[SL_WORKERS_MAX];
-	struct sl_scratches *replaces; /* what generations that are going may still use */
+	struct sl_scratches *replaces; /* still used by generations that are being retired */
 };
 
 struct sl_pattern_pool;
@@ -63,7 +63,7 @@ struct sl_pattern_pool;
 /* Returns NULL without memory, or where the CPU cannot run Hyperscan (SSSE3). */
 struct sl_pattern_pool *sl_compile_patterns_create(unsigned workers);
 
-/* Every list must have been given back, and no worker run any more. NULL is fine. */
+/* Every list must have been given back, and no worker may be running. NULL is fine. */
 void sl_compile_patterns_destroy(struct sl_pattern_pool *pool);
 
 /*
@@ -74,33 +74,35 @@ struct sl_pattern_list *sl_compile_patterns_get(struct sl_pattern_pool *pool,
                                                 const struct sl_pattern *patterns, size_t n);
 
 /*
- * Takes a reference away. The last one frees the list and its databases, so no worker may be using
- * them. NULL is fine.
+ * Drops a reference. The last one frees the list and its databases; no worker may be using them
+ * then. NULL is fine.
  */
 void sl_compile_patterns_put(struct sl_pattern_pool *pool, struct sl_pattern_list *list);
 
 /*
- * Compiles a list, if that was not done yet. Returns 0; or -EINPROGRESS: that takes long, and the
- * background thread is at it; or -ENOMEM, or -EINVAL with Hyperscan's words in diag.
+ * Compiles a list unless it is compiled already. Returns 0; or -EINPROGRESS if the list takes long
+ * and the background thread compiles it; or -ENOMEM; or -EINVAL with Hyperscan's message in diag.
  */
 int sl_compile_patterns_build(struct sl_pattern_pool *pool, struct sl_pattern_list *list,
                               const char *file, struct sl_diag *diag);
 
-/* True while the background thread has something to compile, which ending the pool waits for. */
+/*
+ * True while the background thread is compiling. sl_compile_patterns_destroy() would wait for it.
+ */
 bool sl_compile_patterns_busy(struct sl_pattern_pool *pool);
 
-/* Takes back from the background thread what it is done with. To be called now and then. */
+/* Takes finished lists back from the background thread. To be called regularly. */
 void sl_compile_patterns_poll(struct sl_pattern_pool *pool);
 
 /*
- * Sets *scratches to those that serve every list built so far: the same as at the last call unless
- * a database asked for larger ones; NULL while there is nothing to scan. The pool owns them.
- * Returns 0 or -ENOMEM.
+ * Sets *scratches to a set that is large enough for every list built so far: the same set as at
+ * the last call unless a database needs a larger one; NULL while there is no database. The pool
+ * owns them. Returns 0 or -ENOMEM.
  */
 int sl_compile_patterns_scratches(struct sl_pattern_pool *pool,
                                   const struct sl_scratches **scratches);
 
-/* Frees replaced scratches. No worker may be using any but the present ones. */
+/* Frees replaced scratches. Workers may be using the current ones only. */
 void sl_compile_patterns_reclaim(struct sl_pattern_pool *pool);
 
 /* ---- Subnets (compile_subnet.c) ---- */
@@ -112,7 +114,7 @@ struct sl_subnet_list {
 	struct sl_subnet_list *idle_next;
 	uint64_t hash;
 	uint32_t refs;
-	bool idle; /* on the list of those that lost their last reference */
+	bool idle; /* on the list of those whose last reference was dropped */
 	uint32_t count;
 	uint32_t rules[]; /* class << 2 | enum sl_subnet, in the order of the prefixes */
 };
@@ -133,8 +135,8 @@ int sl_compile_subnet_get(struct sl_subnet_pool *pool, const struct sl_policy *p
                           const char *file, struct sl_diag *diag, struct sl_subnet_list **out);
 
 /*
- * Adds or takes away a reference. With the last one the list's prefixes lose theirs; the list
- * itself stays until reclaim, and hold brings all of it back. put(NULL) is fine.
+ * Adds or drops a reference. Dropping the last one drops the list's references to its prefixes;
+ * the list itself stays until reclaim, and hold takes those references again. put(NULL) is fine.
  */
 void sl_compile_subnet_hold(struct sl_subnet_pool *pool, struct sl_subnet_list *list);
 void sl_compile_subnet_put(struct sl_subnet_pool *pool, struct sl_subnet_list *list);
@@ -147,11 +149,11 @@ void sl_compile_subnet_reclaim(struct sl_subnet_pool *pool);
 /* What a push asks for. */
 struct sl_request {
 	const struct sl_policy_doc *doc;
-	bool whole;           /* sandboxes that are not in the document go */
-	uint64_t arrival;     /* counts pushes up in the order in which they came */
-	const uint16_t *gone; /* with !whole: VLANs whose sandboxes go */
+	bool whole;           /* sandboxes that are not in the document are removed */
+	uint64_t arrival;     /* number of the push, in order of arrival */
+	const uint16_t *gone; /* with !whole: VLANs whose sandboxes are removed */
 	size_t n_gone;
-	const bool *leave; /* by VLAN: left to an earlier push that waits; NULL: none */
+	const bool *leave; /* by VLAN: left to an earlier push that still waits; NULL: none */
 };
 
 /* Lists of patterns that a push has to wait for. All zero: none. */
@@ -186,10 +188,10 @@ struct sl_compiled_policy {
 struct sl_compiled_policy *sl_compiled_policy_create(const struct sl_policy_entry *entry,
                                                      const struct sl_policy_parts *parts);
 
-/* Frees the memory; the references are the caller's to give back. */
+/* Frees the memory only; the caller drops the references. */
 void sl_compiled_policy_free(struct sl_compiled_policy *compiled);
 
-/* Whether both let their sandboxes do the same. */
+/* Whether both allow the same. */
 bool sl_compiled_policy_same_policy(const struct sl_compiled_policy *a,
                                     const struct sl_compiled_policy *b);
 bool sl_compiled_policy_same_name(const struct sl_compiled_policy *a,
@@ -205,10 +207,11 @@ bool sl_compiled_policy_same_identity(const struct sl_compiled_policy *a,
 /* What a push changes. */
 struct sl_change {
 	unsigned count;    /* compiled policies that are new, replaced or gone */
-	unsigned policies; /* of these, how many change what the sandbox may do or who it is */
-	struct sl_request request; /* what it comes from; its document may be gone after commit */
-	unsigned asked;            /* policies, if all that is asked for were in force already */
-	bool partial;              /* not all sandboxes were compared with the document */
+	unsigned policies; /* of these, how many change what the sandbox may do, or are of another
+	                      sandbox */
+	struct sl_request request; /* the push; its document may be freed after commit */
+	unsigned asked; /* policies that would have changed if nothing had to be waited for */
+	bool partial;   /* not all sandboxes were compared with the document */
 	struct {
 		struct sl_compiled_policy *from; /* NULL: the sandbox is new */
 		struct sl_compiled_policy *to;   /* NULL: it is gone */
@@ -226,39 +229,42 @@ struct sl_compiler {
 };
 
 /*
- * all outlives the compiler. Returns 0 or -ENOMEM; sl_compile_fini() is right after either, when
- * nobody reads anything any more.
+ * all outlives the compiler. Returns 0 or -ENOMEM; call sl_compile_fini() in either case, once no
+ * worker reads any of it.
  */
 int sl_compile_init(struct sl_compiler *compiler, struct sl_union *all, unsigned workers);
 void sl_compile_fini(struct sl_compiler *compiler);
 
 /*
- * Works out what a push changes: compiler->change, with all names compiled and the standby copy
- * holding the new union. A sandbox that a later push has already dealt with is left alone. number
- * is the generation's that it is for. Returns 0 (then commit or cancel must follow), or -errno with
- * nothing changed and the reason in diag: -EINVAL, -ENOSPC, -ENOMEM, -EIO; -ECANCELED if later
- * pushes have dealt with all of it; -EINPROGRESS if names take long to compile: waiting, which was
- * empty, says what to wait for before this is called again, and is released after that;
- * change.asked then says how many sandboxes' policies it is about.
+ * Works out what a push changes: compiler->change, with all patterns compiled and the new union in
+ * the standby copy. A sandbox that a later push has already set is left alone. number is the number
+ * of the generation to be. Returns 0 (then commit or cancel must follow), or -errno with nothing
+ * changed and the reason in diag: -EINVAL, -ENOSPC, -ENOMEM, -EIO; -ECANCELED if later pushes have
+ * set all of its sandboxes; -EINPROGRESS if patterns take long to compile: waiting (empty before
+ * the call) then lists what to wait for before the next call, and is to be released after that;
+ * change.asked is the number of policies that the push would change.
  */
 int sl_compile_request(struct sl_compiler *compiler, const struct sl_request *request,
                        uint64_t number, struct sl_diag *diag, struct sl_waiting *waiting);
 
-/* True when nothing of it is being compiled any more. Polls the background thread. */
+/* True when all that is in waiting has been compiled. Polls the background thread. */
 bool sl_compile_ready(struct sl_compiler *compiler, const struct sl_waiting *waiting);
 
 void sl_compile_release(struct sl_compiler *compiler, struct sl_waiting *waiting);
 
-/* The change is empty: the push counts all the same as the newest for its sandboxes. */
+/* For a change that is empty: the push still becomes the newest one for its sandboxes. */
 void sl_compile_keep(struct sl_compiler *compiler);
 
-/* Gives back what sl_compile_request() made, and puts the standby copy back as it was. */
+/* Undoes sl_compile_request(), and restores the standby copy. */
 void sl_compile_cancel(struct sl_compiler *compiler);
 
 /* The change is going to be published: its compiled policies are in force from now on. */
 void sl_compile_commit(struct sl_compiler *compiler);
 
-/* No worker uses what the change replaced: frees it and brings the other copy up to date. */
+/*
+ * Call once no worker uses what the change replaced: frees it, and brings the other copy up to
+ * date.
+ */
 int sl_compile_reclaim(struct sl_compiler *compiler);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * compile_patterns.c: the lists of patterns in use, each distinct one compiled once, the long ones
- * aside; and the scratches that workers scan with.
+ * compile_patterns.c: the lists of patterns in use, each distinct one compiled once, long ones in
+ * the background; and the scratches that workers scan with.
  *
  * It must never free or change what a worker may be using.
  */
@@ -27,7 +27,7 @@ struct sl_pattern_pool {
 	struct sl_pattern_list *buckets[BUCKETS];
 	uint64_t key[2]; /* of every hash of suffixes */
 	unsigned workers;
-	struct hs_scratch *model;     /* fits every database; no worker's */
+	struct hs_scratch *model;     /* large enough for every database; used by no worker */
 	bool grown;                   /* since `current` was copied from it */
 	struct sl_scratches *current; /* NULL: nothing to scan yet */
 
@@ -77,11 +77,11 @@ struct sl_pattern_pool *sl_compile_patterns_create(unsigned workers)
 		sl_compile_patterns_destroy(pool);
 		return NULL;
 	}
-	pool->key[1] |= 1; /* a factor that loses nothing */
+	pool->key[1] |= 1; /* odd, so that multiplying by it loses no bits */
 	return pool;
 }
 
-/* Frees a set and those that it replaced. */
+/* Frees a set of scratches and all that it replaced. */
 static void free_scratches(struct sl_scratches *set)
 {
 	while (set != NULL) {
@@ -202,7 +202,7 @@ static int fit_database(struct sl_pattern_pool *pool, const hs_database_t *datab
 	if (pool->model != NULL)
 		hs_scratch_size(pool->model, &before);
 	if (hs_alloc_scratch(database, &pool->model) != HS_SUCCESS) {
-		pool->model = NULL; /* Hyperscan gave the old one up */
+		pool->model = NULL; /* Hyperscan has freed the old one */
 		return -ENOMEM;
 	}
 	hs_scratch_size(pool->model, &after);
@@ -217,7 +217,7 @@ static int fit_list(struct sl_pattern_pool *pool, const struct sl_pattern_list *
 	return ret != 0 ? ret : fit_database(pool, list->patterns.regexes);
 }
 
-/* The model grows until it fits this list's databases as well as all others. */
+/* Grows the model until it is large enough for this list's databases too. */
 static int fit_model(struct sl_pattern_pool *pool, const struct sl_pattern_list *list)
 {
 	int ret = 0;
@@ -267,7 +267,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* The control thread may run SCHED_FIFO; what takes long must not, on the same core. */
+/* The control thread may run SCHED_FIFO; a long compilation on the same core must not. */
 static int start_thread(struct sl_pattern_pool *pool)
 {
 	const struct sched_param idle = {0};
@@ -332,7 +332,7 @@ void sl_compile_patterns_poll(struct sl_pattern_pool *pool)
 			link = &list->queue_next;
 			continue;
 		}
-		*link = list->queue_next; /* nobody waits for it any more */
+		*link = list->queue_next; /* no push waits for it any more */
 		list->queue_next = done;
 		done = list;
 	}
@@ -396,11 +396,12 @@ int sl_compile_patterns_build(struct sl_pattern_pool *pool, struct sl_pattern_li
 	if (list->error == -EINVAL)
 		sl_diag_error(diag, file, 0, 0, "the domain patterns cannot be compiled: %s",
 		              list->why);
-	atomic_store_explicit(&list->state, SL_PATTERNS_RAW, memory_order_relaxed); /* once more */
+	atomic_store_explicit(&list->state, SL_PATTERNS_RAW,
+	                      memory_order_relaxed); /* may be tried again */
 	return list->error;
 }
 
-/* ---- Copies of the model, a worker each ---- */
+/* ---- Copies of the model, one for each worker ---- */
 
 static struct sl_scratches *copy_model(const struct sl_pattern_pool *pool)
 {

@@ -3,9 +3,9 @@
  * compile_subnet.c: which prefixes of the union each policy allows and denies, each distinct
  * set of them once.
  *
- * A list names only the classes of its own prefixes. What encloses what stands in the classes
- * (union.c), so a prefix that is new to the union costs nothing in any other policy's list. It must
- * never free a list that a worker may be reading.
+ * A list holds only the classes of its own prefixes. Which prefix encloses which is stored once,
+ * in the classes (union.c), so a prefix that is new to the union changes no other policy's list. It
+ * must never free a list that a worker may be reading.
  */
 #include "compile.h"
 
@@ -21,7 +21,8 @@
 
 struct sl_subnet_pool {
 	struct sl_union *all;
-	struct sl_subnet_list *idle; /* lost their last reference, and may have got one again */
+	/* Their last reference was dropped; they may have got a new one. */
+	struct sl_subnet_list *idle;
 	struct sl_subnet_list *buckets[BUCKETS];
 };
 
@@ -39,7 +40,7 @@ struct rule {
 	uint32_t class;
 };
 
-/* One list from two, in the order of prefixes; what stands in both is denied. */
+/* Merges both lists, in the order of prefixes; a prefix that is in both is denied. */
 static uint32_t merge_rules(struct rule *rules, const struct sl_policy *policy)
 {
 	size_t a = 0, d = 0;
@@ -154,7 +155,7 @@ void sl_compile_subnet_destroy(struct sl_subnet_pool *pool)
 	sl_arena_free(sl_arena_shared(), pool);
 }
 
-/* A list with references holds its classes. */
+/* A list that has references holds a reference to each of its classes. */
 void sl_compile_subnet_hold(struct sl_subnet_pool *pool, struct sl_subnet_list *list)
 {
 	if (list->refs++ > 0)

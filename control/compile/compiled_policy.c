@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * compiled_policy.c: one sandbox as workers see it, made once and never altered.
+ * compiled_policy.c: one sandbox's policy as workers see it, made once and never altered.
  *
- * Decides what is the same policy and the same sandbox, by content. Lists are shared by content, so
- * the same list is the same pointer.
+ * Decides by content whether two are the same policy and the same sandbox. Lists are shared by
+ * content, so equal lists are the same pointer.
  */
 #include <string.h>
 

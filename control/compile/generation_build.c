@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * generation_build.c: the index of a generation, made whole before anybody sees it. It must never
- * change one that was handed out.
+ * generation_build.c: builds the index of a generation. It is complete when it is returned, and
+ * must never be changed after that.
  */
 #include "generation_build.h"
 
@@ -13,7 +13,7 @@
 
 struct owned {
 	struct sl_arena *arena;
-	struct sl_generation generation; /* its end grows with what changed */
+	struct sl_generation generation; /* last: it ends in an array of the changed VLANs */
 };
 
 static void apply_change(struct sl_generation *generation, const struct sl_change *change)

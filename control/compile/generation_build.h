@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * generation_build.h: making and dropping the index that workers enter by
- * (include/sluice/generation.h).
+ * generation_build.h: making and freeing a generation, the index from which workers reach
+ * everything (include/sluice/generation.h).
  *
  * A generation owns nothing but its index; what the index points to is shared between generations
  * and kept alive by the compiler's pools.
@@ -18,8 +18,8 @@ struct sl_scratches;
 struct sl_table_copy;
 
 /*
- * The generation that a change makes of the previous one (NULL: of none), in an arena of its own.
- * scratches may be NULL. Returns NULL without memory. Control thread.
+ * The generation that results from applying a change to the previous one (NULL: to none), in an
+ * arena of its own. scratches may be NULL. Returns NULL without memory. Control thread.
  */
 struct sl_generation *sl_generation_build(const struct sl_generation *previous, uint64_t number,
                                           const struct sl_change *change,

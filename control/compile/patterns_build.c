@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * patterns_build.c: from a list of patterns to what is looked up in. Any thread.
+ * patterns_build.c: compiles a list of patterns into what names are matched against. Any thread.
  *
  * Names are matched by Hyperscan over the name written backwards between two sentinels: exact names
- * and a leading `*` as literals, a `*` further in as a regular expression. Ten literals take it
- * 0.4 ms to compile and 10,000 take 0.17 s, and a cold start with 200,000 of them in a thousand
- * lists would take seconds; so a list with more than LITERALS_AT_MOST exact names and leading `*`
- * has these in a hash of suffixes instead, which is built in some milliseconds for 100,000 and is
- * found in as fast (tests/unit/test_patterns.c holds both against each other).
+ * and a leading `*` as literals, a `*` further in as a regular expression. Hyperscan compiles ten
+ * literals in 0.4 ms and 10,000 in 0.17 s, and a cold start with 200,000 of them in a thousand
+ * lists would take seconds. So a list with more than LITERALS_AT_MOST exact names and leading `*`
+ * has these in a hash of suffixes instead, which takes some milliseconds to build for 100,000 and
+ * is as fast to look up (tests/unit/test_patterns.c compares both).
  */
 #include "patterns_build.h"
 
@@ -27,7 +27,7 @@
  */
 #define REGEXES_AT_ONCE 4
 
-/* So many are compiled in the time that a push may take. */
+/* This many can be compiled in the time that a push may take. */
 #define LITERALS_AT_MOST 32
 
 static enum sl_pattern_kind kind_of(const char *text)
@@ -44,8 +44,8 @@ static enum sl_pattern_kind kind_of(const char *text)
 #define REGEX_ROOM(len) (sizeof(ONE_LABEL) * (len) + 16)
 
 /*
- * "www.*.com" becomes ^\x01com\.[^.\x02]+\.www\x02. A leading `*` is one or more labels, so the end
- * behind the last dot stays open. Returns the length.
+ * "www.*.com" becomes ^\x01com\.[^.\x02]+\.www\x02. A leading `*` stands for one or more labels,
+ * so the expression is not anchored after the last dot. Returns the length.
  */
 static size_t write_regex(char *out, const char *pattern)
 {
@@ -67,8 +67,8 @@ static size_t write_regex(char *out, const char *pattern)
 }
 
 /*
- * "www.example.com" becomes \x01moc.elpmaxe.www\x02, "*.example.com" \x01moc.elpmaxe. with its dot:
- * nothing but what is below can begin so. Returns the length.
+ * "www.example.com" becomes \x01moc.elpmaxe.www\x02, "*.example.com" becomes \x01moc.elpmaxe. with
+ * its dot, so that only names below match. Returns the length.
  */
 static size_t write_literal(char *out, const char *pattern)
 {
@@ -83,7 +83,7 @@ static size_t write_literal(char *out, const char *pattern)
 	return n;
 }
 
-/* What Hyperscan takes: parallel arrays. */
+/* Parallel arrays, as Hyperscan's compiler takes them. */
 struct batch {
 	unsigned count;
 	const char **expressions;
@@ -119,7 +119,7 @@ static int batch_init(struct batch *batch, size_t count, size_t bytes)
 	return -ENOMEM;
 }
 
-/* The len bytes written behind the used ones are an expression now. */
+/* The len bytes that were written after the used ones become an expression. */
 static void batch_take(struct batch *batch, size_t len, unsigned flags)
 {
 	char *text = batch->text + batch->used;
@@ -220,7 +220,7 @@ static int build_suffixes(struct sl_pattern_list *list, const uint64_t key[2], s
 	return 0;
 }
 
-/* Keeps Hyperscan's words; returns 0 or -errno. */
+/* Keeps Hyperscan's message; returns 0 or -errno. */
 static int outcome(struct sl_pattern_list *list, hs_error_t err, hs_compile_error_t *why)
 {
 	if (err == HS_SUCCESS)

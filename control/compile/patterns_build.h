@@ -14,13 +14,13 @@ struct sl_pattern_list;
 bool sl_patterns_build_takes_long(const struct sl_pattern_list *list);
 
 /*
- * Makes list->patterns of list->text; key is that of all hashes of suffixes. Returns 0 or -ENOMEM,
- * or -EINVAL with Hyperscan's words in list->why; then nothing was made. Any thread that alone has
- * the list.
+ * Compiles list->text into list->patterns; key is that of all hashes of suffixes. Returns 0 or
+ * -ENOMEM, or -EINVAL with Hyperscan's message in list->why; on error nothing was made. Any thread
+ * that owns the list.
  */
 int sl_patterns_build(struct sl_pattern_list *list, const uint64_t key[2]);
 
-/* Gives back what it made, if anything. */
+/* Frees what sl_patterns_build() made, if anything. */
 void sl_patterns_build_free(struct sl_pattern_list *list);
 
 #endif

@@ -4,10 +4,10 @@
  * it in step. It must never be called on the copy that workers read.
  *
  * The fib's own prefix tree (rte_rib) is the only index: the node of a prefix has its class as next
- * hop, the node above it is its parent, the covered ones below it are its children. A change costs
- * what the table entries below the prefix cost, and one write for each child.
+ * hop, the node above it is its parent, the nodes that it covers directly are its children. A
+ * change costs the table entries that the prefix covers, and one write for each child.
  *
- * Two things in DPDK 22.11 are walked around here:
+ * This works around two defects of DPDK 22.11:
  *
  * - rte_fib6 reserves second-level tables when a prefix is added and does not give the reservation
  *   back when it is deleted, so after some thousand changes it refuses everything. It reserves
@@ -36,8 +36,8 @@
 #include "arena.h"
 
 /*
- * While a range is rewritten, tables may be taken that are given back before the call returns: at
- * most one for each byte of both ends.
+ * While a range is rewritten, the fib may take tables that it gives back before the call returns:
+ * at most one for each byte of either end.
  */
 #define TBL8_SPARE 32
 
@@ -151,7 +151,9 @@ static void node_remove(struct sl_table_copy *copy, const struct sl_net *net)
 		rte_rib6_remove(rte_fib6_get_rib(copy->fib6), net->bytes, net->len);
 }
 
-/* Gives a node another class, in the lookup table as well. False: the table had no room. */
+/*
+ * Gives a node another class, in the tree and in the lookup table. False: the table had no room.
+ */
 static bool node_change(struct sl_table_copy *copy, const struct sl_net *net, const void *node,
                         uint32_t class)
 {
@@ -159,12 +161,12 @@ static bool node_change(struct sl_table_copy *copy, const struct sl_net *net, co
 		rte_fib_add(copy->fib4, ip4(net), net->len, class);
 	else
 		rte_fib6_add(copy->fib6, net->bytes, net->len, class);
-	return node_class(net, node) == class; /* it says 0 also where it failed */
+	return node_class(net, node) == class; /* the call returns 0 even if it failed */
 }
 
 /*
- * How many of the second-level tables on the way to a prefix exist for no other one: each 8 bits
- * below /24 have one exactly if a prefix longer than where they begin lies there.
+ * How many of the second-level tables on the way to a prefix are used by no other one. A step of 8
+ * bits below /24 has a table if and only if a prefix that is longer than its start lies in it.
  */
 static uint32_t count_tables(const struct sl_table_copy *copy, const struct sl_net *net)
 {
@@ -197,7 +199,7 @@ static bool ends_at_top(const struct sl_net *net)
 	return sl_net_contains(net, &top);
 }
 
-/* The prefix of that length that ends there. */
+/* The prefix of this length that ends where the address space ends. */
 static struct sl_net top_net(const struct sl_net *like, uint8_t len)
 {
 	struct sl_net net = {.family = like->family, .len = len};
@@ -207,7 +209,10 @@ static struct sl_net top_net(const struct sl_net *like, uint8_t len)
 	return net;
 }
 
-/* Takes those that are longer than net out of the tree; their classes by length, or NO_CLASS. */
+/*
+ * Takes the prefixes longer than net that end there out of the tree. lifted: their classes by
+ * length, or NO_CLASS.
+ */
 static void lift_longer(struct sl_table_copy *copy, const struct sl_net *net, uint32_t lifted[129])
 {
 	for (unsigned len = net->len + 1u; len <= (is4(net) ? 32u : 128u); len++) {
@@ -222,7 +227,7 @@ static void lift_longer(struct sl_table_copy *copy, const struct sl_net *net, ui
 	}
 }
 
-/* Puts them back, the shortest first. Their table entries were there before: there is room. */
+/* Puts them back, the shortest first. There is room: their table entries were there before. */
 static int lower_longer(struct sl_table_copy *copy, const struct sl_net *net,
                         const uint32_t lifted[129])
 {

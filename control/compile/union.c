@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * union.c: keeps count of who refers to a prefix, and both copies of the tables in step.
+ * union.c: counts the references to each prefix, and keeps both copies of the tables in step.
  *
- * It decides which prefixes are on a copy and under which class, and must never touch the live
+ * It decides which prefixes are in a copy and under which class, and must never touch the live
  * copy.
  */
 #include "union.h"
@@ -19,7 +19,7 @@
 struct member {
 	struct sl_net net;
 	uint8_t space; /* enum sl_space: what the config says of exactly this prefix */
-	bool placed;   /* on the newest copy */
+	bool placed;   /* in the newest copy */
 	bool listed;   /* in `touched` */
 	uint32_t refs;
 };
@@ -31,7 +31,7 @@ struct ids {
 
 struct sl_union {
 	struct sl_table_copy copies[2];
-	bool single; /* one copy is both */
+	bool single; /* one copy serves as live and standby */
 	unsigned live;
 	bool broken; /* the copies may differ: nothing may be changed any more */
 
@@ -40,11 +40,11 @@ struct sl_union {
 	struct ids free;        /* every list has room for all ids: nothing here can fail halfway */
 	uint32_t *dict;         /* open addressing: prefix -> class */
 	uint32_t dict_mask;
-	uint32_t placed[2]; /* prefixes on the newest copy, by family: IPv4, IPv6 */
+	uint32_t placed[2]; /* prefixes in the newest copy, by family: IPv4, IPv6 */
 
 	/* Since the last commit. */
 	struct ids fresh;   /* classes made */
-	struct ids touched; /* classes that lost their last reference, perhaps for a while */
+	struct ids touched; /* classes whose last reference was dropped; they may get a new one */
 	/* The change that turns one copy into the other. */
 	struct ids removed;
 	struct ids added;
@@ -147,7 +147,7 @@ void sl_union_drop(struct sl_union *all, uint32_t class)
 
 /* ---- Changing a copy ---- */
 
-/* The copy to change: the one that nobody reads. */
+/* The copy to change: the one that no worker reads. */
 static struct sl_table_copy *standby(struct sl_union *all)
 {
 	return &all->copies[all->single ? all->live : !all->live];
@@ -196,7 +196,7 @@ static int remove_class(struct sl_table_copy *copy, const struct member *members
 	return sl_table_copy_remove(copy, &members[class].net, class);
 }
 
-/* Takes the last `added` and `removed` steps of the change back. */
+/* Undoes the first `removed` and `added` steps of the change. */
 static void undo_change(struct sl_union *all, struct sl_table_copy *copy, uint32_t removed,
                         uint32_t added)
 {
@@ -358,12 +358,13 @@ static int init_classes(struct sl_union *all, uint32_t ids_max)
 	    init_ids(&all->fresh, ids_max) != 0 || init_ids(&all->touched, ids_max) != 0 ||
 	    init_ids(&all->removed, ids_max) != 0 || init_ids(&all->added, ids_max) != 0)
 		return -ENOMEM;
-	for (uint32_t class = ids_max; class > 0; class --) /* small ones first: they stay warm */
+	for (uint32_t class = ids_max; class > 0;
+	     class --) /* small ids are given out first: they stay in the cache */
 		push(&all->free, class);
 	return 0;
 }
 
-/* The config's ranges are held for good, so what they say of space never changes. */
+/* The config's ranges keep their reference for good, so the space of a class never changes. */
 static int hold_range(struct sl_union *all, const struct sl_prefix *prefix, enum sl_space space)
 {
 	struct sl_net net = {.family = prefix->family, .len = prefix->len};
@@ -382,8 +383,8 @@ static int hold_range(struct sl_union *all, const struct sl_prefix *prefix, enum
 }
 
 /*
- * A class takes over the space of what encloses it when it is added, so the enclosing ranges come
- * first: by length.
+ * A class inherits the space of the prefix that encloses it when it is added, so enclosing ranges
+ * are added first: by length.
  */
 static int hold_ranges(struct sl_union *all, const struct sl_config *config, uint8_t len)
 {

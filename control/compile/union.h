@@ -3,10 +3,10 @@
  * union.h: the union of all prefixes, those of every policy and the config's own ranges. Every
  * distinct prefix in it has a class id, the same on both copies of the address tables.
  *
- * What is referred to is in the union. A push takes and drops references, then apply brings the
- * standby copy to what they make; commit makes that copy the live one; and when no worker reads the
- * other any more, reclaim makes the same change there. Only then may a dropped class's id mean
- * another prefix.
+ * A prefix is in the union while something refers to it. A push takes and drops references, then
+ * apply brings the standby copy up to date with them; commit makes that copy the live one; and when
+ * no worker reads the other any more, reclaim makes the same change there. Only then may the id of
+ * a dropped class be given to another prefix.
  *
  * Threads: the control thread.
  */
@@ -25,14 +25,13 @@ struct sl_diag;
 struct sl_union;
 
 /*
- * Makes both copies, with the config's internal and protected ranges on them (config NULL: none).
- * single: nobody reads while a push is made, so one copy does for both. Returns NULL without
- * memory.
+ * Makes both copies, with the config's internal and protected ranges in them (config NULL: none).
+ * single: no worker reads while a push is made, so one copy is enough. Returns NULL without memory.
  */
 struct sl_union *sl_union_create(const struct sl_table_copy_limits *limits,
                                  const struct sl_config *config, bool single);
 
-/* Nobody may read either copy any more. NULL is fine. */
+/* No worker may read either copy any more. NULL is fine. */
 void sl_union_destroy(struct sl_union *all);
 
 /* The class of a prefix, or SL_CLASS_NONE if it has none. */
@@ -48,8 +47,8 @@ void sl_union_hold(struct sl_union *all, uint32_t class);
 void sl_union_drop(struct sl_union *all, uint32_t class);
 
 /*
- * Brings the standby copy to the union. Returns 0; or -ENOSPC with the figures in diag, or -EIO:
- * the copy is as it was, and the caller takes back what it did to references, then cancels.
+ * Brings the standby copy up to date. Returns 0; or -ENOSPC with the figures in diag, or -EIO: the
+ * copy is unchanged, and the caller undoes its changes of references, then cancels.
  */
 int sl_union_apply(struct sl_union *all, const char *file, struct sl_diag *diag);
 
@@ -63,7 +62,7 @@ void sl_union_cancel(struct sl_union *all);
 void sl_union_commit(struct sl_union *all);
 
 /*
- * No worker reads the copy that is standby now: makes the change there that the live one has.
+ * Call once no worker reads the standby copy: makes the change there that the live one has.
  * Returns 0, or -EIO: every later apply will refuse.
  */
 int sl_union_reclaim(struct sl_union *all);

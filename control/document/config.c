@@ -2,7 +2,7 @@
 /*
  * config.c: the gateway's own config: its defaults, and reading it as a whole.
  *
- * Must never start a gateway that protects less than its file says: one error refuses the file.
+ * A gateway must never start that protects less than its file says: one error refuses the file.
  */
 #include "config.h"
 
@@ -27,7 +27,7 @@ static const char *const protected_builtin[] = {
         "fe80::/10",   "ff00::/8",    "2001::/32",      "2002::/16",
 };
 
-/* What holds where the file says nothing, but for lists. */
+/* The defaults of all keys that are not lists. */
 static void set_defaults(struct sl_config *config)
 {
 	*config = (struct sl_config){
@@ -115,7 +115,10 @@ int sl_config_read_yaml(const struct sl_yaml_doc *yaml, enum sl_config_use use,
 	return -EINVAL;
 }
 
-/* Takes the tree, which may be there although errors were told since that count of them. */
+/*
+ * Takes over the tree. errors: the count before it was read; there may be a tree although some
+ * were reported since.
+ */
 static int read_tree(struct sl_yaml_doc *yaml, enum sl_config_use use, size_t errors,
                      struct sl_diag *diag, struct sl_config *config)
 {

@@ -2,8 +2,8 @@
 /*
  * config.h: the gateway's own configuration.
  *
- * Decides the default of every key and what values a key takes. What a key means stands in
- * config/sluice.yaml; nothing here acts on a value.
+ * Decides the default of every key and what values a key takes. config/sluice.yaml explains what
+ * each key means; nothing here acts on a value.
  */
 #ifndef SLUICE_CONTROL_CONFIG_H
 #define SLUICE_CONTROL_CONFIG_H
@@ -36,7 +36,7 @@ enum sl_config_ech { SL_CONFIG_ECH_ALLOW = 0, SL_CONFIG_ECH_DENY };
 enum sl_config_http { SL_CONFIG_HTTP_DENY = 0, SL_CONFIG_HTTP_HOST };
 
 enum sl_config_huge_pages {
-	SL_CONFIG_HUGE_PAGES_AUTO = 0, /* where there are enough free ones, else none */
+	SL_CONFIG_HUGE_PAGES_AUTO = 0, /* if there are enough free ones, else none */
 	SL_CONFIG_HUGE_PAGES_REQUIRE,  /* `true` */
 	SL_CONFIG_HUGE_PAGES_NONE,     /* `false` */
 };
@@ -52,16 +52,16 @@ struct sl_config_workers {
 };
 
 /*
- * Lists are sorted without repetitions. Strings and lists belong to the config. Nobody writes to it
- * once it is read.
+ * Lists are sorted without repetitions. Strings and lists belong to the config. It is read-only
+ * once it has been read.
  */
 struct sl_config {
-	const char *file; /* as it stands in messages; NULL for sl_config_init_replay() */
+	const char *file; /* as messages print it; NULL for sl_config_init_replay() */
 
 	struct sl_config_port sandbox;
 	struct sl_config_port uplink;
 	struct sl_config_workers workers;
-	const char *policy; /* path, the config's directory already before it; NULL without */
+	const char *policy; /* path, already relative to the config's directory; NULL: none */
 
 	struct {
 		bool any;                          /* every address is a resolver */
@@ -84,7 +84,7 @@ struct sl_config {
 	bool source_rule; /* false: any source address is a sandbox's own, unless it has `source` */
 	const struct sl_prefix *internal;
 	size_t n_internal;
-	const struct sl_prefix *protected; /* the built-in list and what the file adds */
+	const struct sl_prefix *protected; /* the built-in list and the file's additions */
 	size_t n_protected;
 
 	struct {
@@ -115,9 +115,9 @@ struct sl_config {
 		uint32_t icmp_s;
 	} timeouts;
 
-	const char *events; /* path, the config's directory already before it; "-"; NULL: none */
+	const char *events; /* path, already relative to the config's directory; "-"; NULL: none */
 
-	/* How the gateway sits on the machine. */
+	/* What the gateway uses of the machine. */
 	struct {
 		enum sl_config_huge_pages huge_pages;
 		uint32_t memory_mib; /* 0: what the limits need */
@@ -140,10 +140,9 @@ struct sl_config {
 };
 
 /*
- * Reads a config file, or len bytes that stand in messages as name (relative paths are then
- * relative to name's directory). Fills *config; sl_config_fini() gives it back. Returns 0, or
- * -errno with at least one error in diag, and then *config holds nothing. Warnings may come with
- * either.
+ * Reads a config file, or len bytes that messages call name (relative paths are then relative to
+ * name's directory). Fills *config; sl_config_fini() frees it. Returns 0, or -errno with at least
+ * one error in diag, and then *config is empty. There may be warnings in either case.
  */
 int sl_config_read_file(const char *path, enum sl_config_use use, struct sl_diag *diag,
                         struct sl_config *config);
@@ -155,8 +154,8 @@ int sl_config_read_yaml(const struct sl_yaml_doc *yaml, enum sl_config_use use,
                         struct sl_diag *diag, struct sl_config *config);
 
 /*
- * The path of the policy file that the config names, even if the config is bad otherwise, so that
- * `check` can tell what is wrong with either; NULL if there is none. The caller frees it.
+ * The path of the policy file that the config names, even if the rest of the config is invalid, so
+ * that `check` can report the errors of both; NULL if there is none. The caller frees it.
  */
 char *sl_config_find_policy(const struct sl_yaml_doc *yaml);
 

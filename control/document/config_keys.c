@@ -2,8 +2,9 @@
 /*
  * config_keys.c: the keys of the gateway's config and the values that they take.
  *
- * One table a section says all about a number: its name, its field, its range. Nothing here knows a
- * default, and nothing is ever half taken: an unknown key or a value out of range refuses the file.
+ * Each section has one table with the name, field and range of every number. Defaults are not set
+ * here. A file is taken as a whole or not at all: an unknown key or a value out of range refuses
+ * it.
  */
 #include "config_keys.h"
 
@@ -22,7 +23,7 @@
 #define LCORE_MAX     1023
 #define SECONDS_MAX   (24 * 86400) /* the worker compares milliseconds by the sign of 32 bits */
 #define COUNT_MAX     (1u << 28)
-#define RATE_MAX      1000000 /* a second: a bucket counts in microseconds */
+#define RATE_MAX      1000000 /* a second; token buckets count in microseconds */
 #define TABLES_MAX    (1u << 22)
 #define BYTES_MAX     (1ull << 40)
 
@@ -35,8 +36,8 @@ struct reader {
 typedef void (*read_fn)(struct reader *r, const struct sl_yaml_node *node, const char *what);
 
 /*
- * A key of a mapping: a number that goes to a field of the config, or what read does. Offsets are
- * the config's, so that a table says all about a number: its name, its place, its range.
+ * A key of a mapping: either a number for a field of the config, at an offset and with a range, or
+ * a value that read() handles.
  */
 struct key {
 	const char *name;
@@ -67,7 +68,7 @@ static void store_number(struct sl_config *config, const struct key *key, uint64
 		memcpy(field, &value, sizeof(value));
 }
 
-/* A mapping of n keys by its table; section is its name with a dot behind it, "" at the top. */
+/* A mapping of n keys by its table; section is its name followed by a dot, "" at the top. */
 static bool read_keys(struct reader *r, const struct sl_yaml_node *node, const char *what,
                       const char *section, const struct key *keys, size_t n)
 {
@@ -94,7 +95,7 @@ static bool read_keys(struct reader *r, const struct sl_yaml_node *node, const c
 	return true;
 }
 
-/* The directory of the file, with the slash behind it: as many bytes of file's name. */
+/* The length of the file's directory in its name, with the slash. */
 static int directory_length(const char *file)
 {
 	const char *slash = strrchr(file, '/');
@@ -126,8 +127,8 @@ static const char *read_path(struct reader *r, const struct sl_yaml_node *node, 
 /* ---- ports and workers ---- */
 
 /*
- * PCI addresses have colons, vdevs an underscore (net_af_packet0), as all names of DPDK's that
- * matter here; what the kernel knows by this name is meant in any case.
+ * PCI addresses have colons, and DPDK's vdevs an underscore (net_af_packet0). A name that the
+ * kernel knows is an interface in any case.
  */
 static bool is_kernel_name(const char *dev)
 {
@@ -291,7 +292,7 @@ static void read_events(struct reader *r, const struct sl_yaml_node *node, const
 
 /* ---- dns ---- */
 
-/* An address that no host answers from. */
+/* An address that no host can answer from. */
 static bool is_no_host(const struct sl_prefix *address)
 {
 	static const struct sl_prefix zero;
@@ -370,8 +371,8 @@ static const struct sl_yaml_node *find_key(const struct sl_yaml_node *mapping, c
 }
 
 /*
- * With any resolver a sandbox can ask one of its own, and pins to whatever that answers: pinning
- * would promise what it cannot keep.
+ * If any resolver is allowed, a sandbox can ask one of its own and get any address pinned: pinning
+ * would give no protection.
  */
 static void settle_pinning(struct reader *r, const struct sl_yaml_node *dns)
 {
@@ -505,7 +506,7 @@ static void read_protected(struct reader *r, const struct sl_yaml_node *node, co
 	                   r->config->n_protected, &r->config->protected, &r->config->n_protected);
 }
 
-/* ---- the whole ---- */
+/* ---- the whole document ---- */
 
 static const struct key top_keys[] = {
         {.name = "ports", .read = read_ports},
@@ -531,7 +532,7 @@ static const struct key top_keys[] = {
         NUMBER("mtu", machine.mtu, 1280, 9600),
 };
 
-/* What `run` cannot do without. */
+/* The keys that `run` requires. */
 static void check_required(struct reader *r, const struct sl_yaml_node *root)
 {
 	if (root->kind != SL_YAML_MAPPING)

@@ -9,7 +9,7 @@
 #include "schema.h"
 
 /*
- * Takes what the file says into a config that has its defaults and lists already. Errors are in the
+ * Reads the file's values into a config that has its defaults and lists already. Errors are in the
  * schema's diag.
  */
 void sl_config_keys_read(struct sl_config *config, struct sl_schema *schema,

@@ -2,8 +2,8 @@
 /*
  * diag.c: collects errors and warnings and puts them into the order of the file.
  *
- * It must never grow with the number of errors: a document of a million mistakes costs no more
- * memory than one of a hundred.
+ * Its memory must not grow with the number of errors: a document with a million mistakes costs no
+ * more memory than one with a hundred.
  */
 #include "diag.h"
 
@@ -181,7 +181,9 @@ static bool is_control(const unsigned char *text, size_t len)
 
 const char *sl_diag_quote(const char *text, size_t len, char out[SL_DIAG_QUOTE_MAX])
 {
-	/* Room behind the largest piece (4 bytes) for the cut mark, the quote and the NUL. */
+	/*
+	 * Leaves room after the largest piece (4 bytes) for the cut mark, the quote and the NUL.
+	 */
 	const size_t limit = SL_DIAG_QUOTE_MAX - 4 - 3 - 2;
 	const unsigned char *bytes = (const unsigned char *)text;
 	size_t used = 0;

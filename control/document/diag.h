@@ -51,7 +51,7 @@ void sl_diag_warning(struct sl_diag *diag, const char *file, uint32_t line, uint
                      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /*
- * A reader that has to begin again takes back what it said since the mark. Not across
+ * A reader that has to start again discards what it reported since the mark. Not across
  * sl_diag_each() or sl_diag_print(), which sort.
  */
 struct sl_diag_mark {
@@ -67,7 +67,7 @@ void sl_diag_rewind(struct sl_diag *diag, const struct sl_diag_mark *mark);
 void sl_diag_each(struct sl_diag *diag, enum sl_diag_severity severity,
                   void (*emit)(void *opaque, const char *text), void *opaque);
 
-/* Prints the texts of that severity to out, a line each; warnings say that they are. */
+/* Prints the texts of that severity to out, one a line; warnings are marked as such. */
 void sl_diag_print(struct sl_diag *diag, enum sl_diag_severity severity, FILE *out);
 
 /*

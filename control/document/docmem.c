@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * docmem.c: bump allocation in chunks. Decides nothing but where the next piece lies; a piece is
- * never moved and never freed alone.
- */
+/* docmem.c: bump allocation in chunks. A piece is never moved and never freed alone. */
 #include "docmem.h"
 
 #include <stdint.h>
@@ -68,8 +65,10 @@ static void *take(struct sl_docmem *mem, size_t bytes)
 		if (fresh == NULL)
 			return NULL;
 		if (chunk != NULL && fresh->size == bytes) {
-			/* A large piece fills its own chunk: it goes behind the one being filled,
-			 * so that the rest of that one stays in use. */
+			/*
+			 * A large piece gets a chunk of its own, which is linked after the one
+			 * being filled, so that the rest of that one stays in use.
+			 */
 			fresh->next = chunk->next;
 			chunk->next = fresh;
 		} else {

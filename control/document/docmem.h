@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * docmem.h: memory of one document, given back in one go.
+ * docmem.h: memory of one document, freed in one call.
  *
  * A document has hundreds of thousands of small pieces that live and die together. The memory comes
- * from malloc: documents are short-lived and no part of a generation.
+ * from malloc: documents are short-lived and not part of a generation.
  */
 #ifndef SLUICE_CONTROL_DOCMEM_H
 #define SLUICE_CONTROL_DOCMEM_H

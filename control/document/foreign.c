@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * foreign.c: policies in the shapes of others, and what they are here.
+ * foreign.c: policies in the formats of other products, and their equivalents here.
  *
- * Only says what to write; it never takes such a policy for one of its own, since where two shapes
- * differ in what they mean (E2B lets an allow win over a deny) a person has to look.
+ * It only reports what to write instead and never accepts such a policy: two formats may differ in
+ * meaning (in E2B's an allow wins over a deny), so a person has to decide.
  */
 #include "foreign.h"
 
@@ -105,7 +105,7 @@ static bool denies_everything(const struct sl_yaml_node *list)
 	return false;
 }
 
-/* A policy of this gateway's from lists that may be missing or empty. */
+/* Writes a policy of this gateway's format from lists that may be missing or empty. */
 static void put_policy(struct text *text, const struct sl_yaml_node *names, enum want which,
                        const struct sl_yaml_node *allow, const struct sl_yaml_node *deny)
 {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * nearest.c: the word that somebody may have meant. Pure.
- */
+/* nearest.c: the word that a misspelt one was probably meant to be. Pure. */
 #include "nearest.h"
 
 #include <string.h>
 
-#define LONGEST 128 /* a longer word is nobody's slip of the finger */
+#define LONGEST 128 /* longer words are not compared */
 
 static unsigned least(unsigned a, unsigned b)
 {

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * nearest.h: the word that somebody may have meant.
- */
+/* nearest.h: the word that a misspelt one was probably meant to be. */
 #ifndef SLUICE_CONTROL_NEAREST_H
 #define SLUICE_CONTROL_NEAREST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SL_NEAREST_FAR 3 /* no closer than that: another word */
+#define SL_NEAREST_FAR 3 /* from this distance on it is a different word */
 
 /*
- * How many letters must be added, left out, changed, or swapped with their neighbour to make one
- * word of the other; SL_NEAREST_FAR for that many and more, and for words of which nothing stays.
+ * How many letters must be added, removed, changed, or swapped with their neighbour to turn one
+ * word into the other; SL_NEAREST_FAR for that many and more, and if no letter would remain.
  */
 unsigned sl_nearest_distance(const char *a, const char *b);
 

@@ -2,9 +2,8 @@
 /*
  * pattern.c: reads domain patterns.
  *
- * Every label but `*` goes through sl_hostname_normalise(), the function that the names of hellos
- * and of DNS go through as well: a pattern that got here can be matched, and by what it seems to
- * say.
+ * Every label but `*` goes through sl_hostname_normalise(), the same function as the names of
+ * hellos and of DNS: a pattern that passes can match, and it matches what it appears to mean.
  */
 #include "pattern.h"
 
@@ -30,7 +29,7 @@ static int refuse(const struct refusal *refusal, const char *message)
 	return -EINVAL;
 }
 
-/* What people paste instead of a name. */
+/* Refuses what people paste instead of a name: URLs, ports, paths. */
 static int check_shape(const char *text, size_t len, const struct refusal *refusal)
 {
 	struct sl_prefix prefix;
@@ -204,7 +203,10 @@ static enum sl_pattern_kind kind_of(const char *text)
 	return star == text && strchr(text + 1, '*') == NULL ? SL_PATTERN_BELOW : SL_PATTERN_INNER;
 }
 
-/* Names that are an IPv4 address in some notation prove nothing, so no pattern could mean them. */
+/*
+ * A name that is an IPv4 address in some notation never proves a domain, so no pattern can match
+ * it.
+ */
 static int check_address(const char *text, size_t len, const struct refusal *refusal)
 {
 	const char *dot = strrchr(text, '.');

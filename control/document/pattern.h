@@ -4,7 +4,7 @@
  *
  * Decides which texts are a pattern, and brings them into the one form in which names are compared
  * (include/sluice/hostname.h), label by label: lower case, punycode, no trailing dot. It does not
- * match: that is for what compiles the patterns.
+ * match names: control/compile/patterns_build.c compiles patterns for that.
  */
 #ifndef SLUICE_CONTROL_PATTERN_H
 #define SLUICE_CONTROL_PATTERN_H

@@ -2,8 +2,8 @@
 /*
  * policy.h: a policy document, read, checked and normalised.
  *
- * Decides nothing about packets: it says what the operator wrote, in the form that is compiled.
- * A document is either wholly good or refused with every error; there is no half-read one.
+ * Decides nothing about packets: it holds what the operator wrote, in the form that is compiled. A
+ * document is either valid as a whole or refused with every error.
  */
 #ifndef SLUICE_CONTROL_POLICY_H
 #define SLUICE_CONTROL_POLICY_H
@@ -46,7 +46,7 @@ struct sl_policy {
 	size_t n_allow;
 	const struct sl_prefix *deny; /* subnets.deny */
 	size_t n_deny;
-	const char *name; /* its key in `policies`, NULL if it stands in a sandbox's entry */
+	const char *name; /* its key in `policies`, NULL if it is inside a sandbox's entry */
 	uint32_t line;    /* of the policy value; 0 for the implied allow-all */
 	uint32_t column;
 };
@@ -62,12 +62,12 @@ struct sl_policy_entry {
 	bool has_source;
 	const struct sl_prefix *sources; /* sorted, no repetitions */
 	size_t n_sources;
-	const struct sl_policy *policy; /* never NULL; shared by those that name the same one */
+	const struct sl_policy *policy; /* never NULL; shared by sandboxes that name the same one */
 	uint32_t line;
 	uint32_t column;
 };
 
-/* Owns all that it points to. Nobody writes to it after it was read: any thread may read it. */
+/* Owns all that it points to. It is read-only after it was read: any thread may read it. */
 struct sl_policy_doc {
 	const char *file;                      /* as it stands in messages */
 	const struct sl_policy_entry *entries; /* sorted by vlan, which is unique */
@@ -88,10 +88,11 @@ struct sl_policy_doc {
 };
 
 /*
- * Reads a document from a file, or from len bytes that stand in messages as name. Returns 0 and the
+ * Reads a document from a file, or from len bytes that messages call name. Returns 0 and the
  * document in *out (the caller frees it with sl_policy_doc_free()), or -errno with at least one
- * error in diag: -EINVAL for a bad document, -EFBIG for one beyond SL_POLICY_FILE_MAX, -ENOMEM, or
- * what open() and read() say. Warnings may come with either. Control thread; reading blocks.
+ * error in diag: -EINVAL for an invalid document, -EFBIG for one beyond SL_POLICY_FILE_MAX,
+ * -ENOMEM, or the errno of open() or read(). There may be warnings in either case. Control thread;
+ * reading blocks.
  */
 int sl_policy_doc_read_file(const char *path, struct sl_diag *diag, struct sl_policy_doc **out);
 int sl_policy_doc_read_buffer(const char *name, const char *bytes, size_t len, struct sl_diag *diag,

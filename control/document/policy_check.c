@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * policy_check.c: what only the whole policy document shows, and its final order.
+ * policy_check.c: checks that need the whole policy document, and its final order.
  *
- * Decides that VLANs and names are unique and that every named policy is there. All by sorting, so
- * that a document of thousands of sandboxes costs no square of them.
+ * Decides that VLANs and names are unique and that every named policy is there. It sorts, so that
+ * the cost does not grow with the square of the number of sandboxes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "nearest.h"
 #include "policy_draft.h"
 
-#define GUESSES 100 /* each looks at all policies; who has that many errors has another problem */
+#define GUESSES 100 /* bounds the work: each guess compares with all policies */
 
 static int compare_vlans(const void *a, const void *b)
 {
@@ -98,7 +98,7 @@ static void check_names(struct sl_policy_draft *draft)
 	free(sorted);
 }
 
-/* The policy, or the word, that was meant by a name that is none; or NULL. */
+/* The policy or keyword that an unknown name was probably meant to be; or NULL. */
 static const char *guess(const struct sl_policy_draft *draft, const char *name)
 {
 	static const char *const words[] = {"allow-all", "deny-all"};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy_draft.h: a policy document between reading (policy_read.c) and checking (policy_check.c).
- * Nobody else sees one.
+ * No other file uses it.
  */
 #ifndef SLUICE_CONTROL_POLICY_DRAFT_H
 #define SLUICE_CONTROL_POLICY_DRAFT_H
@@ -26,12 +26,12 @@ struct sl_policy_draft {
 	bool named_known; /* `policies` is absent or could be read: a missing name is an error */
 };
 
-/* The document's values, each good by itself. Errors are in the schema's diag. */
+/* Reads the document's values and checks each by itself. Errors are in the schema's diag. */
 void sl_policy_read(struct sl_policy_draft *draft, const struct sl_yaml_node *root);
 
 /*
- * What only the whole shows: repeated VLANs and names, unknown policies. Fills doc's entries, named
- * policies and counts, normalised. Errors are in the schema's diag.
+ * Checks what needs the whole document: repeated VLANs and names, unknown policies. Fills doc's
+ * entries, named policies and counts, normalised. Errors are in the schema's diag.
  */
 void sl_policy_check(struct sl_policy_draft *draft, struct sl_policy_doc *doc);
 

@@ -2,9 +2,9 @@
 /*
  * policy_read.c: reads a policy document's keys and values (the grammar of policies).
  *
- * Decides what may stand where. It must never turn something unclear into more than was meant: an
- * absent `policy` is allow-all, so a null, a wrong type or a misspelt key is never taken for
- * absence.
+ * Decides which keys and values are valid where. Unclear input must never allow more than was
+ * meant: an absent `policy` is allow-all, so a null, a wrong type or a misspelt key is never taken
+ * for absence.
  */
 #include "policy.h"
 
@@ -51,7 +51,7 @@ static bool read_pattern(struct sl_schema *schema, const struct sl_yaml_node *no
 	return len >= 0 && pattern->text != NULL;
 }
 
-/* The other form of `allow` is pattern -> list of rules; only the empty list can be obeyed here. */
+/* The other form of `allow` is pattern -> list of rules; only the empty list is supported. */
 static void check_rules(struct sl_schema *schema, const struct sl_yaml_node *pattern,
                         const struct sl_yaml_node *rules)
 {
@@ -334,7 +334,7 @@ static void read_named(struct sl_policy_draft *draft, const struct sl_yaml_node 
 
 /* ---- sandboxes ---- */
 
-/* The policy of an entry; a name is looked up later, since `policies` may stand anywhere. */
+/* The policy of an entry; a name is looked up later, since `policies` may come after it. */
 static void read_entry_policy(struct sl_schema *schema, const struct sl_yaml_node *node,
                               struct sl_policy_draft_entry *entry)
 {
@@ -462,7 +462,10 @@ int sl_policy_doc_read_yaml(const struct sl_yaml_doc *yaml, struct sl_diag *diag
 	return 0;
 }
 
-/* Takes the tree, which may be there although errors were told since that count of them. */
+/*
+ * Takes over the tree. errors: the count before it was read; there may be a tree although some
+ * were reported since.
+ */
 static int read_tree(struct sl_yaml_doc *yaml, size_t errors, struct sl_diag *diag,
                      struct sl_policy_doc **out)
 {
@@ -508,7 +511,7 @@ struct sl_policy_doc *sl_policy_doc_share(const struct sl_policy_doc *doc)
 
 void sl_policy_doc_free(struct sl_policy_doc *doc)
 {
-	/* as long as there were others, their number has gone down by one */
+	/* there are other shares left: one less now */
 	if (doc == NULL || atomic_fetch_sub(&doc->shares, 1) > 0)
 		return;
 	sl_docmem_destroy(doc->mem);

@@ -89,7 +89,7 @@ static int parse_length(const char *text, struct sl_prefix *out, char *why, size
 	return 0;
 }
 
-/* Zeroes the bits behind the length. Returns true if there were any. */
+/* Zeroes the bits after the prefix length. Returns true if there were any. */
 static bool clear_host_bits(struct sl_prefix *prefix)
 {
 	bool any = false;

@@ -3,8 +3,8 @@
  * prefix.h: addresses and prefixes as an operator writes them.
  *
  * Decides which texts are an address or a prefix. It is strict, since a range that means something
- * else than its reader thinks is a hole: no leading zeros, no host bits, no zones, no netmasks, no
- * IPv4 address in IPv6 clothes.
+ * else than its reader thinks is a security hole: no leading zeros, no host bits, no zones, no
+ * netmasks, no IPv4-mapped IPv6 addresses.
  */
 #ifndef SLUICE_CONTROL_PREFIX_H
 #define SLUICE_CONTROL_PREFIX_H

@@ -24,7 +24,7 @@ void sl_schema_error(struct sl_schema *schema, const struct sl_yaml_node *node, 
 	sl_diag_error(schema->diag, schema->file, node->line, node->column, "%s", message);
 }
 
-/* Tells that a node is of the wrong kind, unless something was told about it already. */
+/* Reports that a node is of the wrong kind, unless an error was reported for it already. */
 static bool is_kind(struct sl_schema *schema, const struct sl_yaml_node *node, const char *what,
                     enum sl_yaml_kind kind)
 {

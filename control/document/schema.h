@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * schema.h: typed values out of a YAML tree, with the errors that their writer can act on.
+ * schema.h: typed values from a YAML tree, with error messages that the author of the file can act
+ * on.
  *
- * Every function takes a node that may be SL_YAML_BROKEN and passes it over in silence, so that one
- * mistake is told once. They return true with a value, false without one (told, or passed over).
+ * Every function accepts a node that is SL_YAML_BROKEN and skips it silently, so that one mistake
+ * is reported once. They return true with a value, false without one (reported, or skipped).
  */
 #ifndef SLUICE_CONTROL_SCHEMA_H
 #define SLUICE_CONTROL_SCHEMA_H
@@ -18,12 +19,12 @@
 
 #define SL_SCHEMA_KEYS_MAX 32
 
-/* What a reader carries along. */
+/* The state of a reader. */
 struct sl_schema {
 	const char *file;
 	struct sl_diag *diag;
 	struct sl_docmem *mem; /* where values are copied to */
-	bool no_memory;        /* sticky: an allocation failed, the result is worth nothing */
+	bool no_memory;        /* sticky: an allocation failed, the result must not be used */
 };
 
 /* An error at a node. */
@@ -32,13 +33,13 @@ void sl_schema_error(struct sl_schema *schema, const struct sl_yaml_node *node, 
 
 /*
  * The values of a mapping whose keys are the n words of keys (n <= SL_SCHEMA_KEYS_MAX): values[i]
- * is NULL for a key that is not there. A null value and an unknown key are told; the value of the
- * former is then a broken node. what names the mapping in messages. False if it is no mapping.
+ * is NULL for a key that is not there. A null value and an unknown key are reported; the value of
+ * the former is then a broken node. what names the mapping in messages. False if it is no mapping.
  */
 bool sl_schema_mapping(struct sl_schema *schema, const struct sl_yaml_node *node, const char *what,
                        const char *const *keys, size_t n, const struct sl_yaml_node **values);
 
-/* True if the node is a list; else told. */
+/* True if the node is a list; otherwise reports an error. */
 bool sl_schema_list(struct sl_schema *schema, const struct sl_yaml_node *node, const char *what);
 
 /* A plain decimal number without sign, leading zeros and quotes, from min to max. */

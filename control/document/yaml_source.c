@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * yaml_source.c: gets a document's bytes and refuses those that are no text.
+ * yaml_source.c: loads a document's bytes and refuses those that are not text.
  *
  * Must never take more memory than the limit says, whatever a path leads to (a pipe, a device, a
- * file that grows), and must never wait for a pipe that nobody writes to.
+ * file that grows), and must never wait for a pipe that has no writer.
  */
 #include "yaml_source.h"
 
@@ -98,7 +98,7 @@ static void drop_byte_order_mark(struct sl_yaml_source *source)
 	}
 }
 
-/* Takes over source->bytes, which has room for a NUL behind len. */
+/* Takes over source->bytes, which has room for a NUL after len bytes. */
 static int finish(struct sl_yaml_source *source, struct sl_diag *diag)
 {
 	int rc;
@@ -123,7 +123,7 @@ static int refuse_file(const char *name, const char *what, int error, struct sl_
 	return -error;
 }
 
-/* Reads to the end of the file, or one byte beyond max, into a buffer that doubles. */
+/* Reads to the end of the file, or to one byte beyond max, into a buffer that doubles. */
 static int read_all(int fd, size_t max, struct sl_diag *diag, struct sl_yaml_source *source)
 {
 	size_t room = 0;

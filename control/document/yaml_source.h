@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * yaml_source.h: the bytes of a YAML document, before anything looks at their structure.
- */
+/* yaml_source.h: the bytes of a YAML document, before they are parsed. */
 #ifndef SLUICE_CONTROL_YAML_SOURCE_H
 #define SLUICE_CONTROL_YAML_SOURCE_H
 
@@ -19,7 +17,7 @@ struct sl_yaml_source {
 /*
  * Loads a file, or copies len bytes, of at most max bytes. They are then well-formed UTF-8 of
  * characters that YAML allows (YAML 1.1, 5.1), without NUL. Returns 0, or -errno with the error in
- * diag. sl_yaml_source_free() gives the copy back.
+ * diag. sl_yaml_source_free() frees the copy.
  */
 int sl_yaml_source_load(const char *path, size_t max, struct sl_diag *diag,
                         struct sl_yaml_source *source);

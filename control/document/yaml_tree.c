@@ -2,10 +2,10 @@
 /*
  * yaml_tree.c: builds the tree from libyaml's events.
  *
- * Events and not libyaml's document loader, for three reasons: the depth, the number of nodes and
- * every alias are seen before memory is spent on them, every node keeps its place, and an unquoted
- * `*.example.com`, which ends libyaml's scan, can be told and passed over, so that what stands
- * behind it is checked as well.
+ * It uses events and not libyaml's document loader, for three reasons: depth, number of nodes and
+ * aliases are checked before memory is spent on them; every node keeps its line and column; and an
+ * unquoted `*.example.com`, which ends libyaml's scan, can be reported and skipped, so that the
+ * rest of the file is checked as well.
  */
 #include "yaml_tree.h"
 
@@ -18,10 +18,10 @@
 #include "docmem.h"
 #include "yaml_source.h"
 
-/* Bytes that may be read again, in all, in order to pass over unquoted patterns. */
+/* Limit on the bytes that are scanned again, in total, to skip unquoted patterns. */
 #define REPAIR_BYTES_MAX (16u << 20)
 
-/* An unquoted `*` that ended a scan; its byte was replaced, and the scan begun anew. */
+/* An unquoted `*` that ended a scan; its byte was replaced, and the scan started again. */
 struct repair {
 	uint32_t line;
 	uint32_t column;
@@ -43,15 +43,15 @@ struct builder {
 	size_t documents;
 	struct repair repairs[SL_DIAG_MAX]; /* in the order of the document */
 	size_t n_repairs;
-	size_t next_repair; /* that this scan has not met yet */
+	size_t next_repair; /* the next one that this scan will meet */
 	size_t repaired_bytes;
 };
 
-/* What one event, or one whole scan, came to. */
+/* The outcome of one event, or of one whole scan. */
 enum step {
-	STEP_FAIL = 0, /* an error was told; there is no tree */
+	STEP_FAIL = 0, /* an error was reported; there is no tree */
 	STEP_NO_MEMORY,
-	STEP_AGAIN, /* an unquoted `*` was passed over: scan again from the start */
+	STEP_AGAIN, /* an unquoted `*` was replaced: scan again from the start */
 	STEP_MORE,
 	STEP_END,
 };
@@ -131,7 +131,9 @@ static bool was_repaired(struct builder *b, const struct sl_yaml_node *node)
 	return true;
 }
 
-/* Tags and anchors stand in front of a node of any kind. Returns false if there was one. */
+/*
+ * Refuses tags and anchors, which may precede a node of any kind. Returns false if there was one.
+ */
 static bool check_properties(struct builder *b, const struct sl_yaml_node *node,
                              const yaml_char_t *anchor, const yaml_char_t *tag)
 {
@@ -248,7 +250,7 @@ static void check_key(struct builder *b, struct sl_yaml_node *key)
 
 /* ---- building ---- */
 
-/* Hangs a node into the open collection; a container's own children come later. */
+/* Appends a node to the open collection; a container's own children come later. */
 static void attach(struct builder *b, struct sl_yaml_node *node)
 {
 	struct open_node *open;
@@ -260,7 +262,7 @@ static void attach(struct builder *b, struct sl_yaml_node *node)
 	open = &b->stack[b->depth - 1];
 	if (open->node->kind == SL_YAML_MAPPING && open->children % 2 == 1 &&
 	    node->kind == SL_YAML_NULL && node->n == 0) {
-		/* A value that is not there has no place of its own: point to its key. */
+		/* A missing value has no place of its own: point to its key. */
 		node->line = open->last->line;
 		node->column = open->last->column;
 	}
@@ -390,7 +392,10 @@ static enum step take_event(struct builder *b, const yaml_event_t *event)
 
 /* ---- what libyaml refuses ---- */
 
-/* How far an unquoted pattern goes: to a blank, or to what ends a scalar in a flow collection. */
+/*
+ * The length of an unquoted pattern: up to a blank, or to a character that ends a scalar in a flow
+ * collection.
+ */
 static size_t token_length(const char *text)
 {
 	size_t len = strcspn(text, " \t\r\n,[]{}\"'#");
@@ -401,9 +406,9 @@ static size_t token_length(const char *text)
 }
 
 /*
- * A `*` that begins no alias either. Its byte is replaced, so that the next scan meets a plain
- * scalar there, tells it, and makes it SL_YAML_BROKEN. Beyond the bounds of that this is the
- * document's last error.
+ * libyaml stopped at a `*` that does not begin a valid alias. Its byte is replaced, so that the
+ * next scan finds a plain scalar there, reports it, and makes it SL_YAML_BROKEN. Beyond the limits
+ * of this, it is the last error of the document that is reported.
  */
 static enum step repair_alias(struct builder *b, const yaml_parser_t *parser)
 {
@@ -464,7 +469,7 @@ static enum step refuse_syntax(struct builder *b, const yaml_parser_t *parser)
 	return STEP_FAIL;
 }
 
-/* One scan from the first byte on. */
+/* One scan, from the first byte. */
 static enum step scan(struct builder *b)
 {
 	enum step step = STEP_MORE;
@@ -516,7 +521,7 @@ static int build(struct builder *b)
 	return 0;
 }
 
-/* Takes the source and gives it back. */
+/* Takes over the source and frees it. */
 static int read_source(struct builder *b, struct sl_yaml_doc **out)
 {
 	int rc = -ENOMEM;

@@ -22,7 +22,7 @@
 struct sl_docmem;
 
 enum sl_yaml_kind {
-	SL_YAML_BROKEN = 0, /* an error was already told; readers pass it over in silence */
+	SL_YAML_BROKEN = 0, /* an error was reported already; readers skip it silently */
 	SL_YAML_NULL,       /* a plain `~`, `null`, or nothing */
 	SL_YAML_SCALAR,
 	SL_YAML_LIST,
@@ -48,8 +48,8 @@ struct sl_yaml_doc {
 
 /*
  * Reads a document of at most max bytes. Returns 0 and the tree in *out (sl_yaml_doc_free()), or
- * -errno with an error in diag. A tree may come with errors in diag too: the nodes in question are
- * SL_YAML_BROKEN, so that a reader finds what else is wrong; the caller must look at diag->errors.
+ * -errno with an error in diag. There may be a tree and errors in diag: the nodes in question are
+ * SL_YAML_BROKEN, so that the reader can find other errors; the caller must check diag->errors.
  */
 int sl_yaml_read_file(const char *path, size_t max, struct sl_diag *diag, struct sl_yaml_doc **out);
 int sl_yaml_read_buffer(const char *name, const char *bytes, size_t len, size_t max,

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * clock.c: the workers' clock. Never asks the kernel once it runs.
- */
+/* clock.c: the workers' clock. No system call once it runs. */
 #include "clock.h"
 
 #include <time.h>

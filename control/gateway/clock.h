@@ -20,15 +20,15 @@ struct sl_clock {
 void sl_clock_start(struct sl_clock *clock);
 
 /*
- * The time by this clock, which never goes back, since the counter does not; it does not follow
- * when the time of day is set. Costs a multiplication. ctx: struct sl_clock.
+ * The time by this clock. It never goes back, since the counter does not, and it does not follow
+ * changes of the time of day. Costs a multiplication. ctx: struct sl_clock.
  */
 uint64_t sl_clock_now_us(void *ctx);
 
-/* What to add to a time by this clock to have it by the time of day as it is now. */
+/* The offset to add to a time of this clock to get the current time of day. */
 int64_t sl_clock_offset_us(struct sl_clock *clock);
 
-/* A clock for waiting, in milliseconds, of no known beginning. */
+/* A monotonic clock for waiting, in milliseconds, with an arbitrary origin. */
 uint64_t sl_clock_wait_ms(void);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * eal.c: from the gateway's config to the arguments of DPDK's environment.
+ * eal.c: derives the EAL's arguments from the gateway's config.
  *
- * Decides which CPU polls and which one controls, and whether memory comes from hugepages. What the
- * operator writes into `eal-args` replaces what is decided here. Opens no port.
+ * Decides which CPUs poll and which one runs the control thread, and whether memory comes from
+ * hugepages. `eal-args` override what is decided here. Opens no port.
  */
 #include "eal.h"
 
@@ -23,7 +23,7 @@
 
 #define MIB (1024u * 1024u)
 
-/* ---- what there is ---- */
+/* ---- the machine ---- */
 
 static uint64_t read_number(const char *path)
 {
@@ -38,7 +38,7 @@ static uint64_t read_number(const char *path)
 	return number;
 }
 
-/* The default size is what --in-memory takes. */
+/* --in-memory takes pages of the default size. */
 static uint64_t default_huge_page(void)
 {
 	FILE *file = fopen("/proc/meminfo", "re");
@@ -76,7 +76,7 @@ static void add(struct sl_eal_plan *plan, const char *fmt, ...)
 	char *text = NULL;
 	va_list args;
 
-	/* the last place stays NULL; eal-args are bounded before they come here */
+	/* the last slot stays NULL; the number of eal-args was checked before */
 	if (plan->argc + 1 >= SL_EAL_ARGS_MAX)
 		return;
 	va_start(args, fmt);
@@ -135,7 +135,10 @@ static int take_listed(const struct sl_config *config, const struct sl_eal_machi
 	return 0;
 }
 
-/* The gateway chooses: the last CPUs poll, the first is for control and everybody else. */
+/*
+ * Without CPUs in the config: the last ones poll, the first is for the control thread and other
+ * processes.
+ */
 static void choose(const struct sl_eal_machine *machine, int control, struct sl_eal_plan *plan)
 {
 	unsigned list[CPU_SETSIZE], n = 0, spare;
@@ -143,7 +146,8 @@ static void choose(const struct sl_eal_machine *machine, int control, struct sl_
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &machine->cpus) && cpu != control)
 			list[n++] = (unsigned)cpu;
-	if (n < plan->workers && control >= 0) /* polling comes first: control's CPU, too */
+	/* Not enough CPUs: a worker polls on the control thread's CPU, too. */
+	if (n < plan->workers && control >= 0)
 		list[n++] = (unsigned)control;
 	if (n == 0)
 		list[n++] = 0;
@@ -174,7 +178,7 @@ static void cpu_set_text(const struct sl_eal_machine *machine, const struct sl_e
 	snprintf(out + len, size - len, len == 0 ? "0" : ")");
 }
 
-/* The CPUs of the control thread: those that nobody polls on, else all. */
+/* The CPUs of the control thread: those that no worker polls on, else all. */
 static void control_set(const struct sl_config *config, const struct sl_eal_machine *machine,
                         struct sl_eal_plan *plan, char *out, size_t size)
 {
@@ -260,12 +264,15 @@ static int plan_memory(const struct sl_config *config, const struct sl_eal_machi
 		plan->huge_pages = false;
 	else if (!plan->huge_pages)
 		add(plan, "--no-huge");
-	/* nothing is shared with other processes, no mount is needed; the one excludes --no-huge */
+	/*
+	 * nothing is shared with other processes, no hugetlbfs mount is needed; --in-memory
+	 * excludes --no-huge
+	 */
 	add_unless_given(config, plan, plan->huge_pages ? "--in-memory" : "--no-shconf", "");
 	/*
-	 * All of it at once: what is free now may be another's a moment later, and a start that has
-	 * its memory cannot fail for want of it. The EAL spreads it over the NUMA nodes of the CPUs
-	 * above, and takes from other nodes what these lack.
+	 * All of it at once: pages that are free now may be taken a moment later, and a gateway
+	 * that has its memory at start cannot run out of it. The EAL spreads it over the NUMA nodes
+	 * of the CPUs above, and takes from other nodes what these lack.
 	 */
 	if (!given(config, "-m") && !given(config, "--socket-mem"))
 		add(plan, "-m%u", plan->memory_mib);
@@ -315,7 +322,7 @@ static void plan_common(const struct sl_config *config, struct sl_eal_plan *plan
 	add_unless_given(config, plan, "--no-telemetry", "");
 	add_unless_given(config, plan, "--file-prefix", "=sluice");
 	add_unless_given(config, plan, "--force-max-simd-bitwidth", "=512");
-	/* what the EAL cannot do it says when it fails; what a driver cannot do matters */
+	/* the EAL returns its errors; messages of drivers are needed */
 	if (config == NULL || !given(config, "--log-level")) {
 		add(plan, "--log-level=%s", config == NULL ? "error" : "warning");
 		add(plan, "--log-level=lib.eal:error");
@@ -359,7 +366,7 @@ void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 	add(plan, "--no-shconf");
 	add(plan, "--no-huge");
 	add(plan, "-m%u", need_mib);
-	/* one thread, on whatever CPU is free at the moment */
+	/* one thread, on any CPU */
 	cpu_set_text(&machine, NULL, cpus, sizeof(cpus));
 	add(plan, "--lcores=0@%s", cpus);
 }
@@ -367,8 +374,8 @@ void sl_eal_plan_alone(uint32_t need_mib, struct sl_eal_plan *plan)
 /*
  * Without hugepages DPDK's memory is a file in memory, in pages of 4 KiB: the address tables alone
  * then cost tens of thousands of page faults at start, and a TLB miss a lookup later. Private
- * memory in its place lets the kernel use large pages by itself. What is in it already is copied,
- * then one call swaps it in. Where that fails everything stays as it was.
+ * memory instead lets the kernel use transparent huge pages. The present content is copied, then
+ * one mremap() replaces the mapping. If that fails, nothing changes.
  */
 static int make_private(const struct rte_memseg_list *list, void *ctx)
 {
@@ -393,7 +400,10 @@ static int make_private(const struct rte_memseg_list *list, void *ctx)
 	return 0;
 }
 
-/* Hugepages that others took since the plan was made, or that are of no use (a cgroup's limit). */
+/*
+ * Hugepages ran short: other processes took them since the plan was made, or a cgroup's limit
+ * forbids them.
+ */
 static int say_short(const struct sl_eal_plan *plan, char *err, size_t err_size)
 {
 	struct sl_eal_machine machine;
@@ -409,7 +419,7 @@ static int say_short(const struct sl_eal_plan *plan, char *err, size_t err_size)
 
 int sl_eal_start(struct sl_eal_plan *plan, char *err, size_t err_size)
 {
-	/* the EAL moves the pointers about */
+	/* the EAL reorders the pointers */
 	memcpy(plan->shuffled, plan->argv, sizeof(plan->shuffled));
 	if (rte_eal_init(plan->argc, plan->shuffled) < 0) {
 		/* EACCES: it found no free hugepage at all */
@@ -418,7 +428,7 @@ int sl_eal_start(struct sl_eal_plan *plan, char *err, size_t err_size)
 		snprintf(err, err_size, "DPDK does not start: %s", rte_strerror(rte_errno));
 		return rte_errno ? -rte_errno : -EIO;
 	}
-	/* before anybody else has a thread or a device that uses it */
+	/* before any thread or device uses it */
 	if (!plan->huge_pages && !plan->memory_is_mapped)
 		rte_memseg_list_walk(make_private, NULL);
 	return 0;

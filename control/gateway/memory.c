@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * memory.c: how much of it a config needs.
+ * memory.c: how much memory a config needs.
  *
- * Decides generously: without hugepages it is address space until it is used, and with them what is
- * short ends a start, not a running gateway. Flows, holds and pins are not in it: their tables are
- * the workers' own and no part of DPDK's memory.
+ * The estimate is generous: without hugepages memory is only address space until it is used, and
+ * with hugepages a shortage must stop the start, not a running gateway. Flows, holds and pins are
+ * not counted: their tables are the workers' own and not part of DPDK's memory.
  */
 #include "memory.h"
 
@@ -13,14 +13,17 @@
 
 #define MIB (1024ull * 1024)
 
-/* A copy of the address tables: 64 MiB a family, a prefix of each, a second-level table. */
+/*
+ * Cost of one copy of the address tables: 64 MiB for each family, and for each prefix and
+ * second-level table.
+ */
 #define COPY_MIB     132
 #define PREFIX_BYTES 896
 #define TBL8_BYTES   1024
 #define TABLES_SPARE 192 /* DPDK takes memory in large pieces */
 
 #define WORKER_MIB 16   /* rings of events and frames */
-#define MBUF_BYTES 256  /* beside the data room: the mbuf itself, the pool's header */
+#define MBUF_BYTES 256  /* besides the data room: the mbuf itself, the pool's header */
 #define MADE_MBUFS 2048 /* frames that the gateway makes, and copies that it judges */
 
 uint32_t sl_memory_mbufs(const struct sl_config *config)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * memory.h: how much of it a config needs.
- */
+/* memory.h: how much memory a config needs. */
 #ifndef SLUICE_CONTROL_MEMORY_H
 #define SLUICE_CONTROL_MEMORY_H
 

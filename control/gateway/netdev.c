@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * netdev.c: what the kernel says of a network interface. Asks only; changes nothing.
- */
+/* netdev.c: queries the kernel about a network interface; changes nothing. */
 #include "netdev.h"
 
 #include <errno.h>
@@ -31,7 +29,7 @@ static int ask(const char *name, unsigned long request, struct ifreq *ifr)
 	return ret;
 }
 
-/* One on-or-off of ethtool: 1, 0 or -errno. */
+/* One boolean of ethtool: 1, 0 or -errno. */
 static int ask_ethtool(const char *name, uint32_t command)
 {
 	struct ethtool_value value = {.cmd = command};
@@ -108,7 +106,9 @@ void sl_netdev_read_changes(int fd,
 	_Alignas(struct nlmsghdr) char bytes[16384];
 	ssize_t got;
 
-	/* an overflow (ENOBUFS) ends it as well: who asks looks at the interfaces themselves, too
+	/*
+	 * an overflow (ENOBUFS) ends the loop as well: the caller also checks the interfaces
+	 * themselves
 	 */
 	while ((got = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
 		int len = (int)got;

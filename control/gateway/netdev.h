@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * netdev.h: what the kernel says of a network interface that a port sits on.
- */
+/* netdev.h: queries the kernel about the network interface under a port. */
 #ifndef SLUICE_CONTROL_NETDEV_H
 #define SLUICE_CONTROL_NETDEV_H
 
 #include <net/if.h>
 #include <stdbool.h>
 
-/* What makes frames arrive that never were on a wire. */
+/* Offloads that make frames arrive which were never on a wire like that. */
 struct sl_netdev_offloads {
 	bool tx_checksum;  /* checksums are left for hardware that is not there */
 	bool segmentation; /* TSO, GSO: frames larger than the MTU */
-	bool gro;          /* frames put together on arrival */
+	bool gro;          /* frames merged on arrival */
 };
 
 /* Returns 0 or -errno (-EPERM, -ENODEV, -EOPNOTSUPP). Any thread; does not block. */
@@ -23,7 +21,7 @@ int sl_netdev_mtu(const char *name);
 
 enum sl_netdev_state {
 	SL_NETDEV_GONE = 0,
-	SL_NETDEV_DOWN,    /* taken down by somebody */
+	SL_NETDEV_DOWN,    /* set down by an administrator */
 	SL_NETDEV_NO_LINK, /* up, but nothing is plugged in, or the other end is down */
 	SL_NETDEV_UP,
 };
@@ -39,8 +37,8 @@ enum sl_netdev_state sl_netdev_state_of_index(unsigned index);
 int sl_netdev_watch(void);
 
 /*
- * Takes what the socket has, and tells of each change which interface it was and what it had
- * become: also of one that has been undone since. Does not block.
+ * Reads the socket, and reports for each change the interface and its state after it, even if the
+ * change has been undone since. Does not block.
  */
 void sl_netdev_read_changes(int fd,
                             void (*tell)(void *ctx, unsigned index, enum sl_netdev_state state),

@@ -2,11 +2,11 @@
 /*
  * port_link.c: links that go down and devices that go away, and come back.
  *
- * Decides when a port is used. A socket on an interface that was taken down or deleted is dead for
- * good, also when an interface of that name is back: such a port is closed and opened again. First
- * its workers leave it, which is known by their grace period, so none of them waits, and the other
- * port and every flow stay as they are. While a port is away nothing is received from it, and what
- * is sent to it is dropped and counted as tx-full.
+ * Decides when a port is used. A socket on an interface that was set down or deleted stays dead,
+ * even when an interface of that name is back: such a port is closed and opened again. Before that
+ * the workers stop using it; a grace period tells when, so no worker waits, and the other port and
+ * all flows are unaffected. While a port is away nothing is received from it, and what is sent to
+ * it is dropped and counted as tx-full.
  */
 #include "port_link.h"
 
@@ -18,10 +18,10 @@
 
 #include "tell/log.h"
 
-#define LOOK_MS    1000 /* how often at the devices, whoever tells of changes */
+#define LOOK_MS    1000 /* how often devices are checked, even if changes are notified */
 #define LEAVING_MS 1
 #define AWAY_MS    100
-#define RETRY_MS   1000 /* after a device that is there could not be opened */
+#define RETRY_MS   1000 /* before another attempt to open a device that is there */
 
 /* ---- what it is ---- */
 
@@ -70,7 +70,7 @@ static enum sl_netdev_state ask_device(const struct sl_port_link *link)
 static enum sl_netdev_state look(const struct sl_port_link *link)
 {
 	if (link->iface[0] == '\0')
-		/* of a PCI device that was removed nothing can be asked; it is tried */
+		/* a removed PCI device cannot be queried; opening it is tried */
 		return link->port->closed ? SL_NETDEV_UP : ask_device(link);
 	if (link->port->closed)
 		return link->own ? SL_NETDEV_UP : sl_netdev_state_of_name(link->iface);
@@ -86,12 +86,15 @@ static void note_change(void *ctx, unsigned index, enum sl_netdev_state state)
 
 		if (link->iface[0] == '\0' || link->index != index || link->port->closed)
 			continue;
-		/* what its own process made comes up in steps, and stays open when it is down */
+		/*
+		 * an interface that this process made comes up in steps, and stays usable when it
+		 * is down
+		 */
 		if (link->own && state != SL_NETDEV_GONE)
 			continue;
 		if (state != SL_NETDEV_UP)
 			link->undone = true;
-		/* a socket outlives a missing carrier, and nothing else */
+		/* a socket survives a lost carrier, but not a change like these */
 		if (state == SL_NETDEV_DOWN || state == SL_NETDEV_GONE)
 			link->close = true;
 	}
@@ -124,8 +127,7 @@ static bool needs_closing(const struct sl_port_link *link)
 {
 	if (!link->close || link->port->closed)
 		return false;
-	/* a driver that makes its interface would take it away; one of a PCI device outlives this
-	 */
+	/* closing would remove an interface that the driver made; that of a PCI device survives */
 	return link->state == SL_NETDEV_GONE || (!link->own && !sl_ports_is_pci(link->port->dev));
 }
 
@@ -138,7 +140,7 @@ static void finish_leaving(struct sl_port_links *links, struct sl_port_link *lin
 
 /* ---- back ---- */
 
-/* An interface of the same name may be another one, of which the lock says nothing. */
+/* An interface of the same name may be another one, which the lock does not cover. */
 static int lock_again(struct sl_port_link *link, char *err, size_t err_size)
 {
 	char name[SL_PORT_LOCK_NAME_MAX];
@@ -157,7 +159,7 @@ static bool open_again(struct sl_port_links *links, struct sl_port_link *link, u
 
 	if (now_ms < link->retry_ms)
 		return false;
-	/* closing takes its time, and what was told of the old device meanwhile is settled by it */
+	/* closing takes time; changes of the old device that were reported meanwhile are void */
 	if (links->changes > 0)
 		sl_netdev_read_changes(links->changes - 1, note_change, links);
 	ret = lock_again(link, err, sizeof(err));
@@ -183,13 +185,13 @@ static bool come_back(struct sl_port_links *links, struct sl_port_link *link, ui
 {
 	if (needs_closing(link))
 		sl_port_detach(link->port);
-	/* looked at once more: it may have gone while it was closed, which see() tells next time */
+	/* check again: it may have gone while it was closed; see() will report that next time */
 	if (look(link) != SL_NETDEV_UP)
 		return false;
 	if (link->port->closed) {
 		if (!open_again(links, link, now_ms))
 			return false;
-		sl_port_warn(link->port); /* an interface made anew has its offloads on again */
+		sl_port_warn(link->port); /* a new interface has its offloads on again */
 	}
 	link->state = SL_NETDEV_UP;
 	link->close = false;
@@ -201,7 +203,7 @@ static bool come_back(struct sl_port_links *links, struct sl_port_link *link, ui
 	return true;
 }
 
-/* ---- the whole ---- */
+/* ---- all ports ---- */
 
 static void see(struct sl_port_links *links, struct sl_port_link *link, uint64_t now_ms)
 {
@@ -225,8 +227,8 @@ static void see(struct sl_port_links *links, struct sl_port_link *link, uint64_t
 }
 
 /*
- * A PCI device that has no link when it starts may be about to get it, or be one that never says:
- * it is used all the same, since its driver knows what it can send.
+ * A PCI device without a link at the start may get one soon, or may never report one. It is used
+ * anyway: its driver knows whether it can send.
  */
 static void see_first(struct sl_port_links *links, struct sl_port_link *link, uint64_t now_ms)
 {
@@ -278,7 +280,9 @@ void sl_port_links_begin(struct sl_port_links *links, struct sl_port *ports,
 		*link = (struct sl_port_link){
 		        .port = &ports[port], .lock = &locks[port], .state = SL_NETDEV_UP};
 		find_interface(link);
-		/* the link of another virtual device says whether somebody is at its other end */
+		/*
+		 * for other virtual devices the link state only says whether a peer is connected
+		 */
 		link->watched = link->iface[0] != '\0' || sl_ports_is_pci(link->port->dev);
 		if (link->watched)
 			see_first(links, link, now_ms);

@@ -15,11 +15,11 @@
 
 struct rte_rcu_qsbr;
 
-/* How a port stands to its device. */
+/* The state of a port with regard to its device. */
 enum sl_port_link_phase {
 	SL_PORT_LINK_IN_USE = 0,
 	SL_PORT_LINK_LEAVING, /* workers may still touch it */
-	SL_PORT_LINK_LEFT,    /* closed, or open and left alone */
+	SL_PORT_LINK_LEFT,    /* closed, or open and unused */
 };
 
 struct sl_port_link {
@@ -28,13 +28,13 @@ struct sl_port_link {
 	char iface[IF_NAMESIZE]; /* of the kernel, as the config names it; empty: none */
 	unsigned index;          /* of the interface that is open */
 	bool own;                /* the driver makes the interface, which goes when it is closed */
-	bool watched;            /* its state is told by somebody: the kernel, or a PCI device */
+	bool watched;            /* its state is reported: by the kernel, or by a PCI device */
 	bool undone;             /* it was down or gone, and may be back already */
-	bool close;              /* before it can be used again */
+	bool close;              /* it must be closed before it can be used again */
 	bool said_failure;
 	enum sl_netdev_state state;
 	enum sl_port_link_phase phase;
-	uint64_t token; /* of the grace period that the workers leave by */
+	uint64_t token; /* of the grace period after which no worker uses it */
 	uint64_t away_ms, look_ms, retry_ms;
 };
 
@@ -43,13 +43,13 @@ struct sl_port_links {
 	unsigned workers;
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *qsbr;
-	int changes; /* a socket, plus one; 0: none, and everything is looked at now and then */
+	int changes; /* a socket, plus one; 0: none, devices are only polled */
 	struct sl_port_link link[SL_PORT_COUNT];
 };
 
 /*
- * Begins to look after ports that are open, with the fields above `changes` filled in. What is down
- * already is left alone from now on. Control thread, as all here.
+ * Begins to watch ports that are open; the fields above `changes` are filled in. Ports that are
+ * down are not used from now on. Control thread, as all here.
  */
 void sl_port_links_begin(struct sl_port_links *links, struct sl_port *ports,
                          struct sl_port_lock *locks, uint64_t now_ms);
@@ -61,9 +61,9 @@ int sl_port_links_fd(const struct sl_port_links *links);
 int sl_port_links_timeout_ms(const struct sl_port_links *links, int most_ms);
 
 /*
- * Sees what has become of the devices, and says it: takes a port away from the workers, closes it
- * when they have left it, opens it again when its device is back. Returns true if a port came back.
- * Does not wait.
+ * Checks the devices and logs changes: takes a port away from the workers, closes it when they no
+ * longer use it, opens it again when its device is back. Returns true if a port came back. Does not
+ * wait.
  */
 bool sl_port_links_poll(struct sl_port_links *links, uint64_t now_ms);
 

@@ -4,9 +4,9 @@
  * and each of two gateways would forward every frame.
  *
  * The lock is a Unix socket bound to an abstract name. The kernel keeps such names apart by network
- * namespace, as it does interfaces, and gives them up with the process, also after a crash: no file
- * is left over that would have to be judged. A second name says who holds the first. The sockets
- * carry nothing.
+ * namespace, as it does interfaces, and releases them with the process, also after a crash: no
+ * stale lock file is left. A second name contains the process id of the holder. The sockets carry
+ * no data.
  */
 #include "port_lock.h"
 
@@ -22,10 +22,11 @@
 
 #include "ports.h"
 
-#define LOOKS   50 /* for the other one's process id, which it gives right after it has the lock */
+/* Attempts to read the holder's process id, which it publishes right after it has the lock. */
+#define LOOKS   50
 #define LOOK_NS 2000000
 
-/* ---- which device it is ---- */
+/* ---- which device ---- */
 
 /* Copies the value of an argument of a device string. False: there is none, or it is too long. */
 static bool find_argument(const char *dev, const char *key, char *out, size_t size)
@@ -53,7 +54,7 @@ static bool begins(const char *text, const char *prefix)
 void sl_port_lock_name(const char *dev, char name[SL_PORT_LOCK_NAME_MAX])
 {
 	int device_len = (int)strcspn(dev, ",");
-	/* these make their interface, and it bears the name only while they run */
+	/* these drivers make their interface, which exists only while they run */
 	bool makes_it = begins(dev, "net_tap") || begins(dev, "net_virtio_user");
 	char iface[IF_NAMESIZE];
 	unsigned index;
@@ -76,7 +77,8 @@ void sl_port_lock_name(const char *dev, char name[SL_PORT_LOCK_NAME_MAX])
 			snprintf(name, SL_PORT_LOCK_NAME_MAX, "vdev/%.*s", device_len, dev);
 		return;
 	}
-	if (strchr(iface, '/') != NULL) /* net_vhost: a socket's path, which binds itself */
+	/* net_vhost: a socket's path; a second bind to it fails by itself */
+	if (strchr(iface, '/') != NULL)
 		return;
 	index = makes_it ? 0 : if_nametoindex(iface);
 	if (index != 0)
@@ -106,7 +108,7 @@ static int bind_name(const char *name)
 	return ret;
 }
 
-/* The process that says that it holds the lock, or 0. */
+/* The process id of the lock's holder, or 0. */
 static long find_owner(const char *name)
 {
 	char mark[SL_PORT_LOCK_NAME_MAX + 32], line[512];
@@ -126,7 +128,7 @@ static long find_owner(const char *name)
 	return pid;
 }
 
-/* Says who has it. */
+/* Writes the error that names the holder. */
 static void refuse(const struct sl_port_lock *lock, const char *role, const char *dev, char *err,
                    size_t err_size)
 {
@@ -171,7 +173,8 @@ int sl_port_lock_take(struct sl_port_lock *lock, const char *role, const char *d
 	}
 	lock->lock = fd + 1;
 	snprintf(text, sizeof(text), "sluice/%s/process/%ld", lock->name, (long)getpid());
-	fd = bind_name(text); /* without it the lock holds all the same, and names nobody */
+	/* without it the lock still works, but errors cannot name the holder */
+	fd = bind_name(text);
 	lock->owner = fd < 0 ? 0 : fd + 1;
 	return 0;
 }

@@ -18,8 +18,9 @@ struct sl_port_lock {
 
 /*
  * Writes the name by which two device strings are the same device, of this network namespace:
- * "ifindex/7", "iface/dtap0", "pci/0000:3b:00.1". Empty for what nobody else can open, or may as
- * well open again (a capture file, the two ends of a memif): that is not locked.
+ * "ifindex/7", "iface/dtap0", "pci/0000:3b:00.1". Empty for devices that no other process can
+ * open, or that may be opened twice (a capture file, the two ends of a memif): those are not
+ * locked.
  */
 void sl_port_lock_name(const char *dev, char name[SL_PORT_LOCK_NAME_MAX]);
 

@@ -2,9 +2,9 @@
 /*
  * ports.c: the two DPDK ports, their queues, and which worker has which.
  *
- * Decides how many queues there are: a tx queue of its own for each worker, without exception,
- * since a queue has no lock; as many rx queues as there are workers where the port has them, and
- * where a port has others that it fills anyhow, every one of them is polled.
+ * Decides how many queues there are: always one tx queue for each worker, since a queue has no
+ * lock; as many rx queues as workers if the port has that many. If a port fills more rx queues than
+ * that, all of them are polled.
  */
 #include "ports.h"
 
@@ -26,7 +26,7 @@
 
 #define CACHE_MBUFS 512
 #define FRAME_EXTRA (RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
-/* net_af_packet: what stands before a received frame in its slot, and a slot's default size */
+/* net_af_packet: the header before a received frame in its slot, and a slot's default size */
 #define AFP_HEAD 66
 #define AFP_SLOT 2048
 
@@ -43,7 +43,7 @@ bool sl_ports_is_pci(const char *dev)
 	return dev[used] == '\0' || dev[used] == ',';
 }
 
-/* DPDK's name of a device: what stands before the first comma. */
+/* DPDK's name of a device: the part before the first comma. */
 static void device_name(const char *dev, char *out, size_t size)
 {
 	size_t len = strcspn(dev, ",");
@@ -124,7 +124,7 @@ static unsigned data_room_of(const struct sl_config *config, const char *dev)
 	if (is_driver(dev, "net_af_packet") || is_driver(dev, "eth_af_packet"))
 		return has_arg(dev, "framesz") ? arg_number(dev, "framesz")
 		                               : afp_slot(config->machine.mtu);
-	/* an XDP frame and what stands before it share a page; others may chain */
+	/* an XDP frame and its headroom share a page; others may chain */
 	return 0;
 }
 
@@ -204,7 +204,9 @@ static struct rte_eth_conf conf_of(const struct sl_port *port, const struct sl_c
 {
 	struct rte_eth_conf conf = {0};
 
-	/* a flag in the mbuf says what the port checked; nothing is believed without it */
+	/*
+	 * a flag in the mbuf tells what the port has verified; without it the checksum is computed
+	 */
 	conf.rxmode.offloads = info->rx_offload_capa &
 	                       (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
 	                        RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_SCATTER);
@@ -215,7 +217,7 @@ static struct rte_eth_conf conf_of(const struct sl_port *port, const struct sl_c
 		        info->flow_type_rss_offloads &
 		        (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
 	}
-	/* an interface of the kernel has its own MTU, which is not the gateway's to change */
+	/* a kernel interface has an MTU of its own, which the gateway must not change */
 	if (info->if_index == 0 && sl_ports_is_pci(port->dev))
 		conf.rxmode.mtu = config->machine.mtu;
 	return conf;
@@ -314,7 +316,7 @@ static int open_device(struct sl_port *port, const struct sl_config *config, uns
 		         sl_port_role_text(port->role), port->dev, strerror(-ret));
 		return ret;
 	}
-	/* a bump in the wire takes what is addressed to others */
+	/* a bump in the wire receives frames that are addressed to others */
 	ret = rte_eth_promiscuous_enable(port->id);
 	if (ret != 0 && ret != -ENOTSUP)
 		sl_log(SL_LOG_WARNING, "port %s: no promiscuous mode (%s)",
@@ -368,7 +370,7 @@ void sl_port_detach(struct sl_port *port)
 	port->closed = true;
 }
 
-/* Gives the device back to DPDK, which knew it from its own arguments at the start. */
+/* Adds the device to DPDK again, which took it from the EAL's arguments at the start. */
 static int probe(const struct sl_port *port, const struct sl_config *config, unsigned workers)
 {
 	char devargs[SL_PORTS_DEVARGS_MAX], *args;
@@ -407,7 +409,7 @@ int sl_port_attach(struct sl_port *port, const struct sl_config *config, unsigne
 		return ret;
 	}
 	ret = open_device(port, config, workers, pool, err, err_size);
-	/* which worker polls was settled when the workers were made */
+	/* which worker polls which queue was fixed when the workers were created */
 	if (ret == 0 && port->rx_queues != rx_queues) {
 		snprintf(err, err_size, "it has %u rx queues now, and had %u", port->rx_queues,
 		         rx_queues);
@@ -422,9 +424,9 @@ int sl_port_attach(struct sl_port *port, const struct sl_config *config, unsigne
 	return 0;
 }
 
-/* ---- what to tell the operator ---- */
+/* ---- warnings for the operator ---- */
 
-/* Hosts that go by the interface's MTU would send what the gateway drops. */
+/* Hosts that use the interface's MTU would send frames that the gateway drops. */
 static void warn_of_mtu(const struct sl_port *port, const char *name)
 {
 	int mtu = sl_netdev_mtu(name);
@@ -446,7 +448,7 @@ void sl_port_warn(const struct sl_port *port)
 
 	if (rte_eth_dev_info_get(port->id, &info) != 0 || !kernel_name(&info, name))
 		return;
-	/* what the kernel writes into a tap is finished */
+	/* frames from a tap have complete checksums */
 	if (is_driver(info.driver_name, "net_tap"))
 		return;
 	warn_of_mtu(port, name);

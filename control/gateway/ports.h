@@ -26,7 +26,7 @@ struct sl_port_queues {
 	atomic_bool away; /* the port must not be touched (sl_port_set_away) */
 	uint16_t port;
 	uint16_t tx;
-	uint16_t next; /* whose turn it is to be asked first */
+	uint16_t next; /* the queue to poll first */
 	uint16_t rx_count;
 	uint16_t rx[SL_PORTS_RX_QUEUES_MAX];
 } __attribute__((aligned(64)));
@@ -37,10 +37,10 @@ struct sl_port {
 	uint16_t id;     /* DPDK's */
 	uint16_t rx_queues;
 	uint32_t frame_max;                   /* bytes of the largest frame, its tag included */
-	uint64_t missed;                      /* by devices that were closed since */
+	uint64_t missed;                      /* lost by devices that were closed since */
 	bool closed;                          /* while its device is away */
 	bool steering;                        /* there are rules of steer.c */
-	bool refused_steering;                /* it is asked for no more */
+	bool refused_steering;                /* no more rules are offered */
 	struct rte_flow *rule[SL_VLAN_COUNT]; /* by VLAN */
 	struct sl_port_queues queues[SL_WORKERS_MAX]; /* by worker */
 };
@@ -55,8 +55,8 @@ static inline const char *sl_port_role_text(enum sl_port_id role)
 bool sl_ports_is_pci(const char *dev);
 
 /*
- * Writes a vdev string with what the gateway needs of it and nobody wrote: a queue for each worker,
- * room for the largest frame. Returns 0, or -ENAMETOOLONG. Pure.
+ * Writes a vdev string with the arguments that the gateway needs and that are missing: a queue for
+ * each worker, room for the largest frame. Returns 0, or -ENAMETOOLONG. Pure.
  */
 int sl_ports_devargs(const char *dev, unsigned workers, uint16_t mtu, char *out, size_t size);
 
@@ -71,13 +71,13 @@ uint32_t sl_ports_mbufs(const struct sl_config *config, unsigned workers);
 int sl_port_open(struct sl_port *port, enum sl_port_id role, const struct sl_config *config,
                  unsigned workers, struct rte_mempool *pool, char *err, size_t err_size);
 
-/* Stops and closes it. No worker runs any more. */
+/* Stops and closes it. No worker may be running. */
 void sl_port_close(struct sl_port *port);
 
 /*
  * Tells the workers to leave a port alone, or to use it again: while it is away they receive
- * nothing from it, and what they send there is dropped as tx-full. Only when each of them has been
- * quiescent since (publication.qsbr) does none touch it any more. Control thread.
+ * nothing from it, and what they send there is dropped as tx-full. No worker touches it any more
+ * once each of them has been quiescent since (publication.qsbr). Control thread.
  */
 void sl_port_set_away(struct sl_port *port, unsigned workers, bool away);
 
@@ -85,13 +85,13 @@ void sl_port_set_away(struct sl_port *port, unsigned workers, bool away);
 void sl_port_detach(struct sl_port *port);
 
 /*
- * Opens the device of such a port again, which stays away. Returns 0, or -errno and a message in
- * err.
+ * Opens the device of such a port again. The port stays away. Returns 0, or -errno and a message
+ * in err.
  */
 int sl_port_attach(struct sl_port *port, const struct sl_config *config, unsigned workers,
                    struct rte_mempool *pool, char *err, size_t err_size);
 
-/* Warns in the log where the kernel under the port makes frames that no wire would carry. */
+/* Logs a warning if the kernel under the port makes frames that no wire would carry (offloads). */
 void sl_port_warn(const struct sl_port *port);
 
 /* The functions that a worker uses. */

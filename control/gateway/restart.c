@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * restart.c: begins the process again where its first start cannot be taken back.
+ * restart.c: restarts the process where the EAL's first start cannot be undone.
  *
- * That hugepages are enough is known only once the EAL has them: between a look at how many are
- * free and the taking of them, other processes take theirs. The EAL starts once in a process, also
- * if it fails, and a child that tries it first gives back what it got, for others to take. So the
- * process is replaced. Must never happen after a frame was seen.
+ * Whether there are enough hugepages is known only once the EAL has them: other processes may take
+ * pages between the check and the allocation. The EAL can be started only once in a process, even
+ * if it fails, and a child that tries it first would release its pages again. So the process is
+ * replaced. This must never happen after a frame was received.
  */
 #include "restart.h"
 
@@ -29,13 +29,13 @@ static int check_config(const char *path)
 int sl_restart_without_huge_pages(const char *config, char *err, size_t err_size)
 {
 	char self[4096];
-	/* its target, not the link: the process would bear the link's name */
+	/* the target, not the link: otherwise the process would be named after the link */
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	int ret = len < 0 ? -errno : check_config(config);
 
 	if (ret == 0) {
 		self[len] = '\0';
-		/* files of the EAL that hold hugepages would outlive it */
+		/* files of the EAL that hold hugepages would survive exec */
 		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 		execl(self, "sluice", "run", "--" SL_RESTART_NO_HUGE_PAGES, "-c", config,
 		      (char *)NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * settings_from_config.c: hands the workers their part of the config, in their units.
+ * settings_from_config.c: fills in the workers' part of the config, in their units.
  *
- * Decides nothing but what replay has differently from a running gateway. Every value was checked
- * when the config was read.
+ * The only decision here is what differs in replay. Every value was checked when the config was
+ * read.
  */
 #include "settings_from_config.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * steer.c: VLANs to the queues of the workers that own them, by rte_flow.
+ * steer.c: steers VLANs to the queues of the workers that own them, with rte_flow rules.
  *
- * Decides which rules a port is offered. A rule saves a hand-over and nothing else: who receives a
- * frame asks whose it is all the same (dataplane/sandbox.c), so a port may refuse, forget or
- * misread every rule without a wrong verdict. Must never keep a push waiting: rules follow its
+ * Decides which rules a port is offered. A rule only saves a hand-over: every worker checks who
+ * owns a frame (dataplane/sandbox/sandbox.c), so a port may refuse, forget or misapply any rule
+ * without a wrong verdict. A push must never wait for rules: they are changed after its
  * acknowledgement.
  */
 #include "steer.h"
@@ -13,7 +13,7 @@
 
 #include "tell/log.h"
 
-/* The rule for one VLAN: tag -> queue. NULL: not taken, and why in error. */
+/* Creates the rule for one VLAN: tag -> queue. NULL: refused, with the cause in error. */
 static struct rte_flow *make_rule(uint16_t port, uint16_t vlan, uint16_t queue,
                                   struct rte_flow_error *error)
 {
@@ -40,7 +40,10 @@ static void take_back(struct sl_port *port, uint16_t vlan)
 {
 	struct rte_flow_error error;
 
-	/* a rule that stays though nobody has its VLAN brings frames to a worker that drops them */
+	/*
+	 * if a rule stays although no sandbox has its VLAN, its frames reach a worker that drops
+	 * them
+	 */
 	rte_flow_destroy(port->id, port->rule[vlan], &error);
 	port->rule[vlan] = NULL;
 }

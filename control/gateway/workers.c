@@ -2,7 +2,7 @@
 /*
  * workers.c: the workers of `sluice run`: their rings, their lcores, their loop.
  *
- * Decides when a worker sleeps. What it does in a turn is the dataplane's.
+ * Decides when a worker sleeps. What it does in a turn is up to the dataplane.
  */
 #include "workers.h"
 
@@ -75,7 +75,7 @@ static struct rte_ring *make_ring(const char *kind, unsigned id, unsigned elemen
 static int make_rings(struct sl_workers *workers)
 {
 	for (unsigned i = 0; i < workers->params.count; i++) {
-		/* anybody gives, the owner takes */
+		/* any worker enqueues, the owner dequeues */
 		if (workers->params.count > 1) {
 			workers->handover[i] = make_ring("handover", i, sizeof(void *),
 			                                 SL_WORKERS_HANDOVER_SLOTS, RING_F_SC_DEQ);
@@ -157,7 +157,10 @@ static void sleep_offline(struct one *one)
 {
 	struct rte_rcu_qsbr *qsbr = one->all->params.publication->qsbr;
 
-	/* a push does not wait for who sleeps; who wakes up reads the new pointer first */
+	/*
+	 * a push does not wait for a sleeping worker; when it wakes up, it reads the new pointer
+	 * first
+	 */
 	rte_rcu_qsbr_thread_offline(qsbr, one->id);
 	usleep(one->all->params.idle_sleep_us);
 	rte_rcu_qsbr_thread_online(qsbr, one->id);
@@ -177,7 +180,7 @@ static int loop(void *arg)
 	rte_rcu_qsbr_thread_register(qsbr, one->id);
 	rte_rcu_qsbr_thread_online(qsbr, one->id);
 	while (!atomic_load_explicit(&all->stop, memory_order_relaxed)) {
-		/* a sweep is work, though no frame comes */
+		/* a sweep is work even if no frame was received */
 		if (sl_worker_turn(one->worker) != 0 || !sl_worker_settled(one->worker))
 			idle = 0;
 		else if (++idle >= IDLE_TURNS && all->params.idle_sleep_us != 0)
@@ -232,7 +235,7 @@ bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms)
 	return running == 0;
 }
 
-/* ---- what they say ---- */
+/* ---- events and counters ---- */
 
 unsigned sl_workers_take_events(struct sl_workers *workers, unsigned max,
                                 void (*take)(void *ctx, const struct sl_event *event), void *ctx)
@@ -281,7 +284,7 @@ static void free_handover(struct rte_ring *ring)
 
 	if (ring == NULL)
 		return;
-	/* frames that their worker never saw */
+	/* frames that their owner never received */
 	while (rte_ring_dequeue(ring, (void **)&mbuf) == 0)
 		rte_pktmbuf_free(mbuf);
 	rte_ring_free(ring);

@@ -28,12 +28,12 @@ struct sl_workers_params {
 	struct sl_publication *publication;
 	struct rte_mempool *pool;
 	struct sl_port *ports; /* SL_PORT_COUNT */
-	bool events;           /* is anybody there to take them? */
+	bool events;           /* false: events are not collected */
 };
 
 /*
- * Makes the quiescent-state variable of the publication. Before the workers, because a policy is
- * published before they run. Returns 0 or -ENOMEM. The EAL is up.
+ * Makes the RCU variable (rte_rcu_qsbr) of the publication. Called before the workers are created,
+ * because a policy is published before they run. Returns 0 or -ENOMEM. The EAL is up.
  */
 int sl_workers_init_publication(struct sl_publication *publication, unsigned count);
 void sl_workers_fini_publication(struct sl_publication *publication);
@@ -46,8 +46,8 @@ struct sl_workers *sl_workers_create(const struct sl_workers_params *params, cha
 int sl_workers_launch(struct sl_workers *workers, char *err, size_t err_size);
 
 /*
- * Takes up to max events, with times by the time of day, to `take`. Returns how many. Control
- * thread.
+ * Passes up to max events to `take`, their times converted to the time of day. Returns how many.
+ * Control thread.
  */
 unsigned sl_workers_take_events(struct sl_workers *workers, unsigned max,
                                 void (*take)(void *ctx, const struct sl_event *event), void *ctx);
@@ -57,7 +57,10 @@ bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms);
 
 void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *totals);
 
-/* Answers of the resolver at this place in the config that were refused for letter case alone. */
+/*
+ * How many answers of the resolver with this index in the config were refused only because of
+ * their letter case.
+ */
 uint64_t sl_workers_own_case(const struct sl_workers *workers, unsigned resolver);
 
 /* All have stopped. NULL is fine. */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * file_watch.c: when a policy file has something new to say.
+ * file_watch.c: notices when a policy file has new content.
  *
  * Decides what counts as one change. It watches directories, never the file: a rename leaves the
- * file's own watch on the old inode. Every directory counts in which a name decides where the path
- * leads: that of each symlink on the way and that of the file itself. Every second it looks where
- * the path leads and what is there without being told, for file systems that tell nothing and files
- * that are mounted from elsewhere.
+ * file's own watch on the old inode. It watches every directory in which a name decides where the
+ * path leads: that of each symlink on the way and that of the file itself. Every second it also
+ * checks, without a notification, where the path leads and what is there: some file systems send
+ * none, and a file may be a mount of its own.
  *
- * It must never hand out a half-written file: content is given out at once only if it came under
- * its name complete (rename, symlink); else it must have been closed, and read twice the same.
+ * It must never hand out a half-written file: content is given out at once only if it was complete
+ * when it got its name (rename, symlink); otherwise the file must have been closed, and two reads
+ * must have been equal.
  */
 #include "file_watch.h"
 
@@ -28,14 +29,14 @@
 
 #define SETTLE_MS   100       /* between two reads that must be equal */
 #define GONE_MS     300       /* an editor may take the file away for a moment */
-#define LOOK_MS     1000      /* where does the path lead, without being told */
+#define LOOK_MS     1000      /* between two checks without a notification */
 #define COMPARE_MAX (1 << 20) /* bytes of a file whose content is compared in every look */
 #define RACY_S      3         /* how coarse a file system's times may be */
 #define EVENTS                                                                                     \
 	(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_MODIFY |        \
 	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
-/* Which content it is. */
+/* What identifies a file's content. */
 struct identity {
 	dev_t dev;
 	ino_t ino;
@@ -66,9 +67,10 @@ struct sl_file_watch {
 	struct bytes content;
 	int error;
 
-	bool modifying; /* somebody writes, of whom we are told: the close will be told too */
-	bool unasked;   /* nobody told of what settles now: it may be what was taken */
-	bool settling;  /* read once, to be read again at settle_ms */
+	bool modifying; /* a writer has the file open, and inotify will report its close */
+	bool unasked; /* no notification led to this read: the content may be what was taken already
+	               */
+	bool settling; /* read once, to be read again at settle_ms */
 	uint64_t settle_ms;
 	struct bytes first;
 	bool writing; /* inode `written` was created under the name and not closed yet */
@@ -81,7 +83,7 @@ struct sl_file_watch {
 
 /* What a batch of notifications says. */
 struct told {
-	bool moved;   /* a name leads elsewhere, with complete content behind it */
+	bool moved;   /* a name leads to another file, whose content is complete */
 	bool created; /* the file was created under its name */
 	bool closed;  /* the file was closed by a writer */
 	bool modified;
@@ -98,7 +100,7 @@ static bool watches(const struct sl_file_watch *watch, int wd)
 	return false;
 }
 
-/* Watches what the path goes over now, and no longer what it went over before. */
+/* Watches the directories that the path leads through now, and no longer the former ones. */
 static void rewatch(struct sl_file_watch *watch)
 {
 	struct sl_file_watch_link old[SL_FILE_WATCH_PATH_MAX];
@@ -107,7 +109,7 @@ static void rewatch(struct sl_file_watch *watch)
 
 	memcpy(old, watch->chain, sizeof(old));
 	watch->links = 0;
-	/* what moved between the walk and the watch shows itself in the next walk */
+	/* a change between the walk and the watch is seen by the next walk */
 	for (int round = 0; fresh && round < 4; round++) {
 		fresh = false;
 		sl_file_watch_path_clear(watch->chain, watch->links);
@@ -265,7 +267,7 @@ enum sl_file_watch_news sl_file_watch_read(struct sl_file_watch *watch, uint64_t
 	return ret == 0 ? give(watch, &bytes, &identity) : failed(watch, -ret);
 }
 
-/* The first of two reads. unasked: nobody told of a change. */
+/* The first of two reads. unasked: without a notification of a change. */
 static void settle_start(struct sl_file_watch *watch, bool unasked, uint64_t now_ms)
 {
 	struct identity identity;
@@ -277,7 +279,7 @@ static void settle_start(struct sl_file_watch *watch, bool unasked, uint64_t now
 	read_file(watch, &watch->first, &identity);
 }
 
-/* Both reads were equal. What nobody told of and says what was taken is no news. */
+/* Both reads were equal. Without a notification, content that was taken already is no news. */
 static enum sl_file_watch_news settled(struct sl_file_watch *watch, struct bytes *bytes,
                                        const struct identity *identity)
 {
@@ -291,7 +293,7 @@ static enum sl_file_watch_news settled(struct sl_file_watch *watch, struct bytes
 	return SL_FILE_WATCH_NOTHING;
 }
 
-/* The second; if it differs it is the first of the next two. */
+/* The second read; if it differs, it is the first of the next two. */
 static enum sl_file_watch_news settle_end(struct sl_file_watch *watch, uint64_t now_ms)
 {
 	struct identity identity;
@@ -299,11 +301,11 @@ static enum sl_file_watch_news settle_end(struct sl_file_watch *watch, uint64_t 
 	int ret = read_file(watch, &bytes, &identity);
 
 	if (ret != 0) {
-		bool again = watch->error == -ret; /* said already */
+		bool again = watch->error == -ret; /* reported already */
 
 		settle_stop(watch);
 		if (ret == -ENOENT || ret == -ENOTDIR || again)
-			return SL_FILE_WATCH_NOTHING; /* look_around() says that it is gone */
+			return SL_FILE_WATCH_NOTHING; /* look_around() reports that it is gone */
 		return failed(watch, -ret);
 	}
 	if (bytes.len == watch->first.len && bytes.at != NULL && watch->first.at != NULL &&
@@ -368,7 +370,7 @@ static struct told take_events(struct sl_file_watch *watch)
 	return told;
 }
 
-/* Another file is behind the path than the one that was taken. */
+/* The path leads to another file than the one that was taken. */
 static enum sl_file_watch_news replaced(struct sl_file_watch *watch, const struct told *told,
                                         const struct stat *st, uint64_t now_ms)
 {
@@ -383,16 +385,18 @@ static enum sl_file_watch_news replaced(struct sl_file_watch *watch, const struc
 		watch->written = st->st_ino;
 		return SL_FILE_WATCH_NOTHING;
 	}
-	/* found without being told: a directory was renamed, or the file system tells nothing;
-	   while a writer has it open under a name that is watched, its close will tell */
+	/*
+	 * found without a notification: a directory was renamed, or the file system sends none;
+	 * while a writer has it open under a name that is watched, its close will be reported
+	 */
 	if (!watch->settling && !(watch->writing && watch->written == st->st_ino))
 		settle_start(watch, true, now_ms);
 	return SL_FILE_WATCH_NOTHING;
 }
 
 /*
- * True if the file that was taken says something else now, as far as a look can tell. Sizes and
- * times are not enough where times are coarse: what was written in the same moment looks the same.
+ * True if the content of the file that was taken seems to have changed. Size and times are not
+ * enough where times are coarse: a second write within the same tick looks the same.
  */
 static bool differs(const struct sl_file_watch *watch, const struct identity *identity)
 {

@@ -39,7 +39,7 @@ static int chain_add(struct sl_file_watch_link *chain, size_t *n, const char *di
 	return 0;
 }
 
-/* Takes the next component off rest into name. False at the end. */
+/* Moves the next component from rest to name. False at the end. */
 static bool next_component(char *rest, char name[NAME_MAX + 1])
 {
 	char *at = rest + strspn(rest, "/");

@@ -3,8 +3,8 @@
  * reload.c: THE POLICY'S WALK. Read, check, compile, publish, wait until every worker enforces it,
  * reclaim: sl_reload_walk() is the whole way on one screen.
  *
- * It decides when a policy comes into force, and must never leave one half in force: until the
- * pointer is stored nothing has changed, after it everything has.
+ * It decides when a policy comes into force, and a policy must never be half in force: until the
+ * pointer is stored nothing has changed, after that everything has.
  */
 #include "reload.h"
 
@@ -57,8 +57,8 @@ static int check(const struct sl_reload *reload, const struct sl_policy_doc *doc
 }
 
 /*
- * Everything that can fail happens here, and out of sight of the workers. -EINPROGRESS: once more,
- * when what is in waiting is ready.
+ * Everything that can fail happens here, where workers do not see it. -EINPROGRESS: to be called
+ * again when what is in waiting is ready.
  */
 static int compile(struct sl_reload *reload, const struct sl_request *request, struct sl_diag *diag,
                    struct sl_waiting *waiting, struct sl_generation **next)
@@ -112,7 +112,7 @@ static void explain_late(const struct sl_reload *reload, const char *file, struc
 	const struct rte_rcu_qsbr *qsbr = reload->params.publication->qsbr;
 
 	for (unsigned i = 0; i < qsbr->max_threads; i++) {
-		/* 0: offline, it looks at nothing */
+		/* 0: offline, it reads nothing */
 		uint64_t seen = __atomic_load_n(&qsbr->qsbr_cnt[i].cnt, __ATOMIC_ACQUIRE);
 
 		if (seen == 0 || seen >= reload->token)
@@ -124,8 +124,9 @@ static void explain_late(const struct sl_reload *reload, const char *file, struc
 }
 
 /*
- * Every worker has been quiescent since the pointer was stored, so each judges by the newest
- * generation and none looks at anything older. Bounded: a worker that hangs is named.
+ * Returns once every worker has been quiescent since the pointer was stored: each judges by the
+ * newest generation then, and none reads an older one. Bounded: if a worker hangs, the error names
+ * it.
  */
 static int wait_for_workers(struct sl_reload *reload, const char *file, struct sl_diag *diag)
 {
@@ -140,8 +141,8 @@ static int wait_for_workers(struct sl_reload *reload, const char *file, struct s
 		if (reload->params.idle != NULL)
 			reload->params.idle(reload->params.idle_ctx);
 		/*
-		 * A worker may need this very core, and where arming a timer takes as long as the
-		 * sleep, a sleep gives nothing away: each is twice as long as the one before.
+		 * A worker may need this very core, and a sleep that is shorter than the cost of a
+		 * timer yields no time to it: each sleep is twice as long as the last.
 		 */
 		nanosleep(&slice, NULL);
 		if (slice.tv_nsec < WAIT_MOST_NS)
@@ -150,7 +151,7 @@ static int wait_for_workers(struct sl_reload *reload, const char *file, struct s
 	return 0;
 }
 
-/* The old generation goes, and its copy of the tables becomes the next standby. */
+/* Frees the old generation; its copy of the tables becomes the next standby. */
 static void reclaim(struct sl_reload *reload)
 {
 	sl_compile_reclaim(&reload->compiler);
@@ -159,7 +160,10 @@ static void reclaim(struct sl_reload *reload)
 	reload->unsettled = false;
 }
 
-/* An earlier push may have given up waiting: nothing can be changed before it is through. */
+/*
+ * An earlier push may have stopped waiting for a worker: nothing can be changed before that worker
+ * acknowledges.
+ */
 static int settle_earlier(struct sl_reload *reload, const char *file, struct sl_diag *diag)
 {
 	int ret;
@@ -231,7 +235,7 @@ static void pause_for_names(struct sl_reload *reload)
 	nanosleep(&slice, NULL);
 }
 
-/* The walk, as often as it takes: once, or twice where names are compiled aside. */
+/* The walk, repeated as needed: once, or twice if patterns are compiled in the background. */
 static int walk_through(struct sl_reload *reload, const struct sl_request *request,
                         struct sl_diag *diag, struct sl_push *out)
 {
@@ -298,7 +302,7 @@ uint64_t sl_reload_number(const struct sl_reload *reload)
 
 /* ---- Making and unmaking ---- */
 
-/* What params say, else the config, else what is enough for tests. */
+/* From params, else from the config, else what is enough for tests. */
 static struct sl_table_copy_limits table_limits(const struct sl_reload_params *params)
 {
 	struct sl_table_copy_limits limits = {

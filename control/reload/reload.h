@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reload.h: the way of a policy: read, check, compile, publish, wait until every worker enforces
- * it, reclaim. Whoever holds a struct sl_reload is the one writer of the publication's pointer.
+ * reload.h: the policy's walk: read, check, compile, publish, wait until every worker enforces it,
+ * reclaim. The owner of a struct sl_reload is the only writer of the publication's pointer.
  *
  * Threads: everything here belongs to the control thread. The workers see only the publication.
  */
@@ -20,7 +20,7 @@ struct sl_policy_doc;
 struct sl_push;
 struct sl_reload;
 
-/* Sizes of the address tables, of each of the two copies; 0: as the config has it. */
+/* Sizes of the address tables, each of the two copies; 0: from the config. */
 struct sl_reload_tables {
 	uint32_t prefixes; /* distinct prefixes in the union of all policies */
 	uint32_t tbl8_4;   /* second-level tables for IPv4: one for each /24 that holds longer
@@ -29,35 +29,41 @@ struct sl_reload_tables {
 };
 
 struct sl_reload_params {
-	const struct sl_config *config; /* `internal`, `protected`, checks of a policy against it;
-	                                   outlives the reload. NULL: none of these (tests) */
-	struct sl_publication *publication; /* outlives the reload. Its qsbr stays as it is at
-	                                       creation; NULL: one thread does everything, there
-	                                       is nobody to wait for, and one copy of the address
-	                                       tables is enough */
-	unsigned workers;                   /* 1 .. SL_WORKERS_MAX: scratches of a generation */
+	/*
+	 * For `internal`, `protected` and checks of a policy against the config. It outlives the
+	 * reload. NULL: none of these (tests).
+	 */
+	const struct sl_config *config;
+	/*
+	 * Outlives the reload. Its qsbr must not change after creation; NULL: one thread does
+	 * everything, there is no worker to wait for, and one copy of the address tables is enough.
+	 */
+	struct sl_publication *publication;
+	unsigned workers; /* 1 .. SL_WORKERS_MAX: scratches of a generation */
 	struct sl_reload_tables tables;
 	uint32_t patience_ms;    /* how long workers may take to acknowledge; 0: 2000 */
-	void (*idle)(void *ctx); /* called every now and then while waiting; or NULL. It must not
-	                            push */
+	void (*idle)(void *ctx); /* called regularly while waiting; or NULL. It must not push */
 	void *idle_ctx;
-	/* what became of what a document had left to an earlier push that was not in force in the
-	   end (sl_reload_submit); or NULL. As a job's done; called only if there is news */
+	/*
+	 * or NULL. Reports the outcome for sandboxes that a document had left to an earlier push
+	 * which did not come into force (sl_reload_submit). Same arguments as a job's done; called
+	 * only if there is something to report
+	 */
 	void (*left)(void *ctx, int ret, struct sl_diag *diag, const struct sl_push *push);
 	void *left_ctx;
 };
 
-/* What became of a push. Times in microseconds of the monotonic clock. */
+/* The outcome of a push. Times in microseconds of the monotonic clock. */
 struct sl_push {
 	uint64_t generation;        /* the number that is in force now */
-	bool changed;               /* false: nothing to do, the number stayed */
+	bool changed;               /* false: there was nothing to change, the number is the same */
 	unsigned sandboxes;         /* sandboxes in force now */
 	unsigned sandboxes_changed; /* whose effective policy changed, new and removed ones included
 	                             */
 	unsigned sandboxes_waiting; /* whose patterns are being compiled (sl_reload_submit): they
 	                               keep what they have until then */
 	uint64_t check_us;          /* read (sl_reload_push_file) and check */
-	uint64_t compile_us;        /* names, address tables, index of the new generation */
+	uint64_t compile_us;        /* patterns, address tables, index of the new generation */
 	uint64_t wait_us;           /* from the pointer store until every worker enforces it */
 	uint64_t reclaim_us;        /* freeing the old one, bringing the other copy up to date */
 	uint64_t total_us;
@@ -70,14 +76,14 @@ struct sl_push {
 struct sl_reload *sl_reload_create(const struct sl_reload_params *params, struct sl_diag *diag);
 
 /*
- * Takes a document into force as one generation. Returns 0 when every worker enforces it, or
+ * Brings a document into force as one generation. Returns 0 when every worker enforces it, or
  * - -EINVAL: the document breaks a rule (diag says which): nothing changed;
  * - -ENOSPC: the address tables have no room for it (diag has the figures): nothing changed;
  * - -ENOMEM: nothing changed;
  * - -ETIMEDOUT: published, but a worker has not acknowledged it (diag says which); the next push
  *   waits for that worker first, and is refused with the same error (nothing changed) if it still
  *   does not.
- * out may be NULL; it is filled in whatever is returned. The document is not kept. Patterns that
+ * out may be NULL; it is filled in in every case. The document is not kept. Patterns that
  * take long to compile are waited for (params.idle is called meanwhile).
  */
 int sl_reload_push(struct sl_reload *reload, const struct sl_policy_doc *doc, struct sl_diag *diag,
@@ -88,34 +94,36 @@ int sl_reload_push_file(struct sl_reload *reload, const char *path, struct sl_di
                         struct sl_push *out);
 
 /*
- * What a push other than of the whole policy file asks for: the document's sandboxes come into
- * force as they stand there, those of the VLANs in `gone` go, all others stay. A VLAN may be in one
- * of them only.
+ * A push of a part: the document's sandboxes come into force as given, those of the VLANs in
+ * `gone` are removed, all others stay. A VLAN may be in one of the two only.
  */
 struct sl_reload_patch {
-	const struct sl_policy_doc *doc; /* its file is what messages begin with */
+	const struct sl_policy_doc *doc; /* messages begin with its file name */
 	const uint16_t *gone;            /* 1 .. SL_VLAN_MAX */
 	size_t n_gone;
 };
 
-/* As sl_reload_push(), for a patch. It costs what it changes, however many sandboxes there are. */
+/*
+ * As sl_reload_push(), for a patch. The cost depends on what it changes, not on how many sandboxes
+ * there are.
+ */
 int sl_reload_patch(struct sl_reload *reload, const struct sl_reload_patch *patch,
                     struct sl_diag *diag, struct sl_push *out);
 
 /*
- * As the two above, but where patterns take long to compile it returns -EINPROGRESS at once: other
+ * As the two above, but if patterns take long to compile it returns -EINPROGRESS at once: other
  * pushes go on, and what the sandboxes had stays in force. Then doc (and what patch points to)
  * belongs to the reload until sl_reload_poll() calls done, once, which gives it back: with 0 or
- * what the push would have returned; or with -ECANCELED, if pushes that came later have dealt with
- * all its sandboxes meanwhile. A sandbox of it that a later push dealt with stays as that one has
- * it.
+ * what the push would have returned; or with -ECANCELED, if later pushes have set all its sandboxes
+ * meanwhile. A sandbox that a later push has set stays as that push set it.
  *
  * What one push changes comes into force at once, as one generation, so all of it waits for the
- * longest list. Not so what an earlier push has asked for already: where a whole document agrees
- * with one that still waits, it leaves those sandboxes to that one, and only what it says anew
- * comes into force now (0 is returned, push.sandboxes_waiting says how many sandboxes are left).
- * Should the earlier one be refused, the later one's own share of it makes its walk: a document
- * loses nothing by an earlier one's mistake (params.left is told what came of it).
+ * list that takes longest. The exception is what an earlier push has asked for already: where a
+ * whole document agrees with a push that still waits, it leaves those sandboxes to that push, and
+ * only its other changes come into force now (it returns 0, and push.sandboxes_waiting is the
+ * number of sandboxes left). If the earlier push is refused, the sandboxes that were left to it are
+ * pushed again from the later document: a document loses nothing by an earlier one's mistake
+ * (params.left reports the outcome).
  */
 struct sl_reload_job {
 	const struct sl_policy_doc *doc;
@@ -127,22 +135,21 @@ struct sl_reload_job {
 int sl_reload_submit(struct sl_reload *reload, const struct sl_reload_job *job,
                      struct sl_diag *diag, struct sl_push *out);
 
-/* Brings jobs into force whose patterns have been compiled. To be called now and then. */
+/* Brings jobs into force whose patterns have been compiled. To be called regularly. */
 void sl_reload_poll(struct sl_reload *reload);
 
 /* Jobs that are not done. */
 unsigned sl_reload_pending(const struct sl_reload *reload);
 
-/* True while patterns are being compiled: sl_reload_free() would wait for that, which may be long.
- */
+/* True while patterns are being compiled. sl_reload_free() would wait for that, possibly long. */
 bool sl_reload_busy(const struct sl_reload *reload);
 
 /* The number in force; 0 before the first push. */
 uint64_t sl_reload_number(const struct sl_reload *reload);
 
 /*
- * Takes the published pointer back and frees everything; jobs end with -ECANCELED. No worker may
- * run any more. NULL is fine.
+ * Clears the published pointer and frees everything; jobs end with -ECANCELED. No worker may be
+ * running. NULL is fine.
  */
 void sl_reload_free(struct sl_reload *reload);
 

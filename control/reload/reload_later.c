@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reload_later.c: pushes whose names take long to compile. They wait here while others go on, and
- * make their walk when the background thread is done.
+ * reload_later.c: pushes whose patterns take long to compile. They wait here while others go on,
+ * and walk when the background thread is done.
  *
- * A job must never undo what a push that came after it has brought into force; the compiler knows
- * by the order of arrival. And it must never take with it, when it is refused, what a later
- * document wants as well: what a document has left to it stays behind as the document's rest, and
- * makes its own walk when the job is through. Where the job came into force, the rest finds nothing
- * to do.
+ * A job must never undo what a later push has brought into force; the compiler knows the order of
+ * arrival. And if it is refused, that must not affect a later document which wants the same: the
+ * sandboxes that a document has left to a job are kept as the document's rest, and the rest walks
+ * on its own when the job is finished. If the job came into force, the rest finds nothing to do.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@ static void append(struct sl_reload *reload, struct sl_reload_later *later)
 	*tail = later;
 }
 
-/* ---- What a document leaves to one that still waits ---- */
+/* ---- What a document leaves to a job that still waits ---- */
 
 static bool same_patterns(const struct sl_policy *a, const struct sl_policy *b)
 {
@@ -66,7 +65,9 @@ static bool same_policy(const struct sl_policy *a, const struct sl_policy *b)
 	       same_rules(a, b);
 }
 
-/* The last two policies that were compared: what many sandboxes share is compared once. */
+/*
+ * The last two policies that were compared: policies that many sandboxes share are compared once.
+ */
 struct compared {
 	const struct sl_policy *a, *b;
 	bool same;
@@ -86,7 +87,7 @@ static bool same_entry(const struct sl_policy_entry *a, const struct sl_policy_e
 	return last->same;
 }
 
-/* True if the job, when its time comes, decides what the VLAN has. */
+/* True if the job, when it walks, sets or removes the VLAN's sandbox. */
 static bool deals_with(const struct sl_reload *reload, const struct sl_reload_later *job,
                        uint16_t vlan)
 {
@@ -116,8 +117,8 @@ static const struct sl_reload_later *newest_that_deals_with(const struct sl_relo
 }
 
 /*
- * A sandbox that is left keeps its old name for a while: true if that name is given to another one
- * by what is not left.
+ * A sandbox that is left keeps its old name until the job walks: true if the rest of the document
+ * gives that name to another sandbox.
  */
 static bool name_is_needed(const struct sl_reload *reload, const struct sl_reload_later *later,
                            uint16_t vlan)
@@ -137,8 +138,8 @@ static bool name_is_needed(const struct sl_reload *reload, const struct sl_reloa
 }
 
 /*
- * True if a job that waits gives a name for a while, to a sandbox that is left, that the document
- * gives to another one: the job would be refused then, and all that was left to it with it.
+ * True if a waiting job gives a sandbox that is left a name which the document gives to another
+ * one. The job would then be refused, with all that was left to it.
  */
 static bool name_is_given(const struct sl_reload *reload, const struct sl_reload_later *later,
                           const struct sl_policy_entry *entry)
@@ -177,7 +178,10 @@ static bool leaves_any(const struct sl_reload_later *later)
 	return false;
 }
 
-/* Says which VLANs an earlier job will give what the document wants. False: none can be left. */
+/*
+ * Finds the VLANs to which an earlier job will give what the document wants. False: none can be
+ * left.
+ */
 static bool choose_left(const struct sl_reload *reload, struct sl_reload_later *later)
 {
 	struct compared last = {0};
@@ -205,8 +209,8 @@ static void free_rest(struct sl_reload *reload, struct sl_reload_later *rest)
 }
 
 /*
- * What a document has left to earlier jobs stays in the list, in the document's place. Older rests
- * go: of each VLAN that they are about, this document says something by now, or leaves it itself.
+ * What a document has left to earlier jobs stays in the list in the document's place. Older rests
+ * are dropped: this document sets each of their VLANs, or leaves it itself.
  */
 static void keep_rest(struct sl_reload *reload, struct sl_reload_later *later)
 {
@@ -232,7 +236,7 @@ static void keep_rest(struct sl_reload *reload, struct sl_reload_later *later)
 	*link = rest;
 }
 
-/* True while an earlier job may still bring into force what this one is about, or leaves. */
+/* True while an earlier job may still set VLANs that this one sets, or leaves. */
 static bool waits_for_earlier(const struct sl_reload *reload, const struct sl_reload_later *later,
                               uint16_t vlan)
 {
@@ -251,7 +255,7 @@ static bool rest_waits(const struct sl_reload *reload, const struct sl_reload_la
 	return false;
 }
 
-/* What was left to jobs that are through is this one's again: it is in force, or was refused. */
+/* What was left to jobs that are finished is this one's again: it is in force, or was refused. */
 static void take_back(const struct sl_reload *reload, struct sl_reload_later *later)
 {
 	for (uint16_t vlan = 1; vlan <= SL_VLAN_MAX && later->rest != NULL; vlan++)
@@ -260,8 +264,9 @@ static void take_back(const struct sl_reload *reload, struct sl_reload_later *la
 }
 
 /*
- * A whole document waits for patterns. What it says anew goes its own way: into force now, or to
- * wait for its own patterns alone. Where it says nothing anew it waits for all of it.
+ * A whole document needs patterns that are still being compiled. Its changes that no earlier job
+ * makes go separately: into force now, or they wait for their own patterns only. If it has no such
+ * changes, it waits as a whole.
  */
 static int walk_apart(struct sl_reload *reload, struct sl_reload_later *later, struct sl_diag *diag,
                       const struct sl_diag_mark *mark, struct sl_push *push)
@@ -287,7 +292,7 @@ static int walk_apart(struct sl_reload *reload, struct sl_reload_later *later, s
 		later->rest = NULL;
 		return -EINPROGRESS;
 	}
-	/* the patterns of what is left are there when it has to be walked after all */
+	/* keeps the patterns of what is left, in case the rest has to walk after all */
 	later->rest->waiting = all;
 	if (ret == 0) {
 		push->sandboxes_waiting = whole.sandboxes_waiting - push->sandboxes_changed;
@@ -353,7 +358,7 @@ static void unlink_later(struct sl_reload *reload, struct sl_reload_later *later
 	*link = later->next;
 }
 
-/* Walks once more; the job is through, unless more names came to be compiled. */
+/* Walks again; the job is finished, unless more patterns have to be compiled. */
 static void try_later(struct sl_reload *reload, struct sl_reload_later *later)
 {
 	struct sl_waiting before = later->waiting;
@@ -375,7 +380,7 @@ static void try_later(struct sl_reload *reload, struct sl_reload_later *later)
 	sl_diag_free(&diag);
 }
 
-/* Pushes that came later have dealt with all of it: its names need not be waited for. */
+/* True if later pushes have set all its sandboxes: its patterns need not be waited for. */
 static bool is_overtaken(const struct sl_reload *reload, const struct sl_reload_later *later)
 {
 	for (uint16_t vlan = 1; vlan <= SL_VLAN_MAX; vlan++)
@@ -393,7 +398,7 @@ static struct sl_reload_later *first_after(const struct sl_reload *reload, uint6
 	return later;
 }
 
-/* What a job's end calls may submit another, so the list is looked into anew after each. */
+/* A job's done may submit another job, so the search starts again after each one. */
 void sl_reload_poll(struct sl_reload *reload)
 {
 	struct sl_reload_later *later;

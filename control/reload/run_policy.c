@@ -2,8 +2,8 @@
 /*
  * run_policy.c: the policy file of `sluice run`.
  *
- * Decides what is said about a push, and when: that it is enforced is said when every worker
- * enforces it, not before. Nothing that stands in a policy file ends the gateway.
+ * Decides what is logged about a push, and when: a push is logged as enforced when every worker
+ * enforces it, not before. No content of a policy file ends the gateway.
  */
 #include "run_policy.h"
 
@@ -53,7 +53,7 @@ void sl_run_policy_realtime(struct sl_run_policy *policy, bool on)
 	policy->realtime = set_realtime(on) && on;
 }
 
-/* ---- what became of a push ---- */
+/* ---- the outcome of a push ---- */
 
 static void say_in_force(const struct sl_run_policy *policy, const struct sl_push *push)
 {
@@ -185,7 +185,7 @@ static void push_while_running(struct sl_run_policy *policy)
 	size_t len;
 	bool yields;
 
-	/* what takes long must not take a CPU away from a worker, or from anybody else */
+	/* a long compilation must not take a CPU away from a worker, or from other processes */
 	sl_file_watch_bytes(policy->watch, &len);
 	yields = policy->realtime && len > LARGE_BYTES;
 	if (yields)
@@ -216,7 +216,7 @@ void sl_run_policy_poll(struct sl_run_policy *policy)
 {
 	if (!sl_run_policy_waits(policy))
 		return;
-	/* what waited for its patterns is seldom small */
+	/* a push that had to wait for its patterns is seldom small */
 	if (policy->realtime)
 		set_realtime(false);
 	sl_reload_poll(policy->reload);

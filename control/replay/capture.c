@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * capture.c: recorded traffic, packet by packet, whatever link it was recorded on.
+ * capture.c: recorded traffic, packet by packet, of any link type.
  *
- * Decides what an Ethernet frame would have looked like where none was recorded. It judges nothing:
- * what is odd goes on as it is, for the pipeline to refuse.
+ * Decides what the Ethernet frame would have looked like where none was recorded. It judges
+ * nothing: odd packets are passed on unchanged, and the pipeline refuses them.
  */
 #include "capture.h"
 
@@ -226,7 +226,7 @@ static bool take_packet(struct sl_capture *capture, struct sl_capture_packet *pa
 	return true;
 }
 
-/* tv_usec has nanoseconds, as asked for. Nothing was captured after the year 9999. */
+/* tv_usec has nanoseconds, as asked for. Times after the year 9999 are not supported. */
 static uint64_t time_us(const struct timeval *ts)
 {
 	uint64_t seconds = (uint64_t)ts->tv_sec;

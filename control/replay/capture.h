@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * capture.h: recorded traffic, packet by packet, whatever link it was recorded on.
- */
+/* capture.h: recorded traffic, packet by packet, of any link type. */
 #ifndef SLUICE_CONTROL_CAPTURE_H
 #define SLUICE_CONTROL_CAPTURE_H
 
@@ -13,15 +11,15 @@ struct sl_capture;
 
 /*
  * One packet. A frame that was recorded without an Ethernet header has no destination MAC, and
- * often no source MAC: the caller gives it one. What follows the MACs (tags, EtherType, payload)
- * stands in body as it does in an Ethernet frame.
+ * often no source MAC: the caller chooses them. What follows the MACs (tags, EtherType, payload)
+ * is in body, as in an Ethernet frame.
  */
 struct sl_capture_packet {
 	uint64_t time_us;           /* since the Unix epoch */
 	const uint8_t *dmac, *smac; /* 6 bytes each, or NULL */
 	const uint8_t *body;        /* until the next call */
 	size_t body_len;
-	bool cut;      /* the capture does not have all of its bytes */
+	bool cut;      /* the capture has only a part of its bytes */
 	bool is_frame; /* body is an Ethernet frame that is too short for its MACs */
 };
 

@@ -3,8 +3,9 @@
  * direction.c: which side of the gateway a recorded packet came from.
  *
  * Decides who is inside by the first packet between two addresses, or by ranges. ARP and neighbour
- * solicitations count for the address that they ask for, since their destination is everybody; an
- * ICMP error from a router on the way counts for the pair of the packet that it quotes.
+ * solicitations count as sent to the address that they ask for, since their destination is a
+ * broadcast or multicast address; an ICMP error from a router on the path counts for the pair of
+ * the packet that it quotes.
  */
 #include "direction.h"
 
@@ -22,7 +23,10 @@ struct party {
 	uint8_t bytes[16];
 };
 
-/* Two parties on a VLAN, the smaller one first. All bytes are set: pairs compare as memory. */
+/*
+ * Two parties on a VLAN, the smaller one first. All bytes are set, so that pairs can be compared
+ * with memcmp.
+ */
 struct pair {
 	uint16_t vlan; /* never 0xffff */
 	struct party low, high;
@@ -40,7 +44,7 @@ struct sl_direction {
 	size_t room, used; /* room is a power of two */
 };
 
-/* Who speaks to whom, and for an ICMP error in which conversation. */
+/* Sender and receiver, and for an ICMP error also those of the packet that it quotes. */
 struct speech {
 	struct party from, to;
 	bool is_error;
@@ -72,7 +76,7 @@ void sl_direction_free(struct sl_direction *direction)
 	free(direction);
 }
 
-/* ---- who speaks to whom ---- */
+/* ---- sender and receiver ---- */
 
 static struct party party_of(uint8_t kind, const uint8_t *bytes)
 {
@@ -120,7 +124,7 @@ static bool take_ipv6(struct speech *speech, const uint8_t *at, size_t len)
 	if (at[6] == 58 && len >= 48) {
 		if (at[40] < 128) /* errors have no high bit (RFC 4443 2.1) */
 			take_quoted(speech, 6, at + 48, len - 48);
-		else if (at[40] == 135 && len >= 64) /* whom a solicitation asks for */
+		else if (at[40] == 135 && len >= 64) /* the address that a solicitation asks for */
 			speech->to = party_of(6, at + 48);
 	}
 	return true;
@@ -166,7 +170,7 @@ static bool order(uint16_t vlan, const struct party *from, const struct party *t
 	return from_is_low;
 }
 
-/* FNV-1a. A capture that is made to collide costs its own reader time. */
+/* FNV-1a. A capture made to cause collisions only slows down its own replay. */
 static uint64_t hash(const struct pair *pair)
 {
 	const uint8_t *at = (const uint8_t *)pair;
@@ -204,7 +208,7 @@ static bool grow(struct sl_direction *direction)
 	return true;
 }
 
-/* Is the party that speaks inside? Remembers who spoke first. */
+/* True if the sender is inside. Remembers which of the two sent first. */
 static bool speaker_is_inside(struct sl_direction *direction, uint16_t vlan,
                               const struct party *from, const struct party *to)
 {
@@ -253,7 +257,7 @@ enum sl_port_id sl_direction_of(struct sl_direction *direction, uint16_t vlan, c
 		inside = is_in_ranges(direction, &speech.from);
 	else if (speech.is_error && !knows(direction, vlan, &speech.from, &speech.to) &&
 	         knows(direction, vlan, &speech.quoted_from, &speech.quoted_to))
-		/* it goes to whoever sent what it quotes */
+		/* an error goes to the sender of the packet that it quotes */
 		inside =
 		        !speaker_is_inside(direction, vlan, &speech.quoted_from, &speech.quoted_to);
 	else

@@ -25,7 +25,7 @@
 
 #define MACS_LEN  12
 #define TAG_LEN   4
-#define FRAME_MAX (262144 + 64) /* libpcap's bound and what is put in front */
+#define FRAME_MAX (262144 + 64) /* libpcap's limit, and room for headers before it */
 #define TYPE_VLAN 0x8100
 #define TYPE_QINQ 0x88a8
 
@@ -75,7 +75,7 @@ static int wrong(const char *option, const char *value, const char *why)
 	return 2;
 }
 
-/* Plain decimal: a VLAN that its reader takes for another is a sandbox with another's policy. */
+/* Plain decimal only: a VLAN that is misread would be judged by another sandbox's policy. */
 static int take_vlan(struct options *options, const char *value)
 {
 	size_t len = strspn(value, "0123456789");
@@ -189,7 +189,7 @@ static int take_options(struct options *options, int argc, char **argv)
 
 /* ---- a packet on its way to the gateway ---- */
 
-/* Locally administered, and different for both sides. */
+/* Locally administered, and different for each side. */
 static const uint8_t stand_in[SL_PORT_COUNT][6] = {
         [SL_PORT_SANDBOX] = {0x02, 0x73, 0x6c, 0x00, 0x00, 0x01},
         [SL_PORT_UPLINK] = {0x02, 0x73, 0x6c, 0x00, 0x00, 0x02},
@@ -248,7 +248,7 @@ static size_t build(struct replay *replay, const struct sl_capture_packet *packe
 	if (vlan != 0 && !packet->is_frame) {
 		body += tags;
 		len -= tags;
-		/* the port's own VLAN is not tagged there */
+		/* the port's native VLAN is untagged */
 		if (sl_replay_gateway_native_vlan(replay->gateway, port) != vlan) {
 			at[0] = TYPE_VLAN >> 8;
 			at[1] = TYPE_VLAN & 0xff;
@@ -273,7 +273,7 @@ static int replay_packet(struct replay *replay, const struct sl_capture_packet *
 	return sl_replay_gateway_feed(replay->gateway, port, packet->time_us, replay->frame, len);
 }
 
-/* ---- the whole of it ---- */
+/* ---- the whole run ---- */
 
 static int replay_captures(struct replay *replay)
 {

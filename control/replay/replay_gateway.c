@@ -2,8 +2,8 @@
 /*
  * replay_gateway.c: the gateway without ports.
  *
- * Decides how the clock moves between packets: in steps, so that what is due in between happens
- * when it is due. Everything else is the same policy's walk and the same worker as in `sluice run`.
+ * Decides how the clock moves between packets: in steps, so that timeouts in between happen when
+ * they are due. Everything else is the same policy's walk and the same worker as in `sluice run`.
  */
 #include "replay_gateway.h"
 
@@ -27,13 +27,13 @@
 #include "sluice/worker.h"
 #include "tell/totals.h"
 
-#define MEMORY_MIB   4096 /* address space; only what is used is taken */
+#define MEMORY_MIB   4096 /* address space; only what is used is allocated */
 #define MBUFS        16383
 #define EVENT_SLOTS  16384
 #define STEP_US      500000
 #define STEPS_MAX    100   /* in one gap between packets */
-#define TICK_US      10000 /* within that nothing is due that matters */
-#define RUN_ON_STEPS 1000  /* at the end, beyond the longest wait for a hello */
+#define TICK_US      10000 /* a finer step would not change any result */
+#define RUN_ON_STEPS 1000  /* at the end; longer than the longest wait for a hello */
 
 struct side {
 	struct sl_replay_gateway *gateway;
@@ -46,7 +46,7 @@ struct sl_replay_gateway {
 	struct sl_settings settings;
 	struct sl_publication publication;
 	struct sl_reload *reload;
-	struct sl_worker *worker; /* NULL before the first packet says what time it is */
+	struct sl_worker *worker; /* NULL before the first packet sets the clock */
 	struct rte_mempool *pool;
 	struct rte_ring *events;
 	struct side sides[SL_PORT_COUNT];
@@ -188,7 +188,7 @@ static void tick(struct sl_replay_gateway *gateway)
 	drain_events(gateway);
 }
 
-/* Everything that is due until then happens, in its order. */
+/* Advances the clock; everything that is due until then happens in order. */
 static void advance(struct sl_replay_gateway *gateway, uint64_t to_us)
 {
 	uint64_t step;
@@ -219,9 +219,9 @@ static void run_on(struct sl_replay_gateway *gateway, uint64_t step_us)
 }
 
 /*
- * Hellos have their end soon. What waits for the first record of a server, which is not in the
- * capture, waits as long as an established connection may be silent; nothing is lost there by
- * larger steps.
+ * Holds of hellos time out soon. A hold that waits for the server's first record, which is not in
+ * the capture, lasts as long as an established connection may be silent; larger steps do no harm
+ * there.
  */
 bool sl_replay_gateway_finish(struct sl_replay_gateway *gateway)
 {
@@ -236,7 +236,7 @@ bool sl_replay_gateway_finish(struct sl_replay_gateway *gateway)
 
 /* ---- packets ---- */
 
-/* A frame in as many mbufs as it takes, as a port would deliver it. */
+/* A frame in as many mbufs as it needs, as a port would deliver it. */
 static struct rte_mbuf *mbuf_of(struct rte_mempool *pool, const uint8_t *frame, size_t len)
 {
 	struct rte_mbuf *head = rte_pktmbuf_alloc(pool), *tail = head;

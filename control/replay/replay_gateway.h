@@ -29,20 +29,20 @@ struct sl_replay_params {
 
 /*
  * Starts the EAL (once in a process) and loads the policy. Returns NULL with errors in diag, or
- * with a message in err if it is no document's fault.
+ * with a message in err if the cause is not in a document.
  */
 struct sl_replay_gateway *sl_replay_gateway_create(const struct sl_replay_params *params,
                                                    struct sl_diag *diag, char *err,
                                                    size_t err_size);
 
 /*
- * A frame arrives at that time, after everything that was due before. Time never goes back: an
+ * A frame arrives at that time, after everything that was due before it. Time never goes back: an
  * earlier time counts as the latest one. Returns 0 or -ENOMEM.
  */
 int sl_replay_gateway_feed(struct sl_replay_gateway *gateway, enum sl_port_id port,
                            uint64_t time_us, const uint8_t *frame, size_t len);
 
-/* Lets the clock run on until nothing is held. False if something still is after that. */
+/* Lets the clock run on until nothing is held. False if packets are still held after that. */
 bool sl_replay_gateway_finish(struct sl_replay_gateway *gateway);
 
 void sl_replay_gateway_totals(const struct sl_replay_gateway *gateway, struct sl_totals *totals);
@@ -50,7 +50,7 @@ void sl_replay_gateway_totals(const struct sl_replay_gateway *gateway, struct sl
 /* Gives everything back; the events and files stay the caller's. NULL is fine. */
 void sl_replay_gateway_free(struct sl_replay_gateway *gateway);
 
-/* Where the config says that N is the port's native VLAN, N is untagged there. */
+/* The port's `native-vlan` in the config, which is untagged there; 0: none. */
 uint16_t sl_replay_gateway_native_vlan(const struct sl_replay_gateway *gateway,
                                        enum sl_port_id port);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unzip.c: a file as a stream, unpacked on the way if gzip packed it (RFC 1952; zlib does it).
+ * unzip.c: a file as a stream, decompressed if it is in gzip format (RFC 1952), with zlib.
  *
- * Hands on what has come by now and waits for no more, so that a capture may be read while it is
- * being written. An end in the middle is an error, never the end of the capture.
+ * Returns what has been read so far without waiting for more, so that a capture can be read while
+ * it is being written. A truncated member is an error, never the end of the capture.
  */
 #include "unzip.h"
 
@@ -19,17 +19,18 @@
 #define MAGIC_1   0x1f /* RFC 1952 2.3.1 */
 #define MAGIC_2   0x8b
 #define IN_BYTES  65536
-#define GZIP_ONLY (16 + MAX_WBITS) /* zlib's window bits, and that there is a gzip header */
+#define GZIP_ONLY (16 + MAX_WBITS) /* zlib's window bits, for a gzip header */
 
 struct unzip {
 	int fd;
-	bool packed, ended; /* behind the last member */
+	bool packed, ended; /* ended: after the last member */
 	const char **why;
-	z_stream zip; /* next_in, avail_in: what was read and not handed on, packed or not */
+	z_stream zip; /* next_in, avail_in: bytes that were read and not yet returned, compressed or
+	                 not */
 	unsigned char in[IN_BYTES];
 };
 
-/* Reads more behind what is there. Returns how many bytes came, 0 at the end, or -1. */
+/* Reads more bytes after those that are there. Returns how many, 0 at the end, or -1. */
 static ssize_t fill(struct unzip *unzip)
 {
 	ssize_t got;
@@ -45,7 +46,7 @@ static ssize_t fill(struct unzip *unzip)
 	return got;
 }
 
-/* True if a member begins here; what stands behind the last one else is nobody's. */
+/* True if a member begins here; other bytes after the last member are ignored. */
 static bool member_begins(struct unzip *unzip)
 {
 	while (unzip->zip.avail_in < 2)
@@ -74,7 +75,7 @@ static ssize_t unpack(struct unzip *unzip, char *out, size_t size)
 			return fail(unzip, "the gzip data ends in the middle");
 		switch (inflate(&unzip->zip, Z_NO_FLUSH)) {
 		case Z_OK:
-		case Z_BUF_ERROR: /* it needs more */
+		case Z_BUF_ERROR: /* it needs more input */
 			break;
 		case Z_STREAM_END:
 			if (member_begins(unzip))

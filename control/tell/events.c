@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * events.c: from a worker's event to a JSON line in a file.
+ * events.c: writes a worker's events to a file as JSON lines.
  *
- * Decides the form of the line and what happens when the file does not take it: the gateway goes
- * on, the line waits in a bounded buffer, and beyond that events are counted as lost. Never blocks
- * a running gateway: what is no regular file is asked first, and gets at most PIPE_BUF bytes at
- * once.
+ * Decides the form of the line and what happens when the file does not accept it: the gateway goes
+ * on, the line waits in a bounded buffer, and when that is full events are counted as lost. Never
+ * blocks a running gateway: a file that is not a regular one is polled first, and gets at most
+ * PIPE_BUF bytes at once.
  */
 #include "events.h"
 
@@ -31,7 +31,7 @@
 struct sl_events {
 	char *path;
 	int fd;
-	bool regular; /* a regular file never makes a writer wait for its reader */
+	bool regular; /* a write to a regular file never waits for a reader */
 	enum sl_events_when_full when_full;
 	bool complained;
 	uint64_t lost;
@@ -59,8 +59,8 @@ static void put_number(struct line *line, uint64_t number)
 }
 
 /*
- * Length of the UTF-8 sequence at text (RFC 3629 section 4), 0 if it is none. Overlong forms,
- * surrogates and values beyond U+10FFFF are none.
+ * Length of the UTF-8 sequence at text (RFC 3629 section 4), 0 if it is invalid, as overlong
+ * forms, surrogates and values beyond U+10FFFF are.
  */
 static size_t utf8_len(const unsigned char *text, size_t len)
 {
@@ -89,7 +89,7 @@ static size_t utf8_len(const unsigned char *text, size_t len)
 	return need;
 }
 
-/* A JSON string (RFC 8259 section 7); what is not UTF-8 becomes U+FFFD. */
+/* A JSON string (RFC 8259 section 7); bytes that are not UTF-8 become U+FFFD. */
 static void put_string(struct line *line, const char *text, size_t len)
 {
 	*line->at++ = '"';
@@ -324,7 +324,7 @@ int sl_events_reopen(struct sl_events *events)
 	return 0;
 }
 
-/* How much to write at once: all, or for a pipe whole lines that it takes in one piece. */
+/* How much to write at once: all, or for a pipe whole lines that fit into one atomic write. */
 static size_t piece(const struct sl_events *events, const char *from, size_t len)
 {
 	const char *end;
@@ -340,7 +340,7 @@ static bool writable(const struct sl_events *events, int timeout_ms)
 {
 	struct pollfd pfd = {.fd = events->fd, .events = POLLOUT};
 
-	/* an error is for write() to tell */
+	/* write() will report an error */
 	return events->regular || poll(&pfd, 1, timeout_ms) > 0;
 }
 

@@ -22,13 +22,13 @@ struct sl_events;
 size_t sl_events_format(const struct sl_event *event, char out[SL_EVENTS_LINE_MAX]);
 
 enum sl_events_when_full {
-	SL_EVENTS_DROP = 0, /* a running gateway never waits for who reads its events */
+	SL_EVENTS_DROP = 0, /* a running gateway never waits for a reader of its events */
 	SL_EVENTS_WAIT,     /* replay waits */
 };
 
 /*
  * Opens a file to append to, or with "-" standard output. Returns NULL and errno. One thread; the
- * caller ignores SIGPIPE if it must not die of a reader that went away.
+ * caller must ignore SIGPIPE to survive a reader that goes away.
  */
 struct sl_events *sl_events_open(const char *path, enum sl_events_when_full when_full);
 
@@ -36,13 +36,13 @@ struct sl_events *sl_events_open(const char *path, enum sl_events_when_full when
  */
 int sl_events_reopen(struct sl_events *events);
 
-/* Takes an event. It is written when the buffer is full or sl_events_flush() is called. */
+/* Adds an event. It is written when the buffer is full or sl_events_flush() is called. */
 void sl_events_add(struct sl_events *events, const struct sl_event *event);
 
 /*
- * Writes what is buffered, whole lines at a time. Returns 0, also if a reader is merely slow
- * (SL_EVENTS_DROP), or -errno of the write that failed; what was not written is kept for the next
- * time while the buffer has room. Complains in the log once, until a write works again.
+ * Writes what is buffered, whole lines at a time. Returns 0, even if a reader is slow
+ * (SL_EVENTS_DROP), or -errno of the write that failed; what was not written is kept while the
+ * buffer has room. Logs a failure once, until a write succeeds again.
  */
 int sl_events_flush(struct sl_events *events);
 

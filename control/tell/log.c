@@ -71,13 +71,13 @@ void sl_log(enum sl_log_level level, const char *fmt, ...)
 	len = head + (size_t)n;
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
-	/* what comes from outside must not paint the operator's terminal or forge a line */
+	/* untrusted text must not control the operator's terminal or forge a line */
 	for (size_t i = head; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0) {
-		/* nobody is left to be told */
+		/* an error here cannot be reported */
 	}
 	errno = saved;
 }

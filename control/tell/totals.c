@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * totals.c: the counters of all workers in one. Counts nothing itself.
- */
+/* totals.c: the sum of all workers' counters. Counts nothing itself. */
 #include "totals.h"
 
 #include <inttypes.h>

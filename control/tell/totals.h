@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * totals.h: the counters of all workers in one, and their two printed forms.
- */
+/* totals.h: the sum of all workers' counters, and its two printed forms. */
 #ifndef SLUICE_CONTROL_TOTALS_H
 #define SLUICE_CONTROL_TOTALS_H
 
@@ -27,12 +25,15 @@ struct sl_totals {
 	struct sl_stages stages;
 };
 
-/* Adds one worker's counters. Any thread, also while the worker runs (then a little uneven). */
+/*
+ * Adds one worker's counters. Any thread, even while the worker runs (the counters are then not of
+ * one moment).
+ */
 void sl_totals_add(struct sl_totals *totals, const struct sl_stats *stats);
 
 /*
- * True if every packet that came in was forwarded, dropped for a reason, or is held. To be asked
- * when no worker runs.
+ * True if every packet that came in was forwarded, dropped for a reason, or is held. Call only
+ * while no worker runs.
  */
 bool sl_totals_balance(const struct sl_totals *totals);
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define SL_VLAN_MAX   4094 /* the largest VID that can be a sandbox */
+#define SL_VLAN_MAX   4094 /* the largest VLAN ID that a sandbox can have */
 #define SL_VLAN_COUNT 4096
 
 enum sl_family {
@@ -19,7 +19,9 @@ enum sl_family {
 	SL_FAMILY_6 = 6,
 };
 
-/** An IPv4 address stands in bytes[0..3]; the other bytes are zero, so whole structs compare. */
+/**
+ * An IPv4 address is in bytes[0..3]; the other bytes are zero, so that memcmp of the struct works.
+ */
 struct sl_addr {
 	uint8_t family; /* enum sl_family */
 	uint8_t bytes[16];

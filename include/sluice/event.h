@@ -23,7 +23,7 @@ enum sl_via {
 };
 
 enum sl_event_kind {
-	SL_EVENT_FLOW = 0,   /* a decision: of a flow, or of a packet that belongs to none */
+	SL_EVENT_FLOW = 0,   /* a decision on a flow, or on a packet that belongs to none */
 	SL_EVENT_SUPPRESSED, /* `count` decisions were not reported: vlan, sandbox, reason are set
 	                      */
 };

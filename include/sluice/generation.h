@@ -32,9 +32,9 @@ enum sl_mode {
 
 /**
  * Address classes. The prefixes of all policies, of `internal` and of `protected` form one union;
- * a lookup in its table gives the class, the id of the most specific prefix of the union that holds
- * the address (class 0: none does). What a policy says of a class is found by walking from the
- * class up through the prefixes that enclose it.
+ * a lookup in its table gives the class, the id of the longest prefix of the union that contains
+ * the address (class 0: none does). A policy's answer for a class is found by walking from that
+ * prefix up through the prefixes that enclose it.
  */
 #define SL_CLASS_NONE 0u
 
@@ -49,7 +49,7 @@ struct sl_class {
 	uint8_t space;   /* enum sl_space of this prefix: the strictest of itself and its parents */
 };
 
-/** What one policy's own prefixes say; SL_SUBNET_NONE for a prefix that is not the policy's. */
+/** What one policy says of a prefix; SL_SUBNET_NONE for a prefix that the policy does not list. */
 enum sl_subnet {
 	SL_SUBNET_NONE = 0,
 	SL_SUBNET_ALLOW,
@@ -103,12 +103,13 @@ static inline enum sl_subnet sl_subnets_judge(const struct sl_subnets *subnets,
 /**
  * The exact names and the patterns with a leading `*` of one list: open addressing, at most half
  * full. A name is hashed from its last letter to its first, so one pass gives the hash of each of
- * its suffixes; "a.b" is looked for as a whole name, "*.a.b" as what stands behind a dot.
+ * its suffixes; "a.b" is looked up as a whole name, "*.a.b" as a suffix that follows a dot.
  */
 struct sl_suffixes {
-	uint64_t key[2];  /* drawn at start: whoever writes policies cannot choose collisions */
+	uint64_t key[2];  /* random at start, so that an author of policies cannot choose collisions
+	                   */
 	uint64_t exact;   /* bit n: an exact name of n labels is there; 63: of 63 or more */
-	uint64_t below;   /* the same for what stands behind a leading `*` */
+	uint64_t below;   /* the same for the part after a leading `*` */
 	const char *text; /* the patterns, each with its NUL */
 	uint32_t mask;    /* slots - 1 */
 	uint32_t count;
@@ -140,21 +141,21 @@ struct sl_patterns {
 	bool any; /* the list holds `*` */
 };
 
-#define SL_PATTERNS_BEGIN '\x01' /* stands before a name that is written backwards */
-#define SL_PATTERNS_END   '\x02' /* stands behind it */
+#define SL_PATTERNS_BEGIN '\x01' /* comes before a name that is written backwards */
+#define SL_PATTERNS_END   '\x02' /* comes after it */
 
 /**
- * Hyperscan may read so many bytes behind what it scans (5.4.0, on CPUs with AVX512-VBMI): they
- * must be there, whatever they are.
+ * Hyperscan 5.4.0 may read this many bytes past the end of what it scans, on CPUs with
+ * AVX512-VBMI: they must be readable; their value does not matter.
  */
 #define SL_SCAN_SLACK 64
 
-/** A name written backwards between the sentinels, and what may be read behind it. */
+/** A name written backwards between the sentinels, and the bytes after it that may be read. */
 struct sl_scan_text {
 	char bytes[SL_NAME_MAX + 2 + SL_SCAN_SLACK];
 };
 
-/** The databases' part of sl_patterns_match, with a text of the caller's to write the name into. */
+/** The Hyperscan part of sl_patterns_match. The caller provides the buffer for the name. */
 bool sl_patterns_scan(const struct sl_patterns *patterns, struct hs_scratch *scratch,
                       const char *name, size_t len, struct sl_scan_text *text);
 
@@ -186,8 +187,8 @@ struct sl_sandbox {
 	enum sl_mode mode;
 	uint32_t epoch; /* the last generation that changed the effective policy (never 0) */
 	/*
-	 * The generation in which this sandbox came to its VLAN (<= epoch). What is older belongs
-	 * to another sandbox: nothing of it is inherited.
+	 * The generation in which this sandbox got its VLAN (<= epoch). State that is older
+	 * belongs to another sandbox: nothing of it is inherited.
 	 */
 	uint32_t incarnation;
 	const struct sl_subnets *subnets;   /* NULL: none */
@@ -210,14 +211,14 @@ struct sl_generation {
 	struct hs_scratch *scratch[SL_WORKERS_MAX]; /* by worker; NULL: no regexes to match */
 	uint16_t sandbox_count;
 	/*
-	 * The VLANs whose sandbox is another one, or has another policy, than in generation
-	 * number - 1: who has dealt with that one need not look at the others.
+	 * The VLANs whose sandbox or policy differs from generation number - 1. A worker that has
+	 * processed that generation need not look at the others.
 	 */
 	uint16_t changed_count;
 	uint16_t changed[];
 };
 
-/** The meeting point: one pointer, and who has seen it. */
+/** The meeting point: one pointer, and which workers have seen it. */
 struct sl_publication {
 	_Atomic(const struct sl_generation *) current; /* NULL before the first policy */
 	struct rte_rcu_qsbr *qsbr; /* thread ids are worker ids; NULL in tests */

@@ -23,8 +23,8 @@
 int sl_hostname_normalise(const uint8_t *name, size_t len, char out[SL_NAME_MAX + 1]);
 
 /**
- * True if a canonical name is an IPv4 address in any notation that resolvers take for one (all
- * labels digits, or a last label that is a number, decimal or 0x-hexadecimal: WHATWG URL "ends in a
+ * True if a canonical name is an IPv4 address in any notation that resolvers accept (all labels
+ * digits, or a last label that is a number, decimal or 0x-hexadecimal: WHATWG URL "ends in a
  * number"). Such a name never proves a domain. IPv6 literals do not pass sl_hostname_normalise.
  */
 bool sl_hostname_is_address(const char *name, size_t len);

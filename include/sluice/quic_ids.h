@@ -14,8 +14,8 @@
 struct sl_quic_ids;
 
 /**
- * Reserves memory for so many connections, two IDs each; it is touched only as it is used. NULL if
- * memory is short. Free with _free(), behind the last worker that uses it; that takes NULL.
+ * Reserves memory for this many connections, two IDs each; pages are touched only when used. NULL
+ * if memory is short. Free it after the last worker that uses it; free(NULL) is fine.
  */
 struct sl_quic_ids *sl_quic_ids_create(uint32_t connections);
 void sl_quic_ids_free(struct sl_quic_ids *ids);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file
- * settings.h: what the workers need of the gateway's own config. Filled in by control before the
- * workers exist and never changed while they run.
+ * settings.h: the part of the gateway's own config that workers need. Control fills it in before it
+ * creates the workers; it never changes while they run.
  */
 #ifndef SLUICE_SETTINGS_H
 #define SLUICE_SETTINGS_H
@@ -27,16 +27,18 @@ struct sl_settings {
 	uint32_t pin_grace_s;
 	bool refuse_nxdomain; /* `refuse: nxdomain` instead of REFUSED */
 	bool strip_ech;
-	bool dns_mix_case; /* `mix-case`: letter case is drawn, and answers must repeat it */
-	bool dns_rewrite;  /* draw id and case; off in replay, where the answers are captured */
+	bool dns_mix_case; /* `mix-case`: queries leave in random letter case, and answers must
+	                      repeat it */
+	bool dns_rewrite; /* queries leave with random id and case; off in replay, where the answers
+	                     are captured */
 
 	/* inspect */
 	bool ech_deny;
-	bool http_host; /* plain HTTP is judged by its Host; else it is no TLS */
+	bool http_host; /* plain HTTP is judged by its Host; otherwise it is `not-tls` */
 	uint32_t hello_max_bytes;
 	uint32_t hello_timeout_ms;
 
-	/* limits; `flows`, `held_bytes` and `pins` are shared out evenly among the workers */
+	/* limits; `flows`, `held_bytes` and `pins` are divided evenly among the workers */
 	uint32_t flows;
 	uint32_t flows_per_sandbox;
 	uint64_t held_bytes;
@@ -45,7 +47,7 @@ struct sl_settings {
 	uint32_t pins;
 	uint32_t pins_per_sandbox;
 	uint32_t events_per_sandbox;      /* of flow decisions, a second */
-	uint32_t dns_queries_per_sandbox; /* a second; as many wait for their answers */
+	uint32_t dns_queries_per_sandbox; /* a second; as many may be waiting for an answer */
 
 	/* timeouts */
 	uint32_t tcp_established_ms;
@@ -55,7 +57,7 @@ struct sl_settings {
 	uint32_t dns_ms;
 	uint32_t icmp_ms;
 
-	uint16_t burst;   /* frames taken in one go, 1 .. 64 */
+	uint16_t burst;   /* frames received at a time, 1 .. 64 */
 	bool source_rule; /* sandboxes without `source` may use private ranges only; off in replay
 	                   */
 	bool checksums_ignore;   /* replay --checksums ignore */

@@ -29,7 +29,7 @@ enum sl_stage {
 	SL_STAGE_SANDBOX,
 	SL_STAGE_FLOW,
 	SL_STAGE_SUBNET,
-	SL_STAGE_JUDGE, /* and forward: one loop, packet by packet */
+	SL_STAGE_JUDGE, /* includes forward: one loop, packet by packet */
 	SL_STAGE_AFTER, /* timeouts, expiry, the sweep after a push */
 	SL_STAGE_TX,
 	SL_STAGE_COUNT,
@@ -59,18 +59,21 @@ struct sl_stats {
 	uint64_t tx[SL_PORT_COUNT]; /* frames that left by this port, those made here included */
 	uint64_t held;              /* packets on hold now */
 	uint64_t made[SL_PORT_COUNT]; /* frames that the gateway made itself (resets, refusals) */
-	uint64_t made_dropped; /* such frames that the port did not take or memory lacked for */
-	uint64_t answers_suppressed; /* refusals not answered because of the rate limit */
-	uint64_t events;             /* events written */
-	uint64_t events_suppressed;  /* events left out: rate limit or full ring */
-	uint64_t handed_over;        /* frames given to the worker that owns their sandbox */
+	uint64_t made_dropped;        /* such frames that were lost: port full, or no memory */
+	uint64_t answers_suppressed;  /* refusals not answered because of the rate limit */
+	uint64_t events;              /* events written */
+	uint64_t events_suppressed;   /* events left out: rate limit or full ring */
+	uint64_t handed_over;         /* frames given to the worker that owns their sandbox */
 	uint64_t handover_lost; /* frames that the other worker's ring had no room for (tx-full) */
 	uint64_t flows;         /* open now */
 	uint64_t flows_opened;
 	uint64_t flows_cut;  /* by a policy change */
 	uint64_t pins;       /* live now */
 	uint64_t hold_bytes; /* memory of holds in use now */
-	/* Answers refused for their letter case alone, by the configured resolver's place. */
+	/*
+	 * DNS answers refused only because of their letter case, by the resolver's index in the
+	 * config.
+	 */
 	uint64_t own_case[SL_RESOLVERS_MAX];
 	struct sl_stages stages;
 	struct sl_sandbox_stats sandbox[SL_VLAN_COUNT]; /* by VLAN; 0: frames of no sandbox */

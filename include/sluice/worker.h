@@ -2,7 +2,7 @@
 /**
  * @file
  * worker.h: a worker as control sees it. A worker owns the sandboxes whose VLAN maps to it and
- * everything that belongs to them; nobody else writes that.
+ * everything that belongs to them; no other thread writes that state.
  *
  * Threads: create and free belong to control. turn, input and tick belong to the one thread that
  * runs the worker (an lcore in `sluice run`; the only thread in replay and in tests). The counters
@@ -48,20 +48,19 @@ struct sl_worker_params {
 };
 
 /**
- * Makes a worker and all memory that it will ever use. Returns NULL and a message in err if memory
- * is short or a setting is out of range.
+ * Creates a worker and reserves all memory that it will ever use. Returns NULL and a message in
+ * err if memory is short or a setting is out of range.
  */
 struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *err,
                                    size_t err_size);
 
 /**
- * Touches the memory that the first flows need wherever they fall, so that no packet waits for the
- * kernel to give it: for a gateway that is to run, not for one that judges a capture. Control's
- * thread, before the first turn.
+ * Pre-faults the memory that the first flows need, so that no packet waits for a page fault. For
+ * `sluice run`; replay does without. Control thread, before the first turn.
  */
 void sl_worker_warm(struct sl_worker *worker);
 
-/** Gives back everything, frames on hold included. */
+/** Frees everything, frames on hold included. */
 void sl_worker_free(struct sl_worker *worker);
 
 /**
@@ -71,19 +70,21 @@ void sl_worker_free(struct sl_worker *worker);
 unsigned sl_worker_turn(struct sl_worker *worker);
 
 /**
- * Judges frames that came in by a port, at the clock's present time, and flushes what leaves. For
- * replay and tests; a turn does the same with what rx gave. Takes ownership of the mbufs.
+ * Judges frames as if they had been received on a port now, and flushes what leaves. For replay
+ * and tests; a turn does the same with what rx returned. Takes ownership of the mbufs.
  */
 void sl_worker_input(struct sl_worker *worker, enum sl_port_id port, struct rte_mbuf **pkts,
                      uint16_t n);
 
-/** Timeouts, expiry and the sweep after a new generation, all that is due by now, then flush. */
+/**
+ * Does all that is due by now (timeouts, expiry, the sweep after a new generation), then flushes.
+ */
 void sl_worker_tick(struct sl_worker *worker);
 
 /** Packets on hold now. */
 uint64_t sl_worker_held(const struct sl_worker *worker);
 
-/** True while events that were suppressed are to be told yet. */
+/** True while suppressed events have yet to be reported. */
 bool sl_worker_has_to_tell(const struct sl_worker *worker);
 
 const struct sl_stats *sl_worker_stats(const struct sl_worker *worker);
@@ -95,8 +96,8 @@ static inline unsigned sl_worker_of_vlan(uint16_t vlan, unsigned count)
 }
 
 /**
- * True when no flow of an older epoch than the published one is left to judge again (the sweep
- * after a push is through). Any thread may ask.
+ * True once the sweep after the last push is complete: no flow has an epoch older than its
+ * sandbox's. Any thread may ask.
  */
 bool sl_worker_settled(const struct sl_worker *worker);
 
