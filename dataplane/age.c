@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * age.c: expires flows whose time is over. The whole table is looked at once a second, a few
- * entries in each turn, so that no turn pauses.
+ * age.c: expires flows whose time is over. Each pass over the table takes a second, a few entries
+ * in each turn, so that no turn takes long.
  */
 #include <netinet/in.h>
 
@@ -14,8 +14,8 @@
 #define TURN_BUDGET 512
 
 /*
- * A connection that was idle for too long is forgotten on both ends as well: its next packet would
- * be refused, and an end that only waits would wait for ever (RFC 5382 REQ-5).
+ * A connection that was idle for too long is reset at both ends: its next packet would be refused,
+ * and an end that only receives would wait for ever (RFC 5382 REQ-5).
  */
 static void expire(struct sl_worker *worker, struct sl_flow *flow)
 {

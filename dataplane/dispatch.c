@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dispatch.c: a packet of a known flow, by the slow way: is the flow still there, what does the
- * present policy say of it, and who looks into it?
+ * dispatch.c: a packet of a known flow, on the slow path: is the flow still there, what does the
+ * current policy say of it, and which watcher inspects it?
  *
- * Settles with: policy-changed, the flow's own reason, and what its watcher says.
+ * Settles with: policy-changed, the flow's own reason, and the reasons of its watcher.
  */
 #include <netinet/in.h>
 #include <rte_tcp.h>
@@ -14,7 +14,7 @@
 #include "core/state.h"
 #include "core/watch.h"
 
-/* A SYN that starts another connection on the same ports, rather than the same one again. */
+/* True for a SYN that starts another connection on the same ports, not a retransmission. */
 static bool is_new_syn(const struct sl_pkt *pkt, const struct sl_flow *flow)
 {
 	const struct rte_tcp_hdr *tcp;
@@ -30,7 +30,7 @@ static bool is_new_syn(const struct sl_pkt *pkt, const struct sl_flow *flow)
 
 static void refused_flow_packet(struct sl_worker *worker, struct sl_pkt *pkt)
 {
-	/* The sandbox's side is answered by reject.c, within its limit. */
+	/* reject.c answers the sandbox, within its limit. */
 	sl_pkt_drop(pkt, (enum sl_reason)pkt->flow->reason);
 	if (pkt->in_port == SL_PORT_UPLINK)
 		sl_reject_tcp(worker, pkt);
@@ -66,7 +66,7 @@ bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt)
 		return false;
 	}
 	if (!sl_flow_rejudge(worker, flow)) {
-		/* A flow of the VLAN's former sandbox says nothing of this one's packet. */
+		/* The flow of the VLAN's former sandbox does not apply to this one's packet. */
 		pkt->flow = NULL;
 		if (epoch < pkt->sandbox->incarnation)
 			return false;

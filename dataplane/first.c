@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * first.c: a packet that belongs to no flow. Only the sandbox may open one, and only where its
- * policy lets it.
+ * first.c: a packet that belongs to no flow. Only the sandbox may open a flow, and only where its
+ * policy allows it.
  *
- * Settles with: no-flow, protocol-not-allowed, and what subnet.c, dns.c, hold.c and quic.c say.
+ * Settles with: no-flow, protocol-not-allowed, and the reasons of subnet.c, dns.c, hold.c and
+ * quic.c.
  */
 #include <netinet/in.h>
 #include <rte_tcp.h>
@@ -25,7 +26,7 @@ static bool is_syn(const struct sl_pkt *pkt)
 	return (pkt->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) == RTE_TCP_SYN_FLAG;
 }
 
-/* Rules 1, 2 and 4 let it out, or allow-all does. */
+/* Opens a flow that rules 1, 2 and 4, or allow-all, allow. */
 static void open_by_address(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason)
 {
 	struct sl_flow *flow = sl_flow_open(worker, pkt, &pkt->key);

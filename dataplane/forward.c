@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forward.c: what becomes of a settled packet: it leaves, is answered, or is dropped; and is
+ * forward.c: carries out the verdict of a packet: it is forwarded, answered or dropped, and
  * counted once. Must never change a verdict.
  */
 #include <netinet/in.h>
@@ -12,7 +12,7 @@
 #include "flow/reject.h"
 #include "watch/dns/gate.h"
 
-/* What a refused sandbox gets, within its limit (spec section 2). */
+/* Answers a refused sandbox, within its limit (spec section 2). */
 static void answer(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
 	if (pkt->l3 != SL_L3_IPV4 && pkt->l3 != SL_L3_IPV6)
@@ -34,7 +34,7 @@ struct rte_mbuf *sl_forward(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_send_on(worker, pkt);
 		break;
 	case SL_FATE_DROP:
-		/* Whatever nobody settled is dropped, and seen in the counters as malformed. */
+		/* A packet that no stage gave a verdict is dropped, and counted as malformed. */
 		if (unlikely(pkt->reason == SL_REASON_NONE))
 			sl_pkt_drop_quietly(pkt, SL_REASON_MALFORMED_PACKET);
 		sl_count(worker, pkt->sandbox != NULL ? pkt->vlan : 0, (enum sl_reason)pkt->reason,

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * forward.h: what becomes of a settled packet.
- */
+/* forward.h: carries out the verdict of a packet. */
 #ifndef DATAPLANE_FORWARD_H
 #define DATAPLANE_FORWARD_H
 
@@ -9,13 +7,13 @@
 #include "packet/tx.h"
 
 /*
- * Sends or answers a settled packet, and counts it. Returns the mbuf if nobody needs it any more,
+ * Sends or answers a settled packet, and counts it. Returns the mbuf if it is no longer needed,
  * for the caller to free.
  */
 struct rte_mbuf *sl_forward(struct sl_worker *worker, struct sl_pkt *pkt);
 
 /*
- * Sends a packet that leaves as it came: with its tag, and with nothing behind it. False: it is for
+ * Sends a packet that leaves as it came: same tag, no bytes after the IP packet. False: use
  * sl_forward.
  */
 static inline bool sl_forward_as_is(struct sl_worker *worker, const struct sl_pkt *pkt)

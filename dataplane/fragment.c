@@ -13,9 +13,9 @@
 
 #define WALKS_PER_SECOND 1000   /* over the sandbox's flows */
 #define FLOWS_PER_SECOND 500000 /* that such walks look at */
-#define FOUND_FOR_MS     1000   /* how long a found flow vouches for more fragments of its peer */
+#define FOUND_FOR_MS     1000   /* how long a found flow lets more fragments of its peer pass */
 
-/* A flow without ports stands for the fragments that went to an address. */
+/* Opens a flow without ports, which stands for the fragments to an address. */
 static void open_for_fragments(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason)
 {
 	uint32_t hash = sl_flow_table_hash(&worker->table, &pkt->key);
@@ -62,7 +62,7 @@ static bool vouches(const struct sl_worker *worker, const struct sl_flow *flow,
 	return sl_addr_equal(&other, remote);
 }
 
-/* A walk costs as many looks as the sandbox has flows, and the worker is everybody's. */
+/* Limits walks: each visits all flows of the sandbox, and other sandboxes share the worker. */
 static bool may_walk(struct sl_worker *worker, struct sl_vlan *vlan)
 {
 	uint32_t rate = RTE_MIN(FLOWS_PER_SECOND / (vlan->flows + 1), (uint32_t)WALKS_PER_SECOND);
@@ -82,7 +82,7 @@ static void from_uplink(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_pkt_forward(pkt, (enum sl_reason)vlan->fragment_reason);
 		return;
 	}
-	/* Strangers' fragments must not cost a walk each. */
+	/* Not every fragment of an unknown peer may cost a walk. */
 	if (!may_walk(worker, vlan)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_RATE_LIMIT);
 		return;

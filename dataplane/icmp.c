@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * icmp.c: ICMP and ICMPv6 but neighbour discovery. Queries open flows by their id; errors pass only
- * for a flow that is open, and only between its two ends (spec section 2).
+ * icmp.c: ICMP and ICMPv6, except neighbour discovery. Queries open flows by their id; errors pass
+ * only for an open flow, and only between its two ends (spec section 2).
  *
  * Settles with: no-flow, protocol-not-allowed, deny-all, the flow's reason.
  */
@@ -35,7 +35,7 @@ static enum kind kind_of(const struct sl_pkt *pkt)
 		case 0:
 		case 14:
 			return KIND_REPLY;
-		default: /* redirect, router discovery, what is obsolete */
+		default: /* redirect, router discovery, obsolete types */
 			return KIND_OTHER;
 		}
 	}
@@ -48,7 +48,8 @@ static enum kind kind_of(const struct sl_pkt *pkt)
 
 /*
  * The key of the flow that the packet quoted in an error belongs to. The quoted packet went the
- * other way: from the sandbox if the error comes from the uplink. False if it cannot be told.
+ * other way: from the sandbox if the error comes from the uplink. False if that cannot be
+ * determined.
  */
 static bool quoted_key(const struct sl_pkt *pkt, struct sl_key *key)
 {
@@ -112,7 +113,7 @@ static void error_from_uplink(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_flow *flow = quoted_flow(worker, pkt);
 	struct sl_addr to, inside;
 
-	/* Delivered only to the address that the flow is from. */
+	/* Delivered only to the sandbox's address of the flow. */
 	if (flow != NULL) {
 		sl_key_inside(&flow->key, &inside);
 		sl_key_inside(&pkt->key, &to);
@@ -150,7 +151,9 @@ static void error_from_sandbox(struct sl_worker *worker, struct sl_pkt *pkt)
 	sl_verdict_refuse_quietly(worker, pkt, SL_REASON_NO_FLOW);
 }
 
-/* A reply that belongs to a query goes on its way as its flow; all else ends here. */
+/*
+ * False for a reply that belongs to a query's flow, which decides it; all others are settled here.
+ */
 static bool settle_reply(struct sl_worker *worker, struct sl_pkt *pkt, enum kind kind)
 {
 	bool from_sandbox = pkt->in_port == SL_PORT_SANDBOX;
@@ -175,7 +178,7 @@ bool sl_icmp(struct sl_worker *worker, struct sl_pkt *pkt)
 	kind = kind_of(pkt);
 	if (kind != KIND_ERROR)
 		return settle_reply(worker, pkt, kind);
-	pkt->flow = NULL; /* an error has no id: what the lookup found is not its flow */
+	pkt->flow = NULL; /* an error has no id: the lookup did not find its flow */
 	if (pkt->in_port == SL_PORT_UPLINK)
 		error_from_uplink(worker, pkt);
 	else

@@ -13,7 +13,7 @@
  *   forward   out, answered, or dropped; counted     tx-full
  *
  * Packets are judged in the order in which they came, so a packet sees what the one before it
- * changed. The zero value of a fate is DROP: whatever no stage settles does not leave.
+ * changed. The zero value of a fate is DROP: a packet that no stage gives a verdict does not leave.
  */
 #include <netinet/in.h>
 
@@ -27,7 +27,10 @@
 #include "flow/nexthop.h"
 #include "flow/verdict.h"
 
-/* Flags that no honest end combines (RFC 9293 3.5; a SYN with FIN or RST, or nothing at all). */
+/*
+ * Invalid combinations of flags (RFC 9293 3.5): a SYN with FIN or RST, or none of SYN, RST and
+ * ACK.
+ */
 static bool has_odd_flags(const struct sl_pkt *pkt)
 {
 	const uint8_t syn = 0x02, fin = 0x01, rst = 0x04, ack = 0x10;

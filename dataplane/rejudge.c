@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rejudge.c: what a newer generation says of flows that were open before it (spec section 2).
- * A flow is judged by its address and by the name that it proved; what is now denied is cut.
+ * rejudge.c: judges open flows again by a newer generation (spec section 2). A flow is judged by
+ * its address and by the name that it proved; flows that are denied now are cut.
  *
  * Settles flows with: policy-changed.
  */
@@ -20,7 +20,7 @@
 #include "core/state.h"
 #include "core/watch.h"
 
-/* True if the flow is another sandbox's, which had this VLAN before. */
+/* True if the flow belongs to another sandbox, which had this VLAN before. */
 static bool is_inherited(const struct sl_worker *worker, const struct sl_flow *flow)
 {
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
@@ -42,15 +42,17 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 	}
 	worker->stats->flows_cut++;
 	if (tcp) {
-		/* The server may miss its reset: what it has of the stream is no one's to go on
-		 * with. */
+		/*
+		 * The server may miss its reset: no later connection may continue what it has of
+		 * the stream.
+		 */
 		(void)sl_record_begin(worker, flow);
 		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
 		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 	} else {
 		sl_reject_flow_icmp(worker, flow);
 	}
-	/* What is left of it until it is forgotten counts against a sandbox's limits. */
+	/* Its remaining state counts against a sandbox's limits until it expires. */
 	if (tcp && !is_inherited(worker, flow)) {
 		sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);
 		return;
@@ -87,7 +89,7 @@ static enum sl_reason judge_name(struct sl_worker *worker, const struct sl_sandb
 	               : SL_REASON_DOMAIN_NOT_ALLOWED;
 }
 
-/* True, and *reason, if owner and address of the flow settle it under the present policy. */
+/* True, with *reason set, if owner and address of the flow decide it under the current policy. */
 static bool settles(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                     const struct sl_flow *flow, enum sl_reason *reason)
 {
@@ -106,7 +108,7 @@ static bool settles(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 	       sl_subnet_settles(sandbox, &address, reason);
 }
 
-/* What the present policy says of the flow; false: it goes on being held for its name. */
+/* Judges the flow by the current policy; false: it stays on hold until it proves its name. */
 static bool judge(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                   const struct sl_flow *flow, enum sl_reason *reason, struct sl_proof *proof)
 {
@@ -127,7 +129,7 @@ static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 		sl_verdict_flow(worker, flow, reason, NULL);
 }
 
-/* Gives the flow the verdict that the present policy allows it by. False: it cannot be kept. */
+/* Gives the flow the reason by which the current policy allows it. False: it cannot be kept. */
 static bool keep(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                  const struct sl_proof *proof)
 {
@@ -192,7 +194,7 @@ static void queue_vlan(struct sl_worker *worker, uint16_t number)
 	worker->to_sweep_count++;
 }
 
-/* Begins to sweep a VLAN whose policy is another than its flows were judged by. */
+/* Begins the sweep of a VLAN whose policy differs from the one that its flows were judged by. */
 static void begin_vlan(struct sl_worker *worker, uint16_t number)
 {
 	struct sl_vlan *vlan = &worker->vlans[number];
@@ -203,7 +205,10 @@ static void begin_vlan(struct sl_worker *worker, uint16_t number)
 	if (vlan->incarnation != incarnation) {
 		struct sl_sandbox_stats *stats = &worker->stats->sandbox[number];
 
-		/* The old sandbox's counters go to those of no sandbox: the sums stay true. */
+		/*
+		 * The old sandbox's counters are added to those of no sandbox, so that the sums
+		 * stay true.
+		 */
 		for (unsigned r = 0; r < SL_REASON_COUNT; r++) {
 			worker->stats->sandbox[0].reason[r] += stats->reason[r];
 			stats->reason[r] = 0;
@@ -225,7 +230,7 @@ void sl_flow_begin_sweep(struct sl_worker *worker)
 {
 	const struct sl_generation *generation = worker->generation;
 
-	/* A push that changes one sandbox of thousands costs a look at one. */
+	/* A push that changes one sandbox out of thousands costs one check. */
 	if (generation->number == worker->swept + 1)
 		for (unsigned i = 0; i < generation->changed_count; i++)
 			begin_vlan(worker, generation->changed[i]);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * walk.h: the packet's walk: the stages' parts that one packet takes alone, and what is looked
- * after.
- */
+/* walk.h: the packet's walk: the parts that handle one packet at a time, and the periodic work. */
 #ifndef DATAPLANE_WALK_H
 #define DATAPLANE_WALK_H
 
 #include "core/state.h"
 
-/* Settles a packet of a known flow, slowly. False: the flow is gone, the packet is a first one. */
+/*
+ * Settles a packet of a known flow, on the slow path. False: the flow has ended, the packet is a
+ * first one.
+ */
 bool sl_flow_walk(struct sl_worker *worker, struct sl_pkt *pkt);
 
 /* first.c: a packet that belongs to no flow. Settles it. */
 void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt);
 
-/* rejudge.c: what a newer generation says of a flow. */
+/* rejudge.c: judges flows again by a newer generation. */
 
 /*
  * Judges a flow by the present generation, with the name it proved. False: it is cut (resets are
@@ -23,8 +23,8 @@ void sl_first_packet(struct sl_worker *worker, struct sl_pkt *pkt);
 bool sl_flow_rejudge(struct sl_worker *worker, struct sl_flow *flow);
 
 /*
- * Sets up the sweep for a generation that is new to the worker, before a packet meets it: what
- * belonged to sandboxes that are gone is not their successors'.
+ * Sets up the sweep for a generation that is new to the worker, before the first packet is judged
+ * by it: state of removed sandboxes must not pass to their successors.
  */
 void sl_flow_begin_sweep(struct sl_worker *worker);
 
@@ -36,7 +36,8 @@ void sl_flow_age(struct sl_worker *worker, bool all);
 
 /* fragment.c, icmp.c: settle one packet. */
 void sl_fragment(struct sl_worker *worker, struct sl_pkt *pkt);
-bool sl_icmp(struct sl_worker *worker, struct sl_pkt *pkt); /* false: not ICMP, or as any flow */
+bool sl_icmp(struct sl_worker *worker,
+             struct sl_pkt *pkt); /* false: not ICMP, or to be handled like any flow */
 
 /* pipeline.c: the packet's walk, for the packets in worker->pkts. */
 void sl_pipeline_run(struct sl_worker *worker);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * watch.c: the list of what looks into traffic. The only file that knows all of them.
- */
+/* watch.c: the list of watchers. The only file that knows all of them. */
 #include "core/watch.h"
 
 #include "watch/dns/dns.h"

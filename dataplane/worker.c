@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker.c: one turn of a worker, and the memory that it lives in. Everything is taken in
- * sl_worker_create; a turn never allocates, waits, logs or calls the kernel but through rx and tx.
+ * worker.c: one turn of a worker, and its memory. All memory is allocated in sl_worker_create; a
+ * turn never allocates, waits, logs or makes system calls except through rx and tx.
  */
 #include <rte_malloc.h>
 #include <rte_rcu_qsbr.h>
@@ -24,7 +24,7 @@ static void set_clock(struct sl_worker *worker)
 {
 	uint64_t now = worker->params.now_us(worker->params.clock_ctx);
 
-	/* A clock that steps back must not bring what has expired to life. */
+	/* If the clock steps back, expired entries must not become valid again. */
 	if (now > worker->now_us)
 		worker->now_us = now;
 	worker->now_ms = (uint32_t)(worker->now_us / 1000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * deadline.h: pool elements in the order of their deadlines. All elements of a list have the same
- * time to live, so appending keeps the order and nothing has to be searched.
+ * time to live, so appending keeps them in order without a search.
  *
  * The element's struct begins with struct sl_deadline.
  */
@@ -51,7 +51,7 @@ static inline void sl_deadline_remove(struct sl_pool *pool, struct sl_deadlines 
 		list->tail = element->prev;
 }
 
-/* The oldest element if its deadline is reached, else 0. */
+/* The oldest element if its deadline has passed, else 0. */
 static inline uint32_t sl_deadline_due(const struct sl_worker *worker, const struct sl_pool *pool,
                                        const struct sl_deadlines *list)
 {

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * flow_table.c: finds flows. Must never decide anything about them.
- */
+/* flow_table.c: finds flows. Makes no decision about them. */
 #include "flow_table.h"
 
 #include <emmintrin.h> /* SSE2: every x86-64 has it */
@@ -11,7 +9,7 @@
 
 #include <string.h>
 
-#define WARM_FLOWS       ((size_t)4096) /* more come a page at a time */
+#define WARM_FLOWS       ((size_t)4096) /* the others are faulted in a page at a time */
 #define FLOWS_PER_BUCKET 4 /* mean at full capacity: 2 % of the buckets overflow then */
 
 bool sl_flow_table_create(struct sl_flow_table *table, uint32_t capacity)
@@ -34,8 +32,8 @@ bool sl_flow_table_create(struct sl_flow_table *table, uint32_t capacity)
 }
 
 /*
- * Hashes scatter the very first flows over all buckets, so that one burst would wait for all of
- * them: some milliseconds for each huge page. Flows themselves are used in order.
+ * Hashes scatter the first flows over all buckets, so that a burst would wait for many page
+ * faults: some milliseconds for each huge page. Flows themselves are used in order.
  */
 void sl_flow_table_warm(struct sl_flow_table *table)
 {
@@ -150,7 +148,7 @@ void sl_flow_table_find_bulk(struct sl_flow_table *table, struct sl_pkt *pkts, c
 		const struct sl_bucket *bucket = &table->buckets[hash & table->bucket_mask];
 		unsigned slots = slots_of(bucket, signature_of(hash));
 
-		/* Flow 0 is nobody's: its key is all zeros, which no packet's is. */
+		/* Flow 0 is not used: its key is all zeros, and no packet has such a key. */
 		likely_flow[i] = &table->flows[slots != 0 ? bucket->flow[__builtin_ctz(slots)] : 0];
 		rte_prefetch0(likely_flow[i]);
 	}
@@ -219,7 +217,7 @@ struct sl_flow *sl_flow_table_insert(struct sl_flow_table *table, const struct s
 	return flow;
 }
 
-/* Takes an empty overflow bucket out of its chain, so that chains do not outlive their flows. */
+/* Unlinks an empty overflow bucket, so that chains do not outlive their flows. */
 static void bucket_unlink_if_empty(struct sl_flow_table *table, struct sl_bucket *before,
                                    struct sl_bucket *bucket)
 {

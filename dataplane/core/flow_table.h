@@ -40,7 +40,7 @@ struct sl_flow_table {
 /* Setup only. Returns false if memory is short. */
 bool sl_flow_table_create(struct sl_flow_table *table, uint32_t capacity);
 
-/* Takes the memory of all buckets and of the first flows at once. Setup only. */
+/* Pre-faults the memory of all buckets and of the first flows. Setup only. */
 void sl_flow_table_warm(struct sl_flow_table *table);
 
 void sl_flow_table_destroy(struct sl_flow_table *table);
@@ -52,8 +52,8 @@ struct sl_flow *sl_flow_table_find(struct sl_flow_table *table, const struct sl_
                                    uint32_t hash);
 
 /*
- * Fills in hash and flow of the packets that idx names (n of them; their keys are set). Prefetches
- * its way, so bulk is much cheaper than one by one.
+ * Fills in hash and flow of the n packets that idx lists; their keys are set. It prefetches, so a
+ * bulk lookup is much cheaper than single ones.
  */
 void sl_flow_table_find_bulk(struct sl_flow_table *table, struct sl_pkt *pkts, const uint16_t *idx,
                              unsigned n);

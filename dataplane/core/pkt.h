@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pkt.h: one packet on its walk. Stages fill it in from top to bottom; a packet whose reason is set
- * is settled and later stages leave it alone.
+ * pkt.h: one packet on its walk. Stages fill it in from top to bottom. A packet whose reason is
+ * set is settled: it has its verdict, and later stages skip it.
  */
 #ifndef DATAPLANE_PKT_H
 #define DATAPLANE_PKT_H
@@ -19,10 +19,10 @@ struct sl_flow;
 #define SL_BURST_MAX 64
 
 enum sl_fate {
-	SL_FATE_DROP = 0, /* also of what nobody settled */
+	SL_FATE_DROP = 0, /* also for a packet that no stage gave a verdict */
 	SL_FATE_FORWARD,
-	SL_FATE_HELD,  /* its bytes are on hold, the mbuf is done with */
-	SL_FATE_MOVED, /* the mbuf went elsewhere (hand-over) and is counted there */
+	SL_FATE_HELD,  /* its bytes are on hold, the mbuf is no longer needed */
+	SL_FATE_MOVED, /* the mbuf was handed over to another worker, which counts it */
 };
 
 enum sl_l3 {
@@ -59,18 +59,18 @@ struct sl_pkt {
 	uint8_t reason;  /* enum sl_reason; NONE: not settled */
 	uint8_t fate;    /* enum sl_fate */
 	uint8_t l3;      /* enum sl_l3 */
-	uint8_t proto;   /* IP protocol, behind an IPv6 fragment header */
+	uint8_t proto;   /* IP protocol, after any IPv6 fragment header */
 	uint8_t tcp_flags;
 	bool fragment;
 	bool multicast;   /* to a multicast address */
 	bool tagged;      /* carries an 802.1Q tag in the frame */
-	bool l4_verified; /* the transport checksum was looked at and is good */
+	bool l4_verified; /* the transport checksum was verified */
 	bool quiet;       /* refused without an answer */
 	uint8_t icmp_type;
 	uint16_t vlan; /* 0: unknown */
 	uint16_t l3_off;
 	uint16_t l4_off;
-	uint32_t end;         /* offset of the first byte behind the IP packet */
+	uint32_t end;         /* offset of the first byte after the IP packet */
 	uint32_t payload_off; /* of TCP, UDP */
 	uint32_t payload_len;
 	uint32_t hash;
@@ -81,10 +81,10 @@ struct sl_pkt {
 	struct sl_key key;
 };
 
-/* A packet that nothing is known of yet. */
+/* A packet of which nothing is known yet. */
 static inline void sl_pkt_begin(struct sl_pkt *pkt, struct rte_mbuf *mbuf, uint8_t in_port)
 {
-	/* Addresses in the key are written where there are any. */
+	/* The addresses in the key are not cleared: parse.c writes them. */
 	memset(pkt, 0, offsetof(struct sl_pkt, key.inside4));
 	pkt->mbuf = mbuf;
 	pkt->in_port = in_port;
@@ -95,7 +95,7 @@ static inline bool sl_pkt_open(const struct sl_pkt *pkt)
 	return pkt->reason == SL_REASON_NONE && pkt->fate == SL_FATE_DROP;
 }
 
-/* Settles a packet as dropped; answered by reject.c where the reason calls for it. */
+/* Settles a packet as dropped. reject.c answers it if the reason asks for that. */
 static inline void sl_pkt_drop(struct sl_pkt *pkt, enum sl_reason reason)
 {
 	pkt->reason = reason;
@@ -114,7 +114,7 @@ static inline void sl_pkt_forward(struct sl_pkt *pkt, enum sl_reason reason)
 	pkt->fate = SL_FATE_FORWARD;
 }
 
-/* Headers up to and with the transport header are contiguous (parse.c sees to it). */
+/* Headers up to and including the transport header are contiguous (parse.c ensures it). */
 #define sl_pkt_at(pkt, type, offset) rte_pktmbuf_mtod_offset((pkt)->mbuf, type *, (offset))
 
 /* The remote address of the packet's key. */

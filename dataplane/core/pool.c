@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * pool.c: where the dataplane's tables get their memory, once, at setup.
- */
+/* pool.c: allocates the memory of the dataplane's tables, once, at setup. */
 #include "pool.h"
 
 #include <sys/mman.h>
@@ -13,14 +11,14 @@ void *sl_pool_reserve(size_t bytes)
 
 	if (memory == MAP_FAILED)
 		return NULL;
-	/* Fewer TLB misses where the kernel gives huge pages; it may refuse. */
+	/* Fewer TLB misses if the kernel provides huge pages; it may refuse. */
 	madvise(memory, bytes, MADV_HUGEPAGE);
 	return memory;
 }
 
 void sl_pool_touch(void *memory, size_t bytes)
 {
-	/* Linux 5.14 or later; before that, whoever uses it first waits, as without this */
+	/* Linux 5.14 or later; older kernels fault the pages in at first use */
 	madvise(memory, bytes, MADV_POPULATE_WRITE);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool.h: fixed-size elements by index, all memory taken when the pool is made.
+ * pool.h: fixed-size elements by index; all memory is reserved when the pool is created.
  *
- * The memory is reserved, not touched: what was never used costs nothing. Freed elements are used
- * again first. Index 0 is never given out, so that 0 means "none" in every link.
+ * The memory is reserved, not touched: elements that were never used cost nothing. Freed elements
+ * are used again first. Index 0 is never given out, so that 0 means "none" in every link.
  */
 #ifndef DATAPLANE_POOL_H
 #define DATAPLANE_POOL_H
@@ -21,7 +21,7 @@ struct sl_pool {
 	uint32_t free;  /* list of freed elements, linked through their first four bytes */
 };
 
-/* Setup only. Returns false if the address space is not to be had. */
+/* Setup only. Returns false if there is no address space. */
 bool sl_pool_create(struct sl_pool *pool, size_t element_bytes, uint32_t capacity);
 void sl_pool_destroy(struct sl_pool *pool);
 
@@ -57,7 +57,7 @@ static inline void sl_pool_put(struct sl_pool *pool, uint32_t index)
 void *sl_pool_reserve(size_t bytes);
 void sl_pool_release(void *memory, size_t bytes);
 
-/* Has the kernel give the first bytes of reserved memory now, not when a packet needs them. */
+/* Pre-faults the first bytes of reserved memory, so that no packet waits for it. */
 void sl_pool_touch(void *memory, size_t bytes);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state.h: everything that one worker owns. Only the worker's own thread touches it, but for what
- * it says is all workers'.
+ * state.h: everything that one worker owns. Only the worker's own thread touches it, except for
+ * what is marked as shared by all workers.
  */
 #ifndef DATAPLANE_STATE_H
 #define DATAPLANE_STATE_H
@@ -23,7 +23,7 @@
 
 /* Tokens that refill with time: `rate` a second, at most a second's worth. */
 struct sl_bucket_rate {
-	uint64_t filled_us; /* when a full bucket's first token was (or would have been) taken */
+	uint64_t filled_us; /* tokens are used up to this time; each stands for 1 s / rate */
 };
 
 /* A neighbour of the uplink that has answered the sandbox (nexthop.h). */
@@ -35,7 +35,7 @@ struct sl_nexthop {
 
 #define SL_NEIGHBOURS_HEARD 16 /* of one sandbox */
 
-/* An address that was in neighbour discovery from the uplink (neighbour.c). */
+/* An address that was seen in neighbour discovery from the uplink (neighbour.c). */
 struct sl_heard {
 	struct sl_addr addr; /* family 0: none */
 	uint32_t seen_ms;
@@ -44,8 +44,8 @@ struct sl_heard {
 /* What a worker keeps of one sandbox it owns. */
 struct sl_vlan {
 	uint32_t incarnation;
-	uint32_t epoch; /* flows below it are (being) judged again */
-	uint32_t sweep; /* the next flow of the sandbox to judge again; 0: the sweep is through */
+	uint32_t epoch; /* flows with an older one are judged again */
+	uint32_t sweep; /* the next flow of the sandbox to judge again; 0: the sweep is complete */
 	bool queued;    /* in worker->to_sweep */
 	uint32_t flow_head; /* the sandbox's flows */
 	uint32_t flows;
@@ -54,23 +54,26 @@ struct sl_vlan {
 	uint32_t pin_oldest;                 /* the sandbox's pins by last use */
 	uint32_t pin_newest;
 	uint32_t pins;
-	uint32_t quic_ids;                    /* on record, or of open flows */
-	uint32_t queries;                     /* that wait for answers */
+	uint32_t quic_ids;                    /* on record, open flows included */
+	uint32_t queries;                     /* DNS queries that wait for their answers */
 	struct sl_bucket_rate asks;           /* DNS queries */
 	uint64_t held_bytes;                  /* memory of its holds */
 	struct sl_bucket_rate answers;        /* refusals */
 	struct sl_bucket_rate events;         /* of refused packets */
 	struct sl_bucket_rate flow_events;    /* of flow decisions */
 	uint64_t reasons_told;                /* denials that were reported once */
-	uint32_t names_minute, names_count;   /* new names that waited for no limit, this minute */
-	uint32_t suppressed[SL_REASON_COUNT]; /* not reported, and not told yet */
-	uint64_t tell_us;                     /* when they are to be told; 0: there are none */
+	uint32_t names_minute, names_count;   /* new names reported beyond the limit, this minute */
+	uint32_t suppressed[SL_REASON_COUNT]; /* not reported, and not counted in a `suppressed`
+	                                         event yet */
+	uint64_t tell_us;                     /* when that event is due; 0: none */
 	struct sl_bucket_rate neighbour[SL_PORT_COUNT];
-	struct sl_bucket_rate strangers[2]; /* discovery of who was not heard lately; IPv4, IPv6 */
+	struct sl_bucket_rate strangers[2]; /* for targets not heard from lately; IPv4, IPv6 */
 	struct sl_heard heard[SL_NEIGHBOURS_HEARD];
 	struct sl_bucket_rate
 	        decrypts[SL_PORT_COUNT]; /* keys tried on QUIC packets of either side */
-	/* The last inbound fragment that was found to belong to a flow, for a second. */
+	/*
+	 * The last inbound fragment that was found to belong to a flow; remembered for a second.
+	 */
 	struct sl_addr fragment_remote;
 	uint8_t fragment_proto;
 	uint8_t fragment_reason;
@@ -123,7 +126,7 @@ struct sl_worker {
 	uint64_t held_limit;    /* this worker's share of `held-bytes` */
 	struct sl_pool chunks;  /* of struct sl_stream_chunk */
 	struct sl_pool holds;   /* of struct sl_hold */
-	struct sl_pool resends; /* of connections whose delivery is the gateway's (strict_own.c) */
+	struct sl_pool resends; /* of connections that the gateway delivers itself (strict_own.c) */
 	struct sl_deadlines resends_due;
 	struct sl_deadlines holds_hello; /* until the hello is complete and acknowledged */
 
@@ -156,11 +159,11 @@ struct sl_worker {
 	uint32_t pin_cursor;
 	uint64_t pin_swept_us;
 
-	uint64_t swept; /* number of the generation whose sweep was set up last; its address may
-	                   be another one's by now */
-	_Atomic uint64_t settled; /* the same, once the sweep is through */
-	uint16_t *to_sweep;       /* VLANs whose flows are to be judged again, or whose former
-	                             sandbox's pins are to go: a ring */
+	uint64_t swept; /* number of the generation whose sweep was set up last; not its address,
+	                   which may be reused */
+	_Atomic uint64_t settled; /* the same, once the sweep is complete */
+	uint16_t *to_sweep; /* VLANs whose flows are to be judged again, or whose former sandbox's
+	                       pins are to be freed: a ring */
 	unsigned to_sweep_head, to_sweep_count;
 
 	uint16_t *to_tell; /* VLANs with suppressed events, in the order of tell_us: a ring */
@@ -189,7 +192,9 @@ static inline bool sl_rate_take(struct sl_bucket_rate *bucket, uint64_t now_us, 
 	return true;
 }
 
-/* An even share of a limit for all sandboxes together, of which `limit` is all workers' part. */
+/*
+ * An even share, for one sandbox, of a limit that holds for all sandboxes of all workers together.
+ */
 static inline uint64_t sl_even_share(const struct sl_worker *worker, uint64_t limit)
 {
 	uint64_t sandboxes = worker->generation != NULL ? worker->generation->sandbox_count : 0;
@@ -198,9 +203,9 @@ static inline uint64_t sl_even_share(const struct sl_worker *worker, uint64_t li
 }
 
 /*
- * A limit for all sandboxes together is not for the first who come: its last tenth is kept for
- * those that hold less than an even share of it (spec section 2). limit and used are this worker's,
- * own is what of it the sandbox holds; true if it may have `more`.
+ * The last tenth of a limit for all sandboxes together is kept for sandboxes that hold less than
+ * an even share of it (spec section 2). limit and used are this worker's, own is what the sandbox
+ * holds; true if it may have `more`.
  */
 static inline bool sl_shared_room(const struct sl_worker *worker, uint64_t limit, uint64_t used,
                                   uint64_t own, uint64_t more)
@@ -237,13 +242,13 @@ static inline void sl_count(struct sl_worker *worker, uint16_t vlan, enum sl_rea
 	worker->stats->sandbox[vlan].reason[reason] += packets;
 }
 
-/* Milliseconds on the worker's wrapping clock: true if a moment is reached. */
+/* Milliseconds on the worker's wrapping clock: true if a moment has come. */
 static inline bool sl_due(const struct sl_worker *worker, uint32_t moment_ms)
 {
 	return (int32_t)(worker->now_ms - moment_ms) >= 0;
 }
 
-/* The sandbox that a VLAN is now; NULL: none, or no policy was published yet. */
+/* The sandbox that has this VLAN now; NULL: none, or no policy was published yet. */
 static inline const struct sl_sandbox *sl_worker_sandbox(const struct sl_worker *worker,
                                                          uint16_t vlan)
 {

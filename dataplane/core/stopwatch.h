@@ -30,7 +30,7 @@ static inline void sl_stopwatch_begin(struct sl_stopwatch *watch)
 	}
 }
 
-/* What passed since the last call belongs to this stage. */
+/* Adds the time since the last call to this stage. */
 static inline void sl_stopwatch_lap(struct sl_stopwatch *watch, enum sl_stage stage)
 {
 	if (unlikely(watch->on)) {
@@ -41,7 +41,10 @@ static inline void sl_stopwatch_lap(struct sl_stopwatch *watch, enum sl_stage st
 	}
 }
 
-/* Adds the turn to the counters. Idle turns are left out: they would count as cost of nothing. */
+/*
+ * Adds the turn to the counters. Idle turns are left out: they have no packet to divide their cost
+ * by.
+ */
 static inline void sl_stopwatch_end(struct sl_stopwatch *watch, struct sl_stages *stages,
                                     unsigned received)
 {

@@ -36,7 +36,10 @@ static void link_flow(struct sl_worker *worker, uint32_t index)
 	struct sl_vlan *vlan = &worker->vlans[worker->table.flows[index].key.vlan];
 	struct sl_flow_cold *cold = &worker->table.colds[index];
 
-	/* Whatever replaces this epoch will sweep the flow, also if no sweep came by before it. */
+	/*
+	 * A first flow takes the sandbox's current epoch: the next epoch then sweeps the flow,
+	 * even if no sweep has run before.
+	 */
 	if (vlan->flows == 0)
 		vlan->epoch = cold->epoch;
 	cold->next = vlan->flow_head;
@@ -90,7 +93,7 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 		const struct rte_ether_addr *latest =
 		        sl_nexthop_latest(worker, &worker->vlans[pkt->vlan]);
 
-		if (latest != NULL) /* for what the gateway sends in its place */
+		if (latest != NULL) /* for frames that the gateway sends in its place */
 			cold->mac_remote = *latest;
 	}
 	sl_build_remember(worker, pkt, flow);
@@ -113,7 +116,7 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 	return flow;
 }
 
-/* Nobody looks into it any more. */
+/* Ends inspection of the flow. */
 static void end_watch(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {
 	const struct sl_watcher *watcher = sl_watcher_of(flow);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_tcp.c: the states of a TCP connection that is allowed without a look into it, or that has
- * been judged (RFC 9293 3.3.2, as seen from between the two ends). Strict sequence numbers belong
- * to the hold; here flags decide.
+ * flow_tcp.c: the states of a TCP connection that is allowed without inspection, or that has been
+ * judged (RFC 9293 3.3.2, as seen from between the two ends). Strict sequence numbers belong to the
+ * hold; here flags decide.
  *
- * Settles with: the flow's reason, or no-flow for a segment that no honest end would send now.
+ * Settles with: the flow's reason, or no-flow for a segment that is not valid in this state.
  */
 #include <rte_tcp.h>
 
@@ -14,7 +14,7 @@
 #include "core/state.h"
 
 enum segment {
-	SEGMENT_OTHER = 0, /* no ACK, no SYN, no RST: nobody sends that */
+	SEGMENT_OTHER = 0, /* no ACK, no SYN, no RST: not valid */
 	SEGMENT_SYN,
 	SEGMENT_SYN_ACK,
 	SEGMENT_ACK,
@@ -60,7 +60,8 @@ static const uint8_t next_state[SL_FLOW_STATE_COUNT][2][SEGMENT_COUNT] = {
 
 /*
  * A judged connection ends by a reset at exactly the number that the server expects next, and by no
- * other (RFC 5961 3.2): where the client is gone, its reset to the server's next segment fits.
+ * other (RFC 5961 3.2): if the client is gone, its reset in answer to the server's next segment
+ * has that number.
  */
 static bool is_ignored_reset(const struct sl_pkt *pkt, const struct rte_tcp_hdr *tcp)
 {

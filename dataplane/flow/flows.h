@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * flows.h: flows are found, opened and closed, and their TCP states kept.
- */
+/* flows.h: finds, opens and closes flows, and keeps their TCP states. */
 #ifndef DATAPLANE_FLOW_FLOWS_H
 #define DATAPLANE_FLOW_FLOWS_H
 
@@ -19,20 +17,20 @@ void sl_flow_find(struct sl_worker *worker); /* stage */
 struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt,
                              const struct sl_key *key);
 
-/* Ends a flow and gives back all that hangs on it; packets on hold count under `reason`. */
+/* Ends a flow and frees all that belongs to it; packets on hold count under `reason`. */
 void sl_flow_close(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason);
 
 /* Sets when a flow expires, by its protocol and state. */
 void sl_flow_touch(struct sl_worker *worker, struct sl_flow *flow);
 
-/* Ends a TCP flow by verdict: what still comes of it is refused with this reason and reset. */
+/* Ends a TCP flow by verdict: its later packets are refused with this reason and reset. */
 void sl_flow_refuse(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                     const struct sl_proof *proof);
 
-/* Settles a packet of a plain TCP flow (one that nobody looks into). */
+/* Settles a packet of a plain TCP flow (one that is not inspected). */
 void sl_flow_tcp(struct sl_worker *worker, struct sl_pkt *pkt);
 
-/* True if the packet may pass with no further look; then it is settled. */
+/* True if the packet may pass without further checks; it is settled then. */
 static inline bool sl_flow_fast(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	struct sl_flow *flow = pkt->flow;

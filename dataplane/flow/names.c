@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * names.c: interning of proved names. Must never judge one.
- */
+/* names.c: interns the names that flows proved. Must never judge a name. */
 #include "names.h"
 
 #include <rte_common.h>
@@ -38,7 +36,7 @@ uint32_t sl_names_hash_with(const uint64_t secret[SL_NAMES_SECRETS], const char 
 	return (uint32_t)(hash ^ hash >> 32);
 }
 
-/* Keyed as the flow table is: names are the sandbox's to choose. */
+/* Keyed with the flow table's secret: sandboxes choose the names. */
 uint32_t sl_names_hash(const struct sl_worker *worker, const char *name, size_t len)
 {
 	return sl_names_hash_with(worker->table.secret, name, len);

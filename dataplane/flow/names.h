@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * names.h: the names that flows proved, each held once however many flows share it.
+ * names.h: the names that flows proved, interned: each is stored once, however many flows share
+ * it.
  */
 #ifndef DATAPLANE_NAMES_H
 #define DATAPLANE_NAMES_H
@@ -22,7 +23,7 @@ void sl_names_destroy(struct sl_worker *worker);
 /* Hash of a canonical name, for tables of this worker only. */
 uint32_t sl_names_hash(const struct sl_worker *worker, const char *name, size_t len);
 
-/* The same for any table, whose secret says which bytes fall together. Pure. */
+/* The same for any table, keyed with the table's own secret. Pure. */
 #define SL_NAMES_SECRETS 3
 uint32_t sl_names_hash_with(const uint64_t secret[SL_NAMES_SECRETS], const char *bytes, size_t len);
 

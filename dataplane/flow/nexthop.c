@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nexthop.c: which neighbours of the uplink have answered a sandbox. Must never learn one from a
+ * nexthop.c: which next hops on the uplink have answered a sandbox. Must never learn one from a
  * frame that the sandbox sent.
  */
 #include "nexthop.h"
@@ -14,7 +14,7 @@ void sl_nexthop_learn(struct sl_worker *worker, uint16_t vlan, const struct rte_
 	struct sl_nexthop *hops = worker->vlans[vlan].hops;
 	unsigned i = 0;
 
-	/* The latest stands first; the one that was silent longest makes room. */
+	/* The latest is first; the one that was silent longest is replaced. */
 	while (i < SL_NEXTHOPS - 1 && hops[i].known && !rte_is_same_ether_addr(&hops[i].mac, mac))
 		i++;
 	memmove(hops + 1, hops, i * sizeof(*hops));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nexthop.h: how frames of judged flows stay on their way (spec section 2): to a next hop that has
- * answered this sandbox, with a hop limit that no honest path uses up. A frame that dies on the way
- * by the sandbox's choice would make the gateway believe what no server has seen.
+ * nexthop.h: makes sure that frames of judged flows reach the server (spec section 2): they go to
+ * a next hop that has answered this sandbox, with a hop limit that is enough for any real path. If
+ * the sandbox could make a frame die on the way, the gateway would count it as seen by the server.
  */
 #ifndef DATAPLANE_NEXTHOP_H
 #define DATAPLANE_NEXTHOP_H
@@ -11,7 +11,7 @@
 
 #define SL_HOP_LIMIT_MIN 64
 
-/* The next hop that the sandbox has heard of last, while it still answers; NULL: none. */
+/* The next hop that answered the sandbox last, if that was recently; NULL: none. */
 static inline const struct rte_ether_addr *sl_nexthop_latest(const struct sl_worker *worker,
                                                              const struct sl_vlan *vlan)
 {
@@ -28,7 +28,7 @@ static inline bool sl_nexthop_is_known(const struct sl_vlan *vlan, const struct 
 	return false;
 }
 
-/* A packet that the gateway believes came from this neighbour of the uplink. */
+/* Learns a next hop from a packet that the gateway has verified. */
 void sl_nexthop_learn(struct sl_worker *worker, uint16_t vlan, const struct rte_ether_addr *mac);
 
 /* The same, for a packet from the uplink that is passed on. */
@@ -43,7 +43,7 @@ static inline void sl_nexthop_heard(struct sl_worker *worker, const struct sl_pk
 		sl_nexthop_learn(worker, pkt->vlan, &eth->src_addr);
 }
 
-/* The same, and it is the next hop of the packet's flow from now on. */
+/* The same, and makes it the next hop of the packet's flow. */
 static inline void sl_nexthop_answered(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
 	sl_nexthop_heard(worker, pkt);
@@ -52,8 +52,8 @@ static inline void sl_nexthop_answered(struct sl_worker *worker, const struct sl
 }
 
 /*
- * Raises the hop limit of a frame from the sandbox to the least that leaves. The fields are taken
- * by their offsets (RFC 791 3.1, RFC 8200 3): rte_ip.h brings all of the sockets' names along.
+ * Raises the hop limit of a frame from the sandbox to the minimum. Fields are accessed by their
+ * offsets (RFC 791 3.1, RFC 8200 3), because rte_ip.h would also declare the socket API.
  */
 static inline void sl_nexthop_raise(const struct sl_pkt *pkt)
 {
@@ -75,7 +75,10 @@ static inline void sl_nexthop_raise(const struct sl_pkt *pkt)
 	ip[11] = (uint8_t)sum;
 }
 
-/* A frame's destination MAC from which nothing ever came to this sandbox is replaced by one. */
+/*
+ * Replaces a frame's destination MAC by a known next hop, if nothing ever came from that MAC to
+ * this sandbox.
+ */
 static inline void sl_nexthop_steer(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
 	struct rte_ether_hdr *eth = sl_pkt_at(pkt, struct rte_ether_hdr, 0);
@@ -90,9 +93,9 @@ static inline void sl_nexthop_steer(struct sl_worker *worker, const struct sl_pk
 }
 
 /*
- * The same for a frame of a known flow on the slow path: what the flow's own next hop has answered
- * goes there and nowhere else. A SYN is let go where the sandbox sends it, since that is how a new
- * next hop becomes known; it carries nothing.
+ * The same for a frame of a known flow on the slow path: once the flow's next hop has answered,
+ * frames go there only. A SYN goes where the sandbox sends it, since that is how a new next hop
+ * becomes known; it carries no data.
  */
 void sl_nexthop_keep(struct sl_worker *worker, const struct sl_pkt *pkt);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record.c: the numbers of judged TCP connections that have ended. Must never forget one early to
- * make room: the new connection is refused instead.
+ * record.c: the numbers of judged TCP connections that have ended. A record must never be dropped
+ * early to make room: the new connection is refused instead.
  */
 #include "record.h"
 
@@ -11,7 +11,7 @@
  */
 #define RECORD_MS 60000
 
-#define TIMEOUTS_BUDGET 1024 /* records given back in one turn */
+#define TIMEOUTS_BUDGET 1024 /* records freed in one turn */
 
 bool sl_record_create(struct sl_worker *worker, uint32_t capacity)
 {
@@ -38,7 +38,7 @@ static struct sl_record *record_at(const struct sl_worker *worker, uint32_t inde
 	return sl_pool_at(&worker->records, index);
 }
 
-/* What of a key is used: the rest of it, for IPv4, is whatever was there before. */
+/* Compares the used bytes of a key: for IPv4 the rest is undefined. */
 static bool same_key(const struct sl_key *a, const struct sl_key *b)
 {
 	size_t bytes = a->family == SL_FAMILY_4 ? 16 : sizeof(*a);
@@ -108,7 +108,7 @@ void sl_record_acknowledged(struct sl_worker *worker, struct sl_flow *flow, uint
 	if (cold->record == 0 || !record_at(worker, cold->record)->finished ||
 	    record_at(worker, cold->record)->fin != next)
 		return;
-	/* A byte was sent in the FIN's place: it may be that which was acknowledged. */
+	/* A byte was sent with the FIN's number: the acknowledgement may be of that byte. */
 	if ((int32_t)(next - 1 - flow->sent) < 0)
 		return;
 	forget(worker, cold->record);
@@ -121,7 +121,10 @@ void sl_record_end(struct sl_worker *worker, struct sl_flow *flow)
 
 	if (cold->record == 0)
 		return;
-	/* A new connection's numbers may be a little ahead of what its server takes them for. */
+	/*
+	 * The margin: numbers of a new connection may be a little ahead of those that the server
+	 * expects.
+	 */
 	record_at(worker, cold->record)->to =
 	        ((int32_t)(flow->sent - flow->ack[1]) > 0 ? flow->sent : flow->ack[1]) +
 	        SL_RECORD_MARGIN;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reject.c: what a refused sandbox gets, at once (spec section 2): RST for TCP, ICMP
- * administratively prohibited for the rest. At most 100 a second for each sandbox. DNS refusals and
- * TLS alerts are made where DNS and TLS are judged.
+ * reject.c: what a refused sandbox is sent at once (spec section 2): RST for TCP, ICMP
+ * administratively prohibited for the rest, at most 100 a second for each sandbox. DNS refusals and
+ * TLS alerts are built where DNS and TLS are judged.
  */
 #include <netinet/in.h>
 #include <rte_ip.h>
@@ -124,7 +124,9 @@ void sl_reject_flow_icmp(struct sl_worker *worker, const struct sl_flow *flow)
 	send_prohibited(worker, &path, quote_bytes, &quote, &mbuf);
 	if (mbuf == NULL)
 		return;
-	/* Enough of a packet of the flow for the sandbox's kernel to find the socket. */
+	/*
+	 * Reconstructs enough of a packet of the flow for the sandbox's kernel to find the socket.
+	 */
 	if (v4) {
 		struct rte_ipv4_hdr ip = {.version_ihl = 0x45,
 		                          .total_length = RTE_BE16(28),

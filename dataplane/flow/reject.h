@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * reject.h: what a refused sandbox, and the two ends of a flow that is cut, get.
- */
+/* reject.h: what a refused sandbox, and both ends of a flow that is cut, are sent. */
 #ifndef DATAPLANE_FLOW_REJECT_H
 #define DATAPLANE_FLOW_REJECT_H
 
@@ -10,10 +8,10 @@
 /* ICMP administratively prohibited in answer to a packet from the sandbox. */
 void sl_reject_icmp(struct sl_worker *worker, const struct sl_pkt *pkt);
 
-/* True if one more answer to this sandbox may be made now; counts it if not. */
+/* True if one more answer may be sent to this sandbox now; counts a suppressed answer if not. */
 bool sl_reject_may_answer(struct sl_worker *worker, uint16_t vlan);
 
-/* RST to one side of a flow, with the numbers that side accepts. */
+/* Sends a RST to one side of a flow, with the numbers that this side accepts. */
 void sl_reject_reset(struct sl_worker *worker, const struct sl_flow *flow, enum sl_port_id out);
 
 /* ICMP administratively prohibited to the sandbox about a flow, without a packet at hand. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verdict.c: writes decisions, into the flow or onto the packet, and reports them as events. Must
- * never make one: the reason comes from the stage that judged.
+ * never make a decision itself: the reason comes from the stage that judged.
  */
 #include "verdict.h"
 
@@ -13,15 +13,16 @@
 #include "names.h"
 
 #define PACKET_EVENTS_PER_SECOND 100  /* of refused packets, for one sandbox */
-#define NAMES_PER_MINUTE         1000 /* new ones whose first denial waits for no limit */
+#define NAMES_PER_MINUTE         1000 /* new names whose first denial is reported beyond the limit */
 #define TELL_US                  1000000
-#define TELL_BUDGET              64 /* sandboxes whose suppressed events are told in one turn */
+#define TELL_BUDGET              64 /* sandboxes whose `suppressed` events are sent in one turn */
 
 _Static_assert(SL_REASON_COUNT <= 64, "reasons are bits of sl_vlan.reasons_told");
 
 /*
- * Where it is remembered that a sandbox was refused something for this reason and name, and as
- * what. The memory is bounded: what fell out of it is reported as new again, never the reverse.
+ * The slot that remembers that a sandbox was refused for this reason and name; *mark is the value
+ * that it then has. The memory is bounded: a denial that was overwritten is reported as new again,
+ * never the reverse.
  */
 static uint64_t *denial_slot(struct sl_worker *worker, uint16_t vlan, enum sl_reason reason,
                              const struct sl_proof *proof, uint64_t *mark)
@@ -34,7 +35,7 @@ static uint64_t *denial_slot(struct sl_worker *worker, uint16_t vlan, enum sl_re
 	return &worker->denials_seen[(hash >> 20) % SL_DENIALS_SEEN];
 }
 
-/* What is to be reported, before an event is made of it: most refusals of a flood never are. */
+/* A report before an event is built from it: in a flood most refusals are never reported. */
 struct report {
 	uint16_t vlan;
 	bool allow;
@@ -43,7 +44,9 @@ struct report {
 	uint64_t *slot, mark;         /* of a denial */
 };
 
-/* The first denial for its reason, or of its name: what a flood of others must not hide. */
+/*
+ * True for the first denial with this reason, or of this name: a flood of others must not hide it.
+ */
 static bool is_first(struct sl_worker *worker, const struct report *report)
 {
 	struct sl_vlan *vlan = &worker->vlans[report->vlan];
@@ -100,7 +103,7 @@ static bool may_report(struct sl_worker *worker, struct report *report, bool pac
 	return room;
 }
 
-/* Hands an event to control; its addresses and ports are set. */
+/* Passes an event to control; its addresses and ports are set. */
 static void hand_out(struct sl_worker *worker, const struct report *report, struct sl_event *event)
 {
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, report->vlan);
@@ -127,7 +130,10 @@ static void hand_out(struct sl_worker *worker, const struct report *report, stru
 		event->sandbox[sizeof(event->sandbox) - 1] = '\0';
 	}
 	if (rte_ring_enqueue_elem(worker->params.events, event, sizeof(*event)) != 0) {
-		/* With a full ring the kind is not marked: the next of it counts as the first. */
+		/*
+		 * The ring is full: the slot is not marked, so the next such denial counts as the
+		 * first.
+		 */
 		worker->stats->events_suppressed++;
 		return;
 	}
@@ -150,10 +156,10 @@ static void event_of_key(struct sl_event *event, const struct sl_key *key)
 
 static void event_of_packet(struct sl_event *event, const struct sl_pkt *pkt)
 {
-	/* Of what is malformed the key may be unknown, though it is IP. */
+	/* The key of a malformed IP packet may be unknown. */
 	if ((pkt->l3 == SL_L3_IPV4 || pkt->l3 == SL_L3_IPV6) && pkt->key.family != SL_FAMILY_NONE) {
 		event_of_key(event, &pkt->key);
-		/* a packet that was cut may have had no ports to be read */
+		/* the ports of a truncated packet may be missing */
 		if (pkt->fragment || (pkt->reason == SL_REASON_MALFORMED_PACKET &&
 		                      pkt->key.inside_port == 0 && pkt->key.remote_port == 0))
 			event->has_ports = 0;
@@ -163,7 +169,7 @@ static void event_of_packet(struct sl_event *event, const struct sl_pkt *pkt)
 	}
 }
 
-/* One event for each reason of which something was suppressed. False: the ring is full. */
+/* One event for each reason with suppressed events. False: the ring is full. */
 static bool tell_vlan(struct sl_worker *worker, uint16_t number)
 {
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, number);

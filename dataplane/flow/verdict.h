@@ -16,9 +16,8 @@ struct sl_proof {
 };
 
 /*
- * Gives a flow its verdict: allow (proof's name, if there is one, is remembered with it) or deny.
- * Reports an event. False (and the verdict is SL_REASON_FLOW_LIMIT) if there is no room for the
- * name.
+ * Gives a flow its verdict, allow (proof's name, if any, is remembered with it) or deny, and
+ * reports it. False (and the verdict is SL_REASON_FLOW_LIMIT) if there is no room for the name.
  */
 bool sl_verdict_flow(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason,
                      const struct sl_proof *proof);
@@ -30,7 +29,9 @@ void sl_verdict_refuse(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_rea
 /* The same without an answer to the sandbox. */
 void sl_verdict_refuse_quietly(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason);
 
-/* Reports a decision about a packet that keeps its flow's verdict (a DNS query of many on a flow).
+/*
+ * Reports a decision about a packet that does not change its flow's verdict (one of many DNS
+ * queries on a flow).
  */
 void sl_verdict_report(struct sl_worker *worker, const struct sl_pkt *pkt, bool allow,
                        enum sl_reason reason, const struct sl_proof *proof);
@@ -40,18 +41,18 @@ void sl_verdict_report_flow(struct sl_worker *worker, const struct sl_flow *flow
                             enum sl_reason reason, const struct sl_proof *proof);
 
 /*
- * Sets whether a flow's packets may take the fast way: only established, judged flows that nobody
- * has to look into.
+ * Sets whether a flow's packets may take the fast path: only those of established, judged flows
+ * that are not inspected.
  */
 void sl_verdict_set_fast(struct sl_worker *worker, struct sl_flow *flow);
 
 /*
- * The flow is no longer known to be its name's: something passes that the name would have had to be
- * asked for. A later policy that allows only the name does not keep it.
+ * The flow's name no longer covers all its traffic: bytes pass that would have had to prove a name
+ * of their own. A later policy that allows only the name does not keep the flow.
  */
 void sl_verdict_forget_name(struct sl_worker *worker, struct sl_flow *flow);
 
-/* Tells once a second what was not reported of sandboxes that report too much. */
+/* Sends `suppressed` events, once a second for each sandbox with events over its limit. */
 void sl_verdict_tell(struct sl_worker *worker);
 
 #endif

@@ -39,8 +39,8 @@ bool sl_judge_by_pin(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                      const struct sl_key *key, struct sl_proof *proof);
 
 /*
- * The pin check of a SYN or first datagram under rule 3 (spec section 4). True if it may go on;
- * under `pinning: log` it always may, and what enforce would refuse is reported.
+ * The pin check of a SYN or first datagram under rule 3 (spec section 4). True if it may pass;
+ * under `pinning: log` it always may, and a packet that `enforce` would refuse is reported.
  */
 bool sl_judge_pinned(struct sl_worker *worker, const struct sl_pkt *pkt);
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * patterns.c: does a pattern of a policy match a name?
+ * patterns.c: matches names against a policy's patterns.
  *
- * Decides by what the policy compiler made of a list (control/compile/patterns_build.c): Hyperscan
+ * It uses what the policy compiler built from a list (control/compile/patterns_build.c): Hyperscan
  * databases over the name written backwards, and for exact names and leading `*` of a long list a
- * hash of suffixes. It never decides what becomes of a packet, and whatever goes wrong in a scan is
- * "no match".
+ * hash of suffixes. It never decides about a packet, and any error in a scan means "no match".
  */
 #include <string.h>
 
@@ -64,7 +63,7 @@ static int take_first(unsigned id, unsigned long long from, unsigned long long t
 _Static_assert(sizeof(((struct sl_scan_text *)0)->bytes) >= SL_NAME_MAX + 2 + SL_SCAN_SLACK,
                "the longest name with its sentinels has readable bytes behind it");
 
-/* Looks for the name, written backwards between the sentinels, in both databases. */
+/* Scans the name, written backwards between the sentinels, with both databases. */
 bool sl_patterns_scan(const struct sl_patterns *patterns, struct hs_scratch *scratch,
                       const char *name, size_t len, struct sl_scan_text *text)
 {

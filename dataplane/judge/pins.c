@@ -3,12 +3,12 @@
  * pins.c: which name's DNS answer gave which address to which sandbox (spec section 4). Decides
  * whether an address is open to a sandbox and to a name; must never say yes without a live pin.
  *
- * Bounded per sandbox and per worker: where there is no room, the sandbox's own least recently used
- * pin goes; a sandbox never costs another one a pin. What was not pinned for lack of room stays
- * closed.
+ * Bounded per sandbox and per worker: if there is no room, the sandbox's own least recently used
+ * pin is freed; a sandbox never evicts another one's pin. An address that could not be pinned for
+ * lack of room stays closed.
  *
- * Both tables are hashed with the worker's secret, and no walk is longer than the names of one
- * address in one policy epoch: whoever points thousands of names at one address slows nobody down.
+ * Both tables are hashed with the worker's secret, and the names of one address are walked at most
+ * once in a policy epoch: thousands of names that point at one address slow no other sandbox down.
  */
 #include "pins.h"
 
@@ -118,7 +118,7 @@ static uint32_t address_make(struct sl_worker *worker, const struct sl_sandbox *
 	return index;
 }
 
-/* Gives an address back that no pin is left of. */
+/* Frees an address that has no pin left. */
 static void address_free(struct sl_worker *worker, uint32_t index)
 {
 	struct sl_pin_address *address = address_at(worker, index);
@@ -222,13 +222,13 @@ static void pin_free(struct sl_worker *worker, uint32_t index)
 	if (address->first == 0)
 		address_free(worker, pin->address);
 	sl_names_drop(worker, pin->name);
-	pin->address = 0; /* the sweep sees that it is free */
+	pin->address = 0; /* marks it as free for the sweep */
 	sl_pool_put(&worker->pins, index);
 	vlan->pins--;
 	worker->stats->pins--;
 }
 
-/* ---- what others ask ---- */
+/* ---- lookups ---- */
 
 bool sl_pins_apply(const struct sl_worker *worker, const struct sl_sandbox *sandbox)
 {
@@ -237,7 +237,7 @@ bool sl_pins_apply(const struct sl_worker *worker, const struct sl_sandbox *sand
 	       !sandbox->patterns->any;
 }
 
-/* What the present policy says of the pin's name; asked once in an epoch. */
+/* True if the current policy allows the pin's name; judged once in an epoch. */
 static bool pin_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                         struct sl_pin *pin)
 {
@@ -250,7 +250,7 @@ static bool pin_allowed(const struct sl_worker *worker, const struct sl_sandbox 
 	return pin->allowed;
 }
 
-/* It lives as long again from now on, and never less than it would have. */
+/* Restarts its lifetime, and never shortens it. */
 static void renew(const struct sl_worker *worker, struct sl_pin *pin)
 {
 	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + pin->life_s * 1000000ull);
@@ -371,7 +371,9 @@ bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 
 /* ---- adding ---- */
 
-/* Room for one more pin of the sandbox: its least recently used goes if there is none. */
+/*
+ * Makes room for one more pin of the sandbox, by freeing its least recently used one if need be.
+ */
 static bool make_room(struct sl_worker *worker, struct sl_vlan *vlan)
 {
 	bool full =
@@ -424,7 +426,7 @@ static uint32_t pin_find_or_make(struct sl_worker *worker, const struct sl_sandb
 		return index;
 	}
 	if (make_room(worker, &worker->vlans[sandbox->vlan])) {
-		/* The pin that went may have been the address's last. */
+		/* The pin that was freed may have been the address's last. */
 		address = address_find(worker, sandbox, addr);
 		if (address == 0)
 			address = address_make(worker, sandbox, addr);
@@ -453,7 +455,7 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 		return;
 	pin = pin_at(worker, index);
 	pin->life_s = RTE_MAX(kept_s, worker->settings->pin_grace_s);
-	/* A later answer never takes back what an earlier one promised. */
+	/* A later answer never shortens the lifetime that an earlier one gave. */
 	renew(worker, pin);
 	address_at(worker, pin->address)->closed_epoch = 0;
 	reopen_rules(worker, sandbox, pin);
@@ -466,7 +468,7 @@ bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget)
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, vlan);
 	uint32_t index;
 
-	/* What a former sandbox had was used before anything that this one has. */
+	/* The former sandbox's pins are the least recently used ones. */
 	while ((index = worker->vlans[vlan].pin_oldest) != 0) {
 		const struct sl_pin *pin = pin_at(worker, index);
 
@@ -483,7 +485,7 @@ bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget)
 
 void sl_pins_sweep(struct sl_worker *worker)
 {
-	uint32_t used_to = worker->pins.fresh; /* nothing from there on was ever used */
+	uint32_t used_to = worker->pins.fresh; /* pins from there on were never used */
 	uint64_t elapsed = RTE_MIN(worker->now_us - worker->pin_swept_us, (uint64_t)PASS_US);
 	uint64_t due = elapsed * (used_to - 1) / PASS_US;
 

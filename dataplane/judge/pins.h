@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pins.h: what the pin table holds. Two tables over one another: an address that DNS gave to a
- * sandbox, and under it the names whose answers did.
+ * pins.h: what the pin table holds. Two tables: the addresses that DNS gave to a sandbox, and for
+ * each of them the names whose answers did.
  */
 #ifndef DATAPLANE_PINS_H
 #define DATAPLANE_PINS_H
@@ -11,12 +11,12 @@
 struct sl_pin_address {
 	uint32_t next; /* of the same bucket; first, as the pool links freed elements here */
 	uint32_t hash;
-	uint32_t
-	        incarnation; /* of the sandbox: another one on the same VLAN has none of its pins */
-	uint32_t first;      /* pin; the one that opened the address last */
+	uint32_t incarnation; /* of the sandbox: a later sandbox on the same VLAN does not have
+	                         these pins */
+	uint32_t first;       /* pin; first the one that opened the address last */
 	/*
 	 * The sandbox's epoch in which no live pin of the address had an allowed name, so that an
-	 * address with many names is not asked for all of them at every SYN; 0: not known.
+	 * address with many names is not walked at every SYN; 0: not known.
 	 */
 	uint32_t closed_epoch;
 	uint32_t closed_rules_epoch; /* the same for rules of by-address: the epoch, */
@@ -46,7 +46,7 @@ struct sl_pin {
 bool sl_pins_create(struct sl_worker *worker, uint32_t capacity);
 void sl_pins_destroy(struct sl_worker *worker);
 
-/* True if pinning is to be obeyed or logged for this sandbox (false for `*`, off, any resolver). */
+/* True if pinning is enforced or logged for this sandbox (false for `*`, off, any resolver). */
 bool sl_pins_apply(const struct sl_worker *worker, const struct sl_sandbox *sandbox);
 
 /* True if a live pin ties the address to a name that the sandbox's policy allows now. */
@@ -62,8 +62,8 @@ uint32_t sl_pins_open_rule(struct sl_worker *worker, const struct sl_sandbox *sa
                            const struct sl_addr *addr, unsigned rule);
 
 /*
- * True if a live pin ties the address to this name, which a connection has shown: it opens a flow,
- * and lives as long again from now on (a program resolves once and connects for hours).
+ * True if a live pin ties the address to this name, which a connection has proved. The pin opens a
+ * flow, and its lifetime restarts (a program resolves once and connects for hours).
  */
 bool sl_pins_tie(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                  const struct sl_addr *addr, const char *name, size_t len);
@@ -73,13 +73,13 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                  const struct sl_addr *addr, const char *name, size_t len, uint32_t ttl_s);
 
 /*
- * Forgets the pins of a VLAN that was removed or given to another sandbox, but not those that the
- * sandbox that it is now has got already: nobody finds the old ones any more, so that there is
- * time. Takes one off the budget for each. False: the budget did not suffice.
+ * Frees the pins of a VLAN's former sandbox, but not those of its present one. There is no hurry:
+ * lookups do not find the former one's pins. Takes one off the budget for each. False: the budget
+ * is used up.
  */
 bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget);
 
-/* Gives expired pins back, some at a time. */
+/* Frees expired pins, some at a time. */
 void sl_pins_sweep(struct sl_worker *worker);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * subnet.c: what a policy says of an address (spec section 1, rules 1, 2 and 4, `internal`,
+ * subnet.c: judges addresses by a policy (spec section 1, rules 1, 2 and 4, `internal`,
  * `protected`). Must never look at names.
  *
  * Settles with: subnet-denied, protected-subnet, internal-subnet, address-not-allowed,
@@ -98,10 +98,10 @@ static void look_one(const struct sl_worker *worker, const struct sl_sandbox *sa
 }
 
 /*
- * The IPv4 address that a NAT64 would send this to (RFC 6052 2.2): in 64:ff9b::/96 the last four
- * bytes; in 64:ff9b:1::/48 (RFC 8215) either those, if the translator uses a /96 of it, or the four
- * around the reserved byte 8 if it uses the /48. What would be 0.0.0.0 is not an address. Returns
- * how many there are.
+ * The IPv4 addresses that a NAT64 might translate this one to (RFC 6052 2.2): in 64:ff9b::/96 the
+ * last four bytes; in 64:ff9b:1::/48 (RFC 8215) either those, if the translator uses a /96 of it,
+ * or the four around the reserved byte 8 if it uses the /48. 0.0.0.0 does not count. Returns how
+ * many there are.
  */
 static unsigned embedded_ipv4(const struct sl_addr *addr, struct sl_addr out[2])
 {
@@ -140,7 +140,7 @@ void sl_subnet_look(const struct sl_worker *worker, const struct sl_sandbox *san
 	for (unsigned i = 0; i < n; i++) {
 		struct sl_address inside;
 
-		/* Denies if either form does; allows by the IPv6 form only. */
+		/* Denied if either form is; allowed by the IPv6 form only. */
 		look_one(worker, sandbox, sl_subnet_class(worker, &inner[i]), &inside);
 		if (inside.own == SL_SUBNET_DENY)
 			out->own = SL_SUBNET_DENY;
@@ -152,7 +152,7 @@ void sl_subnet_look_pkt(const struct sl_worker *worker, struct sl_pkt *pkt, stru
                         struct sl_address *out)
 {
 	sl_key_remote(&pkt->key, remote);
-	/* A packet that had a flow when the burst was classified, and has it no more. */
+	/* A packet that had a flow when the burst was classified, and no longer has one. */
 	if (!pkt->classified)
 		set_class(pkt, sl_subnet_class(worker, remote));
 	sl_subnet_look(worker, pkt->sandbox, remote, pkt->class, out);

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * subnet.h: what a policy says of an address (rules 1, 2 and 4).
- */
+/* subnet.h: judges addresses by a policy (rules 1, 2 and 4). */
 #ifndef DATAPLANE_JUDGE_SUBNET_H
 #define DATAPLANE_JUDGE_SUBNET_H
 
 #include "core/state.h"
 
 struct sl_address {
-	enum sl_subnet own; /* what the policy's subnets say */
+	enum sl_subnet own; /* the result of the policy's subnets */
 	enum sl_space space;
 };
 
-/* Classes of the remote addresses of all open packets from the sandbox that have no flow. */
+/*
+ * Looks up the classes of the remote addresses of all unsettled packets from sandboxes that have
+ * no flow.
+ */
 void sl_subnet_classify(struct sl_worker *worker);
 
-/* What the sandbox's policy says of the remote address of a packet. */
+/* Looks up a packet's remote address in the sandbox's policy. */
 void sl_subnet_look_pkt(const struct sl_worker *worker, struct sl_pkt *pkt, struct sl_addr *remote,
                         struct sl_address *out);
 

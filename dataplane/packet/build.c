@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * build.c: puts frames together. Must never decide whether one is due.
- */
+/* build.c: builds frames. Must never decide whether one is to be sent. */
 #include "build.h"
 
 #include <rte_ip.h>
@@ -21,7 +19,7 @@ static uint8_t priority_of(const struct sl_pkt *pkt)
 	return pkt->tagged ? *sl_pkt_at(pkt, const uint8_t, RTE_ETHER_HDR_LEN) >> 4 : 0;
 }
 
-/* RFC 2474 3, RFC 8200 7; the two bits of ECN are the transport's (RFC 3168). */
+/* RFC 2474 3, RFC 8200 7; the two ECN bits belong to the transport (RFC 3168). */
 static uint8_t dscp_of(const struct sl_pkt *pkt)
 {
 	const uint8_t *ip = sl_pkt_at(pkt, const uint8_t, pkt->l3_off);

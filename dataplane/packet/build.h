@@ -8,7 +8,7 @@
 #include "core/state.h"
 #include "tx.h"
 
-/* From whom to whom a frame goes. Addresses as on the wire; IPv4 in the first four bytes. */
+/* Source and destination of a frame. Addresses in network order; IPv4 in the first four bytes. */
 struct sl_path {
 	enum sl_port_id out;
 	uint16_t vlan;
@@ -22,25 +22,25 @@ struct sl_path {
 };
 
 /*
- * What the sandbox's own frame says of its priority, which frames that are made in its place repeat
- * (spec section 2).
+ * Remembers the priority of the sandbox's own frame, for frames that the gateway makes in its
+ * place (spec section 2).
  */
 void sl_build_remember(const struct sl_worker *worker, const struct sl_pkt *pkt,
                        const struct sl_flow *flow);
 
-/* The way that a packet of the sandbox's was going, at its priority. */
+/* The path of a packet from the sandbox, at its priority. */
 void sl_build_path_on(const struct sl_pkt *pkt, struct sl_path *path);
 
-/* The way back to the sender of a packet. */
+/* The path back to the sender of a packet. */
 void sl_build_path_back(const struct sl_pkt *pkt, struct sl_path *path);
 
-/* The way of a flow's packets to one side: SL_PORT_SANDBOX or SL_PORT_UPLINK. */
+/* The path of a flow's packets to one side: SL_PORT_SANDBOX or SL_PORT_UPLINK. */
 void sl_build_path_flow(const struct sl_worker *worker, const struct sl_flow *flow,
                         enum sl_port_id out, struct sl_path *path);
 
 /*
- * A frame with Ethernet, tag and IP header filled in, and room for transport_bytes behind, zeroed,
- * at *transport. NULL if there is no mbuf. TTL 64, no fragmentation.
+ * A frame with Ethernet, tag and IP header filled in, followed by transport_bytes of zeros at
+ * *transport. NULL if there is no mbuf. TTL 64, no fragmentation.
  */
 struct rte_mbuf *sl_build_frame(struct sl_worker *worker, const struct sl_path *path, uint8_t proto,
                                 uint32_t transport_bytes, uint8_t **transport);
@@ -69,7 +69,7 @@ struct rte_mbuf *sl_build_tcp(struct sl_worker *worker, const struct sl_path *pa
 void sl_build_tcp_send(struct sl_worker *worker, const struct sl_path *path, struct rte_mbuf *mbuf,
                        const struct sl_tcp_spec *spec, struct sl_charge charge);
 
-/* Makes a frame as long as its IP packet says, at least 60 bytes, with zeros behind the packet. */
+/* Cuts a frame to the length of its IP packet and pads it to at least 60 bytes with zeros. */
 void sl_build_trim(struct rte_mbuf *mbuf, uint32_t end);
 
 #endif

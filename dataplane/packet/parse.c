@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parse.c: Ethernet, 802.1Q, IPv4, IPv6, TCP, UDP, ICMP. Decides whether a frame is what it says it
- * is; every length is checked here, once. Must never look at policies or flows.
+ * parse.c: Ethernet, 802.1Q, IPv4, IPv6, TCP, UDP, ICMP. Decides whether a frame is well-formed;
+ * every length is checked here, once. Must never look at policies or flows.
  *
  *   Ethernet II   dst(6) src(6) type(2)             IEEE 802.3
  *   802.1Q        0x8100 pcp/dei/vid(2) type(2)     one tag, VID 1..4094
  *   IPv4          RFC 791: no options, no reserved flag
- *   IPv6          RFC 8200: no extension header but the fragment header
+ *   IPv6          RFC 8200: no extension header except the fragment header
  *
  * Settles with: malformed-packet.
  */
@@ -17,7 +17,7 @@
 #include "parse_plain.h"
 #include "sum.h"
 
-#define HEADERS_BYTES 128 /* the deepest transport header ends before: 18 + 48 + 60 */
+#define HEADERS_BYTES 128 /* the largest headers together: 18 + 48 + 60 */
 
 static const uint8_t mac_zero_group = 0x01; /* the group bit of a MAC's first byte */
 
@@ -60,7 +60,7 @@ static bool pull_headers(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t 
 			next->nb_segs = segs - 1;
 			old = next;
 		} else if (n > 0 && next == NULL) {
-			break; /* pkt_len lied; the caller bounds n by it */
+			break; /* pkt_len is wrong; the caller limits n by it */
 		}
 	}
 	head->next = old;
@@ -93,7 +93,7 @@ static bool parse_ethernet(struct sl_worker *worker, struct sl_pkt *pkt, uint32_
 		pkt->l3_off += sizeof(*vlan);
 		if (pkt->vlan == 0 || pkt->vlan > SL_VLAN_MAX)
 			return false;
-		/* On a port with a native VLAN that VLAN is untagged, and only so. */
+		/* On a port with a native VLAN, that VLAN must be untagged. */
 		if (pkt->vlan == native) {
 			pkt->vlan = 0;
 			sl_pkt_drop_quietly(pkt, SL_REASON_UNKNOWN_SANDBOX);
@@ -109,8 +109,9 @@ static bool parse_ethernet(struct sl_worker *worker, struct sl_pkt *pkt, uint32_
 }
 
 /*
- * Options (IGMP has them) only in what goes nowhere anyway. What the header says is taken down once
- * its own sum is good, whatever is found to be wrong with it after that: for the packet's event.
+ * Options are accepted only in multicast (IGMP has them), which is never forwarded. The header's
+ * fields are recorded once its own checksum is good, even if it is refused after that: for the
+ * packet's event.
  */
 static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t len)
 {
@@ -149,7 +150,10 @@ static bool parse_ipv4(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t le
 	return ip->src_addr != ip->dst_addr && ip->dst_addr != UINT32_MAX;
 }
 
-/* Extension headers but the fragment header (RFC 8200 4, IANA list; ESP is a protocol here). */
+/*
+ * Extension headers except the fragment header (RFC 8200 4, IANA list; ESP counts as a protocol
+ * here).
+ */
 static bool is_extension_header(uint8_t next)
 {
 	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_AH ||
@@ -185,7 +189,7 @@ static bool parse_ipv6(struct sl_pkt *pkt, uint32_t len)
 		return false;
 	if (memcmp(ip->src_addr, ip->dst_addr, sizeof(ip->src_addr)) == 0)
 		return false;
-	/* MLD has a hop-by-hop header, and goes nowhere anyway. */
+	/* MLD has a hop-by-hop header, and is never forwarded. */
 	return !is_extension_header(pkt->proto) || pkt->multicast;
 }
 
@@ -218,7 +222,10 @@ static bool parse_udp(struct sl_pkt *pkt, uint32_t have)
 {
 	const struct rte_udp_hdr *udp = sl_pkt_at(pkt, const struct rte_udp_hdr, pkt->l4_off);
 
-	/* No bytes between the datagram's end and the packet's: they would be judged by nobody. */
+	/*
+	 * No bytes between the end of the datagram and that of the packet: they would never be
+	 * judged.
+	 */
 	if (have < sizeof(*udp) || rte_be_to_cpu_16(udp->dgram_len) != have)
 		return false;
 	pkt->payload_off = pkt->l4_off + sizeof(*udp);
@@ -236,7 +243,9 @@ static bool parse_icmp(struct sl_pkt *pkt, uint32_t have)
 	pkt->icmp_type = icmp->icmp_type;
 	pkt->payload_off = pkt->l4_off + sizeof(*icmp);
 	pkt->payload_len = have - sizeof(*icmp);
-	/* The id is the flow's; on the sandbox's side, so that both directions have the same key.
+	/*
+	 * The id identifies the flow. It is kept on the sandbox's side, so that both directions
+	 * have the same key.
 	 */
 	pkt->key.inside_port = icmp->icmp_ident;
 	return true;
@@ -262,8 +271,8 @@ static bool parse_transport(struct sl_pkt *pkt)
 }
 
 /*
- * A packet whose IP header was read is dropped for something behind it, perhaps for no more than
- * being cut: what there is of its ports goes into its event. Nothing is decided by them.
+ * The packet is dropped for something after its IP header, possibly only for being truncated.
+ * Records its ports, if they are there, for its event. Nothing is decided by them.
  */
 static void note_ports(struct sl_pkt *pkt, uint32_t len)
 {
@@ -275,7 +284,7 @@ static void note_ports(struct sl_pkt *pkt, uint32_t len)
 		set_ports(pkt, ports[0], ports[1]);
 }
 
-/* An IP packet for one host in a frame for all is a trick. */
+/* A packet with a unicast IP address in a multicast frame is an attack. */
 static bool casts_agree(const struct sl_pkt *pkt)
 {
 	const struct rte_ether_hdr *eth = sl_pkt_at(pkt, const struct rte_ether_hdr, 0);
@@ -345,7 +354,7 @@ static uint64_t pseudo_sum(const struct sl_pkt *pkt)
 
 /*
  * The sum of len bytes across segments. rte_raw_cksum_mbuf of DPDK 22.11 loses carries where a
- * segment begins at an odd byte. False if the segments do not have as many.
+ * segment begins at an odd byte. False if the segments are too short.
  */
 static bool sum_segments(const struct rte_mbuf *mbuf, uint32_t offset, uint32_t len, uint64_t *sum)
 {
@@ -392,7 +401,7 @@ bool sl_parse_l4_checksum(struct sl_worker *worker, struct sl_pkt *pkt)
 
 	if (pkt->l4_verified || pkt->fragment || !known || worker->settings->checksums_ignore)
 		return true;
-	pkt->l4_verified = true; /* only looked at again if it was good */
+	pkt->l4_verified = true; /* only read again if it was good */
 	if (port_says == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		return true;
 	if (pkt->proto == IPPROTO_UDP && stored_checksum(pkt) == 0)
@@ -402,7 +411,7 @@ bool sl_parse_l4_checksum(struct sl_worker *worker, struct sl_pkt *pkt)
 		return pkt->l4_verified = false;
 	if (sl_sum_fold(sum) == 0xffff)
 		return true;
-	/* Captured before the sender's port filled it in. */
+	/* Captured before the sender's NIC filled it in. */
 	if (worker->settings->checksums_partial && stored_checksum(pkt) == sl_sum_fold(pseudo))
 		return true;
 	return pkt->l4_verified = false;

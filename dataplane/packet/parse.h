@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * parse.h: from bytes to a packet. Every length is checked here and nowhere else.
- */
+/* parse.h: parses a frame's bytes into a packet. Every length is checked here and nowhere else. */
 #ifndef DATAPLANE_PARSE_H
 #define DATAPLANE_PARSE_H
 
 #include "core/state.h"
 
-/* Fills in the packets of the burst from their frames; settles what is malformed. */
+/* Fills in the packets of the burst from their frames; settles those that are malformed. */
 void sl_parse(struct sl_worker *worker);
 
 /*
- * Fills in one packet from any frame. False: it is malformed. Settles a packet of the native VLAN
- * that came with a tag.
+ * Fills in one packet from any frame. False: it is malformed. Settles a packet that is tagged with
+ * the native VLAN.
  */
 bool sl_parse_whole(struct sl_worker *worker, struct sl_pkt *pkt);
 
 /*
- * True if the transport checksum of the packet (or what the port says of it) is good. Fragments
+ * True if the transport checksum of the packet is good, or the port has verified it. Fragments
  * have none. Slow path only: it reads the whole packet.
  */
 bool sl_parse_l4_checksum(struct sl_worker *worker, struct sl_pkt *pkt);

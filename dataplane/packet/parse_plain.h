@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parse_plain.h: the frame that nearly every packet is, read with few and wide loads: one tag, IPv4
- * without options or IPv6 without extension headers, whole, from host to host, TCP or UDP. Must
- * never settle a packet, nor take one that parse.c would read otherwise: what is in any way odd is
- * left to parse.c, which is this file's reference model (tests/unit/test_parse.c holds them
- * together).
+ * parse_plain.h: parses the most common kind of frame with few and wide loads: one tag, IPv4
+ * without options or IPv6 without extension headers, no fragment, unicast, TCP or UDP. Must never
+ * settle a packet, nor accept one that parse.c would read differently: any other frame is left to
+ * parse.c, which is this file's reference model (tests/unit/test_parse.c compares both).
  */
 #ifndef DATAPLANE_PARSE_PLAIN_H
 #define DATAPLANE_PARSE_PLAIN_H
@@ -24,8 +23,10 @@ static inline bool sl_parse_ipv4_sum_good(const struct rte_ipv4_hdr *ip)
 	uint64_t first, second, sum;
 	uint32_t third;
 
-	/* Whole words in registers: by 16-bit words, or through a vector, it costs three times as
-	 * much. */
+	/*
+	 * By whole words in registers: by 16-bit words, or with vector instructions, it costs
+	 * three times as much.
+	 */
 	memcpy(&first, ip, sizeof(first));
 	memcpy(&second, (const uint8_t *)ip + 8, sizeof(second));
 	memcpy(&third, (const uint8_t *)ip + 16, sizeof(third));
@@ -96,7 +97,7 @@ static inline uint32_t sl_plain_ipv6(struct sl_pkt *pkt, const uint8_t *frame, u
 	return end;
 }
 
-/* False if the transport header is not whole. */
+/* False if the transport header is incomplete. */
 static inline bool sl_plain_transport(struct sl_pkt *pkt, const uint8_t *l4, uint32_t end)
 {
 	uint32_t have = end - pkt->l4_off, header = sizeof(struct rte_udp_hdr), ports;
@@ -125,8 +126,8 @@ static inline bool sl_plain_transport(struct sl_pkt *pkt, const uint8_t *l4, uin
 }
 
 /*
- * Fills in the packet and returns true, or returns false for a frame that is not plain; the packet
- * is then half filled in and parse.c begins with a fresh one.
+ * Fills in the packet and returns true, or returns false for a frame that is not plain. The packet
+ * is then partly filled in, and parse.c must start with a fresh one.
  */
 static inline bool sl_parse_plain(const struct sl_worker *worker, struct sl_pkt *pkt)
 {

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * send.c: a packet that may leave goes to the other port, with or without a tag as that port has
- * it.
- */
+/* send.c: sends an allowed packet to the other port, tagged or untagged as that port requires. */
 #include "send.h"
 
 #include "build.h"
 #include "tx.h"
 
-/* Moves the Ethernet addresses over a tag that is taken out, or makes room for one. */
+/* Moves the Ethernet addresses to remove a tag, or to make room for one. */
 static bool retag(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_port_id out)
 {
 	bool want = worker->settings->native_vlan[out] != pkt->vlan;
@@ -44,7 +41,10 @@ void sl_send_on(struct sl_worker *worker, struct sl_pkt *pkt)
 		rte_pktmbuf_free(pkt->mbuf);
 		return;
 	}
-	/* Nothing leaves behind the IP packet but zeros, which are ours and not some port's. */
+	/*
+	 * Only zeros may follow the IP packet, and the gateway pads with them itself: a port might
+	 * pad with other bytes.
+	 */
 	if (unlikely(rte_pktmbuf_pkt_len(pkt->mbuf) != pkt->end ||
 	             pkt->end < RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN))
 		sl_build_trim(pkt->mbuf, pkt->end);

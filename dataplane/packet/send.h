@@ -8,8 +8,8 @@
 #include "core/state.h"
 
 /*
- * Sends the packet out of the port that it did not come in by, cut to what its headers cover, and
- * counts it under its reason. The mbuf is gone in any case.
+ * Sends the packet to the other port, cut to what its headers cover, and counts it under its
+ * reason. Takes the mbuf in any case.
  */
 void sl_send_on(struct sl_worker *worker, struct sl_pkt *pkt);
 

@@ -21,7 +21,7 @@ static inline uint64_t sl_sum_add(uint64_t sum, const uint8_t *bytes, uint32_t l
 		memcpy(&word, bytes, sizeof(word));
 		sum += (word & UINT32_MAX) + (word >> 32);
 	}
-	/* No loop for the rest: whatever is put together in memory has to be waited for. */
+	/* No loop for the rest: a load of bytes that were just stored one by one would stall. */
 	if (len & 4) {
 		memcpy(&half, bytes, sizeof(half));
 		bytes += sizeof(half);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tx.c: hands frames to the ports in bursts. Must never wait: what a port refuses is dropped.
+ * tx.c: passes frames to the ports in bursts. Must never wait: frames that a port refuses are
+ * dropped.
  *
  * Settles with: tx-full.
  */

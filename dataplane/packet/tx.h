@@ -1,27 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * tx.h: frames on their way out, and who they count for.
- */
+/* tx.h: frames to be sent, and what they are counted as. */
 #ifndef DATAPLANE_TX_H
 #define DATAPLANE_TX_H
 
 #include "core/state.h"
 
-/* What a frame stands for: so many packets that came in, which count under this reason. */
+/* What a frame counts as: this many received packets, under this reason. */
 struct sl_charge {
 	enum sl_reason reason;
 	unsigned weight;
 };
 
-/* The gateway made it: it stands for no packet. */
+/* A frame that the gateway made: it counts as no received packet. */
 #define SL_CHARGE_NOTHING ((struct sl_charge){.weight = 0})
 
-/* Hands what is queued for a port to it; what it does not take is freed and counted. */
+/* Passes the queued frames to their port; frames that it does not take are freed and counted. */
 void sl_tx_flush_port(struct sl_worker *worker, enum sl_port_id port);
 
 /*
- * Queues a frame for a port; takes the mbuf. What it stands for is counted once the port has taken
- * it, or under tx-full if it has not.
+ * Queues a frame for a port; takes the mbuf. The charge is counted once the port has taken the
+ * frame, or under tx-full if it has not.
  */
 static inline void sl_tx_put(struct sl_worker *worker, enum sl_port_id port, struct rte_mbuf *mbuf,
                              uint16_t vlan, struct sl_charge charge)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * neighbour.c: ARP (RFC 826) and neighbour discovery (RFC 4861) of sandboxes that may talk at all.
- * From the sandbox only what it may say of itself passes, rebuilt so that it carries nothing else.
- * Whom it asks for is a message too, to whoever listens on the segment: addresses that were not
- * heard of from there lately are asked for once a second.
+ * neighbour.c: ARP (RFC 826) and neighbour discovery (RFC 4861) of sandboxes that are not
+ * deny-all. From the sandbox only statements about its own addresses pass, rebuilt so that they
+ * carry nothing else. The target that it asks for is a covert message to listeners on the segment:
+ * targets that were not heard from lately may be asked for once a second.
  *
  * Settles with: neighbour, source-spoofed, malformed-packet, rate-limit, deny-all.
  */
@@ -18,7 +18,7 @@
 
 #define NEIGHBOURS_PER_SECOND 50
 #define STRANGERS_PER_SECOND  1
-#define HEARD_MS              60000 /* how long an address counts as heard lately */
+#define HEARD_MS              60000 /* how long an address counts as recently heard */
 
 #define ND_ROUTER_SOLICIT   133
 #define ND_ROUTER_ADVERT    134
@@ -36,7 +36,7 @@ static bool mac_is_senders(const struct sl_pkt *pkt, const uint8_t *mac)
 	return memcmp(sl_pkt_at(pkt, const uint8_t, 6), mac, RTE_ETHER_ADDR_LEN) == 0;
 }
 
-/* An address in ARP or ND that the sandbox may call its own. */
+/* True for an address that the sandbox may call its own in ARP or ND. */
 static bool is_own(const struct sl_worker *worker, const struct sl_pkt *pkt, uint8_t family,
                    const uint8_t *bytes)
 {
@@ -48,9 +48,9 @@ static bool is_own(const struct sl_worker *worker, const struct sl_pkt *pkt, uin
 	return sl_sandbox_owns(worker, pkt->sandbox, &addr);
 }
 
-/* ---- who was heard lately ---- */
+/* ---- addresses heard lately ---- */
 
-/* The address's place; if there is none, that of the one that was silent longest. */
+/* The address's entry; if there is none, the entry of the address that was silent longest. */
 static struct sl_heard *heard_find(const struct sl_worker *worker, uint16_t vlan,
                                    const struct sl_addr *addr, bool *found)
 {
@@ -81,7 +81,7 @@ static void hear(struct sl_worker *worker, uint16_t vlan, uint8_t family, const 
 	        (struct sl_heard){.addr = addr, .seen_ms = worker->now_ms};
 }
 
-/* True if the sandbox may say this address on the segment now. */
+/* True if the sandbox may ask for this address now. */
 static bool may_name(struct sl_worker *worker, uint16_t vlan, uint8_t family, const uint8_t *bytes)
 {
 	struct sl_bucket_rate *rate = &worker->vlans[vlan].strangers[family == SL_FAMILY_6];
@@ -135,8 +135,8 @@ static enum sl_reason judge_arp(struct sl_worker *worker, struct sl_pkt *pkt)
 /* ---- neighbour discovery ---- */
 
 /*
- * Keeps the link-layer address and nonce options of an ND message, in out; false if the options lie
- * or name another MAC than the sender's.
+ * Keeps the link-layer address and nonce options of an ND message, in out; false if the options
+ * are invalid or contain another MAC than the sender's.
  */
 static bool keep_options(const struct sl_pkt *pkt, uint32_t offset, uint8_t out[16],
                          unsigned *out_bytes)
@@ -165,7 +165,7 @@ static bool keep_options(const struct sl_pkt *pkt, uint32_t offset, uint8_t out[
 	return true;
 }
 
-/* Writes the message again with nothing in it but what ND needs. */
+/* Rebuilds the message with only the fields that ND needs. */
 static bool rebuild_nd(struct sl_pkt *pkt, unsigned fixed, const uint8_t *options,
                        unsigned option_bytes)
 {
@@ -193,8 +193,8 @@ static bool rebuild_nd(struct sl_pkt *pkt, unsigned fixed, const uint8_t *option
 }
 
 /*
- * True for a destination on the link. Hop limit 255 keeps strangers' messages out of a receiver's
- * tables, but a router would carry one of the sandbox's to anybody, and its target with it.
+ * True for a destination on the link. The check of hop limit 255 protects receivers from off-link
+ * messages, but a router would forward one of the sandbox's anywhere, with its target in it.
  */
 static bool is_on_link(const uint8_t *src, const uint8_t *dst)
 {
@@ -241,7 +241,7 @@ static bool is_nd(const struct sl_pkt *pkt)
 	       (pkt->in_port == SL_PORT_SANDBOX ? ND_ROUTER_SOLICIT : ND_ROUTER_ADVERT);
 }
 
-/* Who speaks, and whom it asks for or tells of. */
+/* Learns the sender's address, and the target. */
 static void hear_nd(struct sl_worker *worker, const struct sl_pkt *pkt)
 {
 	uint8_t target[16];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sandbox.c: whose packet is it, and is it really theirs? Must never look at what a policy allows.
+ * sandbox.c: which sandbox sent or receives a packet, and may it use that source address? Must
+ * never look at what a policy allows.
  *
  * Settles with: unknown-sandbox, source-spoofed, protected-subnet (multicast), deny-all, and hands
- * frames of sandboxes that another worker owns over to it.
+ * frames of sandboxes that another worker owns over to that worker.
  */
 #include <netinet/in.h>
 #include <rte_ring.h>
@@ -45,7 +46,7 @@ bool sl_sandbox_owns(const struct sl_worker *worker, const struct sl_sandbox *sa
 	return false;
 }
 
-/* The same question of a packet, without making a struct of its address where none is needed. */
+/* The same check for a packet, without building a struct sl_addr where it is not needed. */
 static inline bool source_is_own(const struct sl_worker *worker, const struct sl_pkt *pkt)
 {
 	struct sl_addr inside;
@@ -83,7 +84,7 @@ static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
 		                                  : SL_REASON_PROTOCOL_NOT_ALLOWED);
 		return;
 	}
-	/* Multicast has no flows; what neighbour discovery did not take goes nowhere. */
+	/* Multicast has no flows; it is dropped unless neighbour discovery settled it. */
 	if (unlikely(pkt->multicast)) {
 		sl_verdict_refuse_quietly(worker, pkt,
 		                          pkt->sandbox->mode == SL_MODE_DENY_ALL
@@ -96,8 +97,8 @@ static inline void settle(struct sl_worker *worker, struct sl_pkt *pkt)
 		return;
 	}
 	/*
-	 * Flows that were open before are cut by flow.c; where there are none, this is all. What
-	 * must not be answered takes the slow walk.
+	 * dispatch.c cuts flows that were open before; without flows this is all there is to do.
+	 * Packets that must not be answered take the slow path.
 	 */
 	if (pkt->sandbox->mode == SL_MODE_DENY_ALL && worker->vlans[pkt->vlan].flows == 0 &&
 	    has_ports(pkt)) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * sandbox.h: whose packet it is, and what it may say of itself to its neighbours.
- */
+/* sandbox.h: which sandbox a packet belongs to, and neighbour discovery. */
 #ifndef DATAPLANE_SANDBOX_SANDBOX_H
 #define DATAPLANE_SANDBOX_SANDBOX_H
 
 #include "core/state.h"
 
-/* sandbox.c: whose packet it is. Hands frames of other workers' sandboxes over. */
+/*
+ * sandbox.c: which sandbox each packet belongs to. Hands frames of other workers' sandboxes over.
+ */
 void sl_sandbox(struct sl_worker *worker);
 
 /* True if the sandbox may send from this address. */
