@@ -98,7 +98,7 @@ static inline bool sl_cursor_vector16(struct sl_cursor *c, struct sl_cursor *spa
 	return true;
 }
 
-/* A variable-length integer of QUIC (RFC 9000 16): 1, 2, 4 or 8 bytes, any of which is legal. */
+/* A variable-length integer of QUIC (RFC 9000 16): 1, 2, 4 or 8 bytes, any of which is valid. */
 static inline bool sl_cursor_varint(struct sl_cursor *c, uint64_t *value)
 {
 	const uint8_t *p = c->at;

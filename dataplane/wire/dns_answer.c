@@ -3,13 +3,14 @@
  * dns_answer.c: whether a message answers the question that was sent, and which addresses it gives
  * to the asked name.
  *
- * An answer opens addresses, so it is checked whole, in every section, before the first address is
- * told; and only the answer section, along the CNAMEs from the asked name, is ever told: what a
- * server adds of its own accord opens nothing.
+ * An answer opens addresses, so the whole message, every section, is checked before the first
+ * address is reported. Only addresses of the answer section, along the CNAMEs from the asked name,
+ * are reported: records that a server adds of its own accord open nothing.
  *
- * Work is bounded whatever the message says. The first pass walks every name once and pays a step
- * for each label and pointer from a purse that grows with the message's length; the second pass
- * walks owner names of the answer section only, each as long as the first pass found it.
+ * Work is bounded whatever the message says. The first pass walks every name once and takes one
+ * step for each label and pointer from a budget that is proportional to the message's length; the
+ * second pass walks only the owner names of the answer section, whose lengths the first pass has
+ * found.
  */
 #include "dns_message.h"
 
@@ -17,7 +18,7 @@
 
 #include "dns_wire.h"
 
-/* Steps that any message may take besides one for each of its bytes; see above. */
+/* The budget: this many steps, plus one for each byte of the message; see above. */
 #define STEPS_FREE 4096
 
 /* SvcParamKeys (RFC 9460 14.3.2) */
@@ -42,14 +43,14 @@ struct cname {
 	bool followed;
 };
 
-/* A name that the CNAMEs lead to, and how long they do. */
+/* A name that the CNAMEs lead to, and the smallest TTL on the way. */
 struct link {
 	const struct sl_dns_name *name;
 	uint32_t ttl;
 };
 
 struct chain {
-	struct cname cnames[SL_DNS_CHAIN_MAX]; /* in the order they stand */
+	struct cname cnames[SL_DNS_CHAIN_MAX]; /* in the order of the message */
 	size_t cname_count;
 	struct sl_dns_name asked;
 	struct link links[SL_DNS_CHAIN_MAX + 1]; /* [0] is the asked name */
@@ -74,7 +75,7 @@ static bool hints_check(uint16_t key, uint16_t len)
 
 /*
  * RFC 9460 2.2: SvcPriority, TargetName (never compressed), then SvcParams: key, length, value,
- * with keys that rise.
+ * with keys in ascending order.
  */
 static bool svcb_check(const uint8_t *rdata, size_t len)
 {
@@ -101,8 +102,8 @@ static bool svcb_check(const uint8_t *rdata, size_t len)
 }
 
 /*
- * What the data of known types looks like: fixed bytes, names (which may be compressed), fixed
- * bytes. Unknown types are any bytes (RFC 3597 4).
+ * The RDATA of known types: fixed bytes, names (which may be compressed), fixed bytes. The RDATA
+ * of unknown types is opaque (RFC 3597 4).
  */
 struct shape {
 	uint16_t type;
@@ -216,9 +217,9 @@ static bool sections_check(struct sl_dns_reader *r, size_t pos, struct chain *ch
 }
 
 /*
- * Follows the CNAMEs from the asked name. They may stand in any order; of several for one name
- * (which RFC 2181 10.1 forbids) the first counts, as it does for stub resolvers. Each is followed
- * once, so loops end.
+ * Follows the CNAMEs from the asked name. They may be in any order; of several for one name (which
+ * RFC 2181 10.1 forbids) the first counts, as it does for stub resolvers. Each is followed once, so
+ * loops end.
  */
 static void chain_follow(struct chain *chain)
 {
@@ -350,8 +351,8 @@ static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len, bool any_
 }
 
 /*
- * Compares the question with the one that was sent. What differs in what is there is another
- * question; what is equal as far as it goes is broken.
+ * Compares the question with the one that was sent. If bytes differ, it is another question; if it
+ * is a truncated copy, the message is invalid.
  */
 static enum sl_parse_result question_check(const uint8_t *msg, size_t len,
                                            const struct sl_dns_question *sent, bool any_case)
@@ -374,7 +375,7 @@ static enum sl_parse_result question_check(const uint8_t *msg, size_t len,
 	return tail == sizeof(fixed) ? SL_PARSE_DONE : SL_PARSE_BAD;
 }
 
-/* The header, behind the id: an answer to a standard query. */
+/* Reads the header after the id: it must be an answer to a standard query. */
 static bool header_read(const uint8_t *msg, struct sl_dns_answer *out)
 {
 	uint16_t flags = sl_dns_wire_get16(msg + 2);

@@ -3,8 +3,8 @@
  * dns_build.c: messages that the gateway writes: queries as they leave, its own answers, and the
  * client's question put back into an answer.
  *
- * Everything is written from the parsed query, never copied from the client's message: no byte but
- * the name's letters and the type is the client's choice in what leaves.
+ * Everything is written from the parsed query, never copied from the client's message: in a query
+ * that leaves, the client chooses only the letters of the name and the type.
  */
 #include "dns_message.h"
 
@@ -81,7 +81,7 @@ size_t sl_dns_query_build_padded(const struct sl_dns_query *query, uint8_t *out,
 
 	if (len == 0 || options == 0)
 		return len;
-	/* An option has a header of 4 bytes: a parsed query has none that is shorter. */
+	/* An option has a header of 4 bytes; a parsed query has no shorter one. */
 	if (options < SL_DNS_WIRE_OPTION_HEADER || options > size - len)
 		return 0;
 	sl_dns_wire_put16(p - 2, options);

@@ -4,7 +4,7 @@
  *
  * Decides what counts as one plain query, what an answer to it is, and which addresses that answer
  * gives to the name that was asked. It never decides whether a name is allowed, never touches a
- * packet header (the caller mends UDP lengths and checksums), never allocates and keeps no state of
+ * packet header (the caller fixes UDP lengths and checksums), never allocates and keeps no state of
  * its own: every function here is pure and may run on any thread.
  *
  * RFC 1035 (format), 2181 (TTL), 3225 (DO), 4343 (letter case), 6891 (EDNS), 8914 (extended
@@ -31,7 +31,7 @@
 #define SL_DNS_REPLY_MAX_BYTES                                                                     \
 	(SL_DNS_QUERY_MAX_BYTES + 6 + SL_DNS_EDE_TEXT_MAX) /* with an extended error */
 
-/* Record types that the gateway has an opinion about (any other number is legal too). */
+/* Record types that the gateway treats specially (any other number is valid too). */
 #define SL_DNS_TYPE_A     1
 #define SL_DNS_TYPE_NS    2
 #define SL_DNS_TYPE_CNAME 5
@@ -56,7 +56,7 @@ enum sl_dns_rcode {
 
 /* Extended DNS errors (RFC 8914 5.2) that the gateway may give with a refusal. */
 enum sl_dns_ede {
-	SL_DNS_EDE_NONE = 0, /* say nothing (0 is "other" in the registry, and says nothing too) */
+	SL_DNS_EDE_NONE = 0, /* no EDE option (code 0, "Other Error", would carry no information) */
 	SL_DNS_EDE_BLOCKED = 15,
 	SL_DNS_EDE_FILTERED = 17,
 };
@@ -76,7 +76,7 @@ struct sl_dns_question {
 	uint16_t type;
 	uint8_t name_bytes; /* of name, the root's zero included; 1 for the root itself */
 	uint8_t name[SL_DNS_NAME_WIRE_MAX]; /* wire form, case as sent, never compressed */
-	bool any_case; /* but for letter case, which an answer may choose (RFC 4343) */
+	bool any_case; /* except for letter case, which an answer may choose (RFC 4343) */
 };
 
 struct sl_dns_query {
@@ -86,29 +86,28 @@ struct sl_dns_query {
 	bool had_opt;                    /* the rest of this block is zero without it */
 	bool opt_do;
 	uint8_t opt_version;
-	uint16_t opt_udp_bytes;     /* payload size that the client takes, as sent (may be < 512) */
-	uint16_t opt_options_bytes; /* options behind the OPT header: over TCP these would leave */
+	uint16_t opt_udp_bytes; /* payload size that the client accepts, as sent (may be < 512) */
+	uint16_t opt_options_bytes; /* options after the OPT header */
 	uint8_t name_len;           /* of name; 0 for the root */
 	char name[SL_NAME_MAX + 1]; /* in lower case; need not be a host name */
 };
 
 /*
  * Reads one query: exactly one question, class IN, opcode QUERY, no record but at most one OPT at
- * the root, no bit in the header but RD, AD and CD, names of host letters without pointers, and
- * nothing behind the end. EDNS version and options are taken as they come (lengths are checked):
- * over UDP they never leave.
+ * the root, no bit in the header but RD, AD and CD, names without pointers, and no bytes after the
+ * end. EDNS version and options are not interpreted (lengths are checked): they never leave.
  *
  * SL_PARSE_DONE: *out is filled in. A query for the root is DONE with an empty name (name_len 0):
- * no pattern but `*` can mean it, the caller refuses it unless the policy has that. SL_PARSE_BAD:
- * anything else; *out is undefined. Never MORE nor NOT_MINE.
+ * only the pattern `*` matches it, and the caller refuses it unless the policy has that pattern.
+ * SL_PARSE_BAD: anything else; *out is undefined. Never MORE nor NOT_MINE.
  */
 enum sl_parse_result sl_dns_query_parse(const uint8_t *msg, size_t len, struct sl_dns_query *out);
 
 /*
  * Writes the query as it leaves over UDP (spec section 4): `id`, the name in `letter_case`, flags
  * exactly RD, the type as asked, and the gateway's own OPT (1232 bytes, no options, DO clear) if
- * the client sent one. `sent` (may be NULL) gets what the answer has to repeat; keep it, the
- * client's id and query->letter_case until then.
+ * the client sent one. `sent` (may be NULL) is set to what the answer has to repeat; keep it, the
+ * client's id and query->letter_case until the answer.
  *
  * To leave id and case as they are (replay), give query->question.id and &query->letter_case.
  * Returns the length, at most SL_DNS_QUERY_MAX_BYTES, or 0 if `size` does not hold it.
@@ -150,15 +149,15 @@ struct sl_dns_address {
 	const uint8_t *bytes; /* inside the message, network order; valid during the call only */
 	uint8_t len;          /* 4 or 16 */
 	bool hint;            /* from an SVCB or HTTPS record (RFC 9460 7.3), not A or AAAA */
-	uint32_t ttl;         /* seconds, not clamped: of the record and of the CNAMEs before it,
-	                         the smallest, since the name leads here only as long as all of them */
+	uint32_t ttl; /* seconds, not clamped: the smallest of the record's and those of the CNAMEs
+	                 before it */
 };
 
 typedef void sl_dns_address_fn(void *ctx, const struct sl_dns_address *address);
 
 struct sl_dns_answer {
 	uint16_t rcode; /* with the upper bits of an OPT, if there is one (RFC 6891 6.1.3) */
-	bool truncated; /* TC: the client will come again over TCP */
+	bool truncated; /* TC: the client will retry over TCP */
 	uint16_t answers, authorities, additionals; /* records, as counted in the header */
 	uint16_t links;                             /* CNAMEs followed from the asked name */
 	uint16_t addresses;                         /* calls made */
@@ -166,18 +165,17 @@ struct sl_dns_answer {
 
 /*
  * Reads an answer to the question `sent` (from sl_dns_query_build, or a parsed query's own where it
- * left unchanged), and calls `each` (may be NULL) for every A and AAAA
- * record and every ipv4hint and ipv6hint of an SVCB or HTTPS record in ServiceMode, if the record
- * stands in the answer section, is of class IN and belongs to the asked name or to a name that its
- * CNAMEs lead to, in any order, over at most SL_DNS_CHAIN_MAX links. Authority and additional
- * records are never called for, nor those of an answer whose rcode is not NOERROR. The whole
- * message has been checked before the first call; there are no calls unless the result is
- * SL_PARSE_DONE.
+ * left unchanged), and calls `each` (may be NULL) for every A and AAAA record and every ipv4hint
+ * and ipv6hint of an SVCB or HTTPS record in ServiceMode, if the record is in the answer section,
+ * is of class IN and belongs to the asked name or to a name that its CNAMEs lead to, in any order,
+ * over at most SL_DNS_CHAIN_MAX links. There are no calls for authority and additional records,
+ * nor for an answer whose rcode is not NOERROR. The whole message has been checked before the first
+ * call; there are no calls unless the result is SL_PARSE_DONE.
  *
  * SL_PARSE_NOT_MINE: id or question (letter case included, unless sent->any_case) differ from
- * `sent`. SL_PARSE_BAD: no answer, or broken anywhere, in any section; bytes behind the end; names
- * that point forward, or so many pointers that following them would be an attack. Never MORE. *out
- * is zeroed unless DONE. Time is linear in len, whatever the message.
+ * `sent`. SL_PARSE_BAD: not an answer, or invalid anywhere, in any section; bytes after the end;
+ * names that point forward, or more pointers than the budget allows. Never MORE. *out is zeroed
+ * unless DONE. Time is linear in len, whatever the message.
  */
 enum sl_parse_result sl_dns_answer_parse(const uint8_t *msg, size_t len,
                                          const struct sl_dns_question *sent,
@@ -185,8 +183,9 @@ enum sl_parse_result sl_dns_answer_parse(const uint8_t *msg, size_t len,
                                          struct sl_dns_answer *out);
 
 /*
- * True if the message has `sent`'s id and question but for the letter case of its name: it is from
- * a resolver that answers in its own, or from somebody who guesses. Nothing else of it is checked.
+ * True if the message has `sent`'s id, and its question except for the letter case of the name: it
+ * is from a resolver that answers in its own letter case, or an attacker's guess. Nothing else is
+ * checked.
  */
 bool sl_dns_answer_own_case(const uint8_t *msg, size_t len, const struct sl_dns_question *sent);
 

@@ -2,8 +2,8 @@
 /*
  * dns_name.c: compressed names (RFC 1035 4.1.4).
  *
- * Decides where a name leads and whether two are one. It must never jump anywhere but back: every
- * jump then ends, and the steps that the reader has left bound how many there are in a whole
+ * Decides where a name leads and whether two names are equal. It must only jump backwards: so
+ * every chain of jumps ends, and the reader's budget of steps bounds their number in a whole
  * message.
  */
 #include "dns_wire.h"
@@ -17,7 +17,9 @@ static size_t pointer_target(const uint8_t *p)
 	return sl_dns_wire_get16(p) & 0x3fff;
 }
 
-/* Where the pointer at pos leads: before the run of labels that it ends, behind the header; or 0.
+/*
+ * Where the pointer at pos leads: before the run of labels that it ends, and after the header; 0
+ * if it is invalid.
  */
 static size_t pointer_check(const struct sl_dns_reader *r, size_t pos, size_t run)
 {

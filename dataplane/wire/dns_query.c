@@ -2,8 +2,8 @@
 /*
  * dns_query.c: what counts as one plain query.
  *
- * Strict, because whatever is accepted here speaks for a name: what a lenient resolver could read
- * as another name, a second question or a message behind the message is refused. It must never
+ * Strict, because whatever is accepted here speaks for a name: a message that a lenient resolver
+ * could read as another name, a second question or a second message is refused. It must never
  * accept a name whose text form is not the one that the resolver will look up.
  */
 #include "dns_message.h"
@@ -13,8 +13,8 @@
 #include "dns_wire.h"
 
 /*
- * RFC 1035 4.1.1, RFC 2535 6.1: a query has QR, opcode, AA, TC, RA, Z and rcode at zero. RD, AD and
- * CD are the client's to choose.
+ * RFC 1035 4.1.1, RFC 2535 6.1: a query has QR, opcode, AA, TC, RA, Z and rcode at zero. The
+ * client may set RD, AD and CD.
  */
 static bool header_is_query(const uint8_t *msg)
 {
@@ -25,7 +25,10 @@ static bool header_is_query(const uint8_t *msg)
 	       sl_dns_wire_get16(msg + 8) == 0 && sl_dns_wire_get16(msg + 10) <= 1;
 }
 
-/* The canonical text of a plain wire name; false if a byte of it has no place in a host name. */
+/*
+ * The canonical text of a plain wire name; false if it has a byte that is not allowed in a host
+ * name.
+ */
 static bool name_to_text(const struct sl_dns_question *question, struct sl_dns_query *out)
 {
 	uint8_t text[SL_DNS_NAME_WIRE_MAX];
@@ -40,8 +43,10 @@ static bool name_to_text(const struct sl_dns_question *question, struct sl_dns_q
 		memcpy(text + len, label + 1, *label);
 		len += *label;
 	}
-	/* What is no host name (`host:port`, a blank, UTF-8) is kept as it is, in lower case: a
-	 * name that no pattern but `*` matches. */
+	/*
+	 * A name that is not a host name (`host:port`, a blank, UTF-8) is kept in lower case: only
+	 * the pattern `*` matches it.
+	 */
 	for (size_t i = 0; i < len; i++)
 		out->name[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);
 	out->name_len = (uint8_t)len;
@@ -59,7 +64,7 @@ static struct sl_dns_case case_of(const struct sl_dns_question *question)
 	return upper;
 }
 
-/* Reads the question behind the header. Returns where it ends, or 0. */
+/* Reads the question after the header. Returns where it ends, or 0. */
 static size_t question_read(const uint8_t *msg, size_t len, struct sl_dns_query *out)
 {
 	struct sl_dns_question *question = &out->question;
@@ -83,7 +88,7 @@ static size_t opt_read(const uint8_t *msg, size_t len, size_t pos, struct sl_dns
 {
 	const uint8_t *opt = msg + pos;
 
-	/* The upper rcode bits (opt[5]) are the server's to set. */
+	/* The upper rcode bits (opt[5]) must be zero in a query. */
 	if (len - pos < SL_DNS_WIRE_OPT_BYTES || opt[0] != 0 ||
 	    sl_dns_wire_get16(opt + 1) != SL_DNS_TYPE_OPT || opt[5] != 0)
 		return 0;

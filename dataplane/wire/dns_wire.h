@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * dns_wire.h: the few things that all DNS files know about the wire. Private to them.
- */
+/* dns_wire.h: the parts of the wire format that all DNS files share. Private to them. */
 #ifndef SLUICE_WIRE_DNS_WIRE_H
 #define SLUICE_WIRE_DNS_WIRE_H
 
@@ -71,7 +69,7 @@ static inline size_t sl_dns_wire_plain_name(const uint8_t *p, size_t len)
 }
 
 /*
- * Gives a wire name the letter case asked for. A length byte is at most 63 and no letter, so this
+ * Sets the letter case of a wire name. A length byte is at most 63, which is not a letter, so this
  * need not know where labels begin.
  */
 static inline void sl_dns_wire_set_case(uint8_t *name, size_t len,
@@ -100,7 +98,7 @@ static inline bool sl_dns_wire_options_fit(const uint8_t *p, size_t len)
 	return len == 0;
 }
 
-/* A message and the steps (labels and pointers) that may still be taken along its names. */
+/* A message, and the budget of steps (labels and pointers) that is left for walking its names. */
 struct sl_dns_reader {
 	const uint8_t *msg;
 	size_t len;
@@ -114,12 +112,12 @@ struct sl_dns_name {
 };
 
 /*
- * Checks the name at `pos` and sets *end to where its record goes on. False if it is broken, longer
+ * Checks the name at `pos` and sets *end to the offset after it. False if it is invalid, longer
  * than 255 bytes, points anywhere but back, or takes more steps than are left.
  */
 bool sl_dns_name_check(struct sl_dns_reader *r, size_t pos, size_t *end);
 
-/* The three below trust the name: sl_dns_name_check has accepted it. */
+/* The three functions below require a name that sl_dns_name_check has accepted. */
 void sl_dns_name_copy(const uint8_t *msg, size_t pos, struct sl_dns_name *out);
 size_t sl_dns_name_end(const uint8_t *msg, size_t pos);
 bool sl_dns_name_equal(const struct sl_dns_name *a, const struct sl_dns_name *b);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hostname.c: decides what a host name is and what its one comparable form looks like.
+ * hostname.c: decides what a host name is, and its canonical form for comparison.
  *
- * Policies, hellos and DNS messages all pass through here, so that no two of them can disagree
- * about a name. It must never repair a name: what is not in the alphabet is refused, not mapped.
+ * Names of policies, hellos and DNS messages all pass through here, so that their readings cannot
+ * differ. It must never repair a name: bytes that are not in the alphabet are refused, not mapped.
  */
 #include "sluice/hostname.h"
 
 #include <errno.h>
 
-/* What a byte of a label becomes; 0 for every byte that no label may hold. */
+/* The canonical form of a byte of a label; 0 for bytes that are not allowed. */
 static const uint8_t canonical_byte[256] = {
         ['-'] = '-', ['_'] = '_', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',
         ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b',
@@ -43,7 +43,9 @@ int sl_hostname_normalise(const uint8_t *name, size_t len, char out[SL_NAME_MAX 
 		if (out[i] == '\0' || ++label > SL_LABEL_MAX)
 			return -EINVAL;
 	}
-	/* Without this a second trailing dot would pass for the end of an empty label. */
+	/*
+	 * Without this check a second trailing dot would be taken for the end of an empty label.
+	 */
 	if (label == 0)
 		return -EINVAL;
 	out[len] = '\0';
@@ -65,7 +67,7 @@ bool sl_hostname_is_address(const char *name, size_t len)
 		;
 	if (at == len)
 		return len > start;
-	/* "0x" alone is the number 0 for those who read addresses so. */
+	/* "0x" alone is the number 0 for some parsers of addresses. */
 	if (len - start < 2 || name[start] != '0' || name[start + 1] != 'x')
 		return false;
 	for (at = start + 2; at < len; at++)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_head.c: decides whether a client's first bytes are one whole, honest HTTP/1.x header
- * section, and which host it asks for.
+ * http_head.c: decides whether a client's first bytes are one complete, unambiguous HTTP/1.x
+ * header section, and which host it asks for.
  *
- * It must never be more lenient than a server that might read the same bytes: where servers differ
- * in what they make of a request, it is refused. It keeps no bytes and allocates nothing.
+ * It must never be more lenient than a server that might read the same bytes: a request that
+ * servers interpret differently is refused. It keeps no bytes and allocates nothing.
  */
 #include "http_head.h"
 
@@ -21,7 +21,7 @@
 
 enum state {
 	IN_METHOD = 0,
-	IN_REQUEST_LINE, /* behind the method and its blank */
+	IN_REQUEST_LINE, /* after the method and its blank */
 	REQUEST_LINE_CR, /* CR seen, LF is due */
 	AT_LINE,         /* before the first byte of a field line, or of the empty line */
 	IN_LINE,
@@ -57,8 +57,7 @@ static bool is_control(uint8_t byte)
 	return byte < 0x20 || byte == 0x7f;
 }
 
-/* RFC 9110 9.1. Servers compare methods as they are, and none that is registered has small letters.
- */
+/* RFC 9110 9.1. Methods are case-sensitive, and no registered one has lower-case letters. */
 static enum sl_parse_result method_byte(struct sl_http_walk *w, uint8_t byte)
 {
 	if (byte == ' ' && w->len > 0)
@@ -71,8 +70,9 @@ static enum sl_parse_result method_byte(struct sl_http_walk *w, uint8_t byte)
 }
 
 /*
- * RFC 9112 2.3: the line has ended; does it end with a version? Many protocols begin with a word in
- * capitals, so it is this that tells HTTP. HTTP/2's preface (`PRI * HTTP/2.0`) is refused here.
+ * RFC 9112 2.3: the line has ended; does it end with a version? Many protocols begin with a word
+ * in capitals, so the version is what identifies HTTP. HTTP/2's preface (`PRI * HTTP/2.0`) is
+ * refused here.
  */
 static enum sl_parse_result check_version(struct sl_http_walk *w)
 {
@@ -102,8 +102,8 @@ static enum sl_parse_result request_line_byte(struct sl_http_walk *w, uint8_t by
 
 /*
  * RFC 9112 2.2 and 5. A lone LF ends a line for some servers, a lone CR is a blank for others, a
- * line that begins with a blank belongs to the one before (5.2, obs-fold) or stands for itself, NUL
- * ends strings: any of them makes two readings of one section.
+ * line that begins with a blank continues the one before (5.2, obs-fold) or is a line of its own,
+ * NUL ends strings: any of them can be read in two ways.
  */
 static enum sl_parse_result walk_byte(struct sl_http_walk *w, uint8_t byte)
 {
@@ -150,17 +150,17 @@ enum sl_parse_result sl_http_walk_feed(struct sl_http_walk *w, const uint8_t *by
 	return answer;
 }
 
-/* ---- whom it asks for ---- */
+/* ---- the host ---- */
 
-/* RFC 3986 3.2, as far as HTTP has it: a host, and perhaps a port. */
+/* RFC 3986 3.2, as HTTP uses it: a host and an optional port. */
 struct authority {
-	enum sl_reason reason; /* NONE: it names a host */
+	enum sl_reason reason; /* NONE: it has a host name */
 	char name[SL_NAME_MAX + 1];
 	uint16_t name_len;
 	uint16_t port; /* 0: none */
 };
 
-/* What the lines have said so far. */
+/* The lines read so far. */
 struct request {
 	bool http_1_0;
 	bool absolute; /* the target is in absolute-form, and `target` its authority */
@@ -183,7 +183,7 @@ static bool is_same(const struct sl_cursor *span, const uint8_t *text, size_t le
 	return true;
 }
 
-/* Cuts off what is before the first `end`, which is skipped; all of it if there is none. */
+/* Cuts off the bytes before the first `end`, and skips that; all of them if there is none. */
 static struct sl_cursor until(struct sl_cursor *c, uint8_t end)
 {
 	const uint8_t *found = c->left > 0 ? memchr(c->at, end, c->left) : NULL;
@@ -197,7 +197,10 @@ static struct sl_cursor until(struct sl_cursor *c, uint8_t end)
 	return span;
 }
 
-/* RFC 3986 3.2.3. An empty one, leading zeros and what no port is are read differently. */
+/*
+ * RFC 3986 3.2.3. An empty port, leading zeros and values that are not a port are read differently
+ * by servers.
+ */
 static bool read_port(const struct sl_cursor *digits, uint16_t *port)
 {
 	uint32_t value = 0;
@@ -214,8 +217,8 @@ static bool read_port(const struct sl_cursor *digits, uint16_t *port)
 }
 
 /*
- * Only an IP literal (RFC 3986 3.2.2) begins with a bracket. User information, lists, blanks inside
- * and percent-encoding all have bytes that no host name has.
+ * Only an IP literal (RFC 3986 3.2.2) begins with a bracket. User information, lists, inner blanks
+ * and percent-encoding all contain bytes that are not allowed in a host name.
  */
 static void read_authority(struct sl_cursor span, struct authority *out)
 {
@@ -247,7 +250,7 @@ static void read_authority(struct sl_cursor span, struct authority *out)
 /*
  * RFC 9112 3.2: origin-form, absolute-form (of `http` alone, its authority ended by a slash or the
  * target's end), and the asterisk of OPTIONS. An origin-form that begins with two slashes is an
- * absolute path like another (RFC 9112 3.2.1). CONNECT would open a way to any host.
+ * ordinary absolute path (RFC 9112 3.2.1). CONNECT is refused: it would open a tunnel to any host.
  */
 static bool read_target(const struct sl_cursor *method, struct sl_cursor target,
                         struct request *request)
@@ -268,7 +271,10 @@ static bool read_target(const struct sl_cursor *method, struct sl_cursor target,
 	return true;
 }
 
-/* RFC 9112 3: method, target and version, with one blank between them. The walk saw to the last. */
+/*
+ * RFC 9112 3: method, target and version, with one blank between them. The walk has checked the
+ * version.
+ */
 static bool read_request_line(struct sl_cursor line, struct request *request)
 {
 	struct sl_cursor method = until(&line, ' '), target;
@@ -313,8 +319,9 @@ static bool is_number(const struct sl_cursor *span)
 }
 
 /*
- * RFC 9112 5: name, colon, value. No blank may stand before the colon (5.1). Around a value it may;
- * a tab is taken for no blank in the three fields that are read here, since not all servers do.
+ * RFC 9112 5: name, colon, value. No blank is allowed before the colon (5.1). Blanks around a
+ * value are; a tab does not count as one in the three fields that are read here, since servers
+ * differ.
  */
 static bool read_field(struct sl_cursor line, struct request *request)
 {
@@ -343,10 +350,10 @@ static bool is_same_authority(const struct authority *a, const struct authority 
 }
 
 /*
- * RFC 9112 3.2.2 for the host. RFC 9112 6.1 and 6.3 for the body: what two servers in a row would
- * see end at different places is request smuggling. What follows a judged request is not judged, so
- * that it would gain a sandbox nothing here; but no honest client sends it, and some server behind
- * an allowed name would be its victim.
+ * RFC 9112 3.2.2 for the host. RFC 9112 6.1 and 6.3 for the body: a body that two servers in a row
+ * would end at different places is request smuggling. It would gain the sandbox nothing here, since
+ * what follows a judged request is not judged anyway; but no legitimate client sends it, and it
+ * could attack servers of an allowed name.
  */
 static enum sl_reason judge(const struct request *request)
 {
@@ -368,7 +375,7 @@ static enum sl_reason read_lines(struct sl_cursor head, struct request *request)
 	if (!read_request_line(line, request))
 		return SL_REASON_MALFORMED_HTTP;
 	for (;;) {
-		sl_cursor_skip(&head, 1); /* LF, as the walk has seen */
+		sl_cursor_skip(&head, 1); /* LF: the walk has checked it */
 		line = until(&head, '\r');
 		if (line.left == 0)
 			return judge(request);

@@ -18,8 +18,8 @@
 #include "sluice/reason.h"
 
 /*
- * Walks a client's TCP stream up to the end of its first header section. No pointers: it may lie in
- * a hold's memory and be copied. Written by sl_http_walk_init() and sl_http_walk_feed() only.
+ * Walks a client's TCP stream up to the end of its first header section. No pointers: it may be
+ * part of a hold and be copied. Written by sl_http_walk_init() and sl_http_walk_feed() only.
  */
 struct sl_http_walk {
 	uint64_t latest;   /* the latest eight bytes of the request line, the last one lowest */
@@ -43,7 +43,7 @@ void sl_http_walk_init(struct sl_http_walk *w, uint32_t head_max);
 /*
  * Walks the next len bytes of the stream. Cost is proportional to len, whatever came before.
  *
- * SL_PARSE_MORE      all len bytes belong to the header section, which goes on behind them
+ * SL_PARSE_MORE      all len bytes belong to the header section, which continues after them
  * SL_PARSE_DONE      the header section is complete; *used bytes of this piece belong to it
  * SL_PARSE_NOT_MINE  the first line is no request line of HTTP (SL_REASON_NOT_TLS)
  * SL_PARSE_BAD       SL_REASON_HELLO_TOO_LARGE, or SL_REASON_MALFORMED_HTTP: another version than
@@ -57,13 +57,13 @@ enum sl_parse_result sl_http_walk_feed(struct sl_http_walk *w, const uint8_t *by
 struct sl_http_head {
 	char name[SL_NAME_MAX + 1]; /* canonical (hostname.h), NUL-terminated; "" unless DONE */
 	uint16_t name_len;
-	uint16_t port;         /* that Host names, host order; 0: none */
+	uint16_t port;         /* in Host, host order; 0: none */
 	enum sl_reason reason; /* why the answer is not DONE; SL_REASON_NONE for DONE and MORE */
 };
 
 /*
- * Reads a whole header section, request line and empty line included, and nothing behind it. out is
- * always filled in.
+ * Reads a whole header section, from the request line to the empty line, and nothing after it. out
+ * is always filled in.
  *
  * SL_PARSE_DONE      it asks for one host, in out->name
  * SL_PARSE_MORE      it is not complete
@@ -73,7 +73,7 @@ struct sl_http_head {
  */
 enum sl_parse_result sl_http_head_parse(const uint8_t *head, size_t len, struct sl_http_head *out);
 
-#define SL_HTTP_ANSWER       "HTTP/1." /* what every answer of an HTTP/1.x server begins with */
+#define SL_HTTP_ANSWER       "HTTP/1." /* every response of an HTTP/1.x server begins with it */
 #define SL_HTTP_ANSWER_BYTES (sizeof(SL_HTTP_ANSWER) - 1)
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * quic_crypto.c: decides whether a packet was sealed with the keys that its connection ID gives.
  *
- * It must never hand out a payload that did not authenticate, nor allocate after _create(): it runs
+ * It must never return a payload that did not authenticate, nor allocate after _create(): it runs
  * on workers, once for every QUIC connection that a sandbox opens.
  *
  * Deriving the keys is 14 SHA-256 compressions when the HMAC states of the salts are kept, and
@@ -27,14 +27,14 @@
 #define DIGEST_BYTES 32
 #define SALT_BYTES   20
 #define NONCE_BYTES  12
-#define ODCID_BYTES  (1 + SL_QUIC_CID_MAX) /* what precedes a Retry in its pseudo-packet */
+#define ODCID_BYTES  (1 + SL_QUIC_CID_MAX) /* the bytes before a Retry in its pseudo-packet */
 
 /* A SHA-256 state between two blocks. */
 struct midstate {
 	SHA_LONG h[8];
 };
 
-/* An HMAC key: the states behind the blocks key^ipad and key^opad (RFC 2104). */
+/* An HMAC key: the states after the blocks key^ipad and key^opad (RFC 2104). */
 struct hmac_key {
 	struct midstate inner;
 	struct midstate outer;
@@ -79,7 +79,7 @@ static const struct version_facts facts[] = {
 
 #define VERSIONS (sizeof(facts) / sizeof(facts[0]))
 
-/* What of a version is computed once: every HKDF input but the secrets themselves. */
+/* What is computed once for a version: every HKDF input except the secrets themselves. */
 struct version_state {
 	struct hmac_key salt;
 	uint8_t key_block[BLOCK_BYTES];
@@ -88,10 +88,10 @@ struct version_state {
 };
 
 struct sl_quic_crypto {
-	EVP_CIPHER_CTX *aead;    /* AES-128-GCM, in the direction of opening */
-	EVP_CIPHER_CTX *seal;    /* AES-128-GCM, in the other one */
+	EVP_CIPHER_CTX *aead;    /* AES-128-GCM, decrypting */
+	EVP_CIPHER_CTX *seal;    /* AES-128-GCM, encrypting */
 	EVP_CIPHER_CTX *mask;    /* AES-128-ECB */
-	EVP_CIPHER_CTX *inverse; /* AES-128-ECB, backwards */
+	EVP_CIPHER_CTX *inverse; /* AES-128-ECB, decrypting */
 	struct version_state versions[VERSIONS];
 	uint8_t client_block[BLOCK_BYTES];
 	uint8_t server_block[BLOCK_BYTES];
@@ -109,7 +109,7 @@ static void compress(struct midstate *state, const uint8_t block[BLOCK_BYTES])
 	memcpy(state->h, ctx.h, sizeof(ctx.h));
 }
 
-/* A message's only block, with SHA-256's padding, as it comes behind the block of an HMAC key. */
+/* The only block of a message, with SHA-256's padding, as it follows the block of an HMAC key. */
 static void message_block(uint8_t block[BLOCK_BYTES], const void *message, size_t len)
 {
 	size_t bits = (BLOCK_BYTES + len) * 8; /* len <= 55, so two bytes hold it */
@@ -189,7 +189,7 @@ static EVP_CIPHER_CTX *context_create(const char *name, bool encrypts)
 	static const uint8_t zeros[16];
 	bool ok;
 
-	/* A first key makes libcrypto allocate here whatever it ever needs. */
+	/* Setting a first key makes libcrypto allocate all that it will need now. */
 	ok = cipher != NULL && ctx != NULL &&
 	     EVP_CipherInit_ex2(ctx, cipher, zeros, zeros, encrypts, NULL) == 1 &&
 	     EVP_CIPHER_CTX_set_padding(ctx, 0) == 1;
@@ -374,9 +374,9 @@ bool sl_quic_crypto_open(struct sl_quic_crypto *crypto, const struct sl_quic_key
 }
 
 /*
- * What GHASH makes of the header and the sealed bytes: the tag that they have under any nonce,
- * without that nonce's pad. libcrypto only gives tags, so it opens with a nonce of zeros, does not
- * ask for the tag, and seals again what came out.
+ * GHASH of the header and the sealed bytes: the tag that they have under any nonce, without that
+ * nonce's pad. libcrypto only returns tags, so this decrypts with a nonce of zeros without checking
+ * the tag, and encrypts the result again.
  */
 static bool ghash(struct sl_quic_crypto *crypto, const uint8_t *key, const uint8_t *aad,
                   size_t aad_len, const uint8_t *sealed, size_t len, uint8_t *out, uint8_t sum[16])
@@ -419,7 +419,7 @@ bool sl_quic_crypto_number(struct sl_quic_crypto *crypto, const struct sl_quic_k
 		return false;
 	for (size_t i = 0; i < sizeof(sum); i++)
 		sum[i] ^= sealed[len + i];
-	/* What is left is the pad: AES of nonce and counter, which can be undone. */
+	/* The rest is the pad: AES of nonce and counter, which can be decrypted. */
 	if (!aes_block(crypto->inverse, keys->key, sum, block) ||
 	    memcmp(block + NONCE_BYTES, first_counter, sizeof(first_counter)) != 0 ||
 	    memcmp(block, keys->iv, NONCE_BYTES - 8) != 0)

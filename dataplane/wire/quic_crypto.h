@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_crypto.h: the cryptography of QUIC's Initial packets (RFC 9001 5, RFC 9369 3), for versions
- * 1 and 2. None of these keys is a secret: they follow from bytes that every Initial shows.
+ * 1 and 2. None of these keys is a secret: they are derived from bytes that are in the clear in
+ * every Initial.
  *
- * One struct sl_quic_crypto to a worker: its functions use the scratch memory in it, so only one
- * thread may be in them at a time. After _create() nothing here allocates.
+ * Each worker has one struct sl_quic_crypto: the functions use its scratch memory, so only one
+ * thread may call them at a time. After _create() nothing here allocates.
  */
 #ifndef SLUICE_WIRE_QUIC_CRYPTO_H
 #define SLUICE_WIRE_QUIC_CRYPTO_H
@@ -21,7 +22,7 @@
 #define SL_QUIC_MASK_BYTES   5
 #define SL_QUIC_DIGEST_BYTES 16    /* a collision takes 2^64 tries */
 #define SL_QUIC_CID_MAX      20    /* RFC 9000 17.2 */
-#define SL_QUIC_DGRAM_MAX    65535 /* the largest datagram that is looked at */
+#define SL_QUIC_DGRAM_MAX    65535 /* the largest datagram that is parsed */
 
 struct sl_quic_crypto;
 
@@ -39,7 +40,7 @@ struct sl_quic_keys {
 struct sl_quic_crypto *sl_quic_crypto_create(void);
 void sl_quic_crypto_free(struct sl_quic_crypto *crypto);
 
-/* True for the two versions that are understood. Pure. */
+/* True for the two supported versions. Pure. */
 bool sl_quic_crypto_knows(uint32_t version);
 
 /*
@@ -64,18 +65,18 @@ bool sl_quic_crypto_mask(struct sl_quic_crypto *crypto, const struct sl_quic_key
 /*
  * Opens an AEAD-sealed payload (RFC 9001 5.3): sealed_len bytes, the tag (16) at their end, with
  * the unprotected header as associated data. Writes sealed_len - 16 bytes to out, which must not
- * overlap sealed. False if it does not authenticate; out then holds nothing of use.
+ * overlap sealed. False if it does not authenticate; the content of out is then undefined.
  */
 bool sl_quic_crypto_open(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                          uint64_t packet_number, const uint8_t *header, size_t header_len,
                          const uint8_t *sealed, size_t sealed_len, uint8_t *out);
 
 /*
- * Is there any packet number under which these keys open an AEAD-sealed payload, and which? There
- * is one at most, as every number has a pad of its own for the tag, and the tag tells the pad, so
- * that no number has to be guessed. The parameters are those of sl_quic_crypto_open(); scratch has
- * room for sealed_len bytes, does not overlap sealed, and holds nothing of use afterwards. False
- * if there is none, or if libcrypto fails.
+ * Finds the packet number under which these keys open an AEAD-sealed payload. There is at most
+ * one: every number has its own pad for the tag, and the pad can be computed from the tag, so that
+ * no number has to be guessed. The parameters are those of sl_quic_crypto_open(); scratch has room
+ * for sealed_len bytes, does not overlap sealed, and is undefined afterwards. False if there is
+ * none, or if libcrypto fails.
  */
 bool sl_quic_crypto_number(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                            const uint8_t *header, size_t header_len, const uint8_t *sealed,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_frames.c: decides whether an Initial packet's plaintext holds nothing but frames that may
- * stand there, and hands out the pieces of the CRYPTO stream.
+ * quic_frames.c: decides whether an Initial packet's plaintext holds only frames that are allowed
+ * there, and passes on the pieces of the CRYPTO stream.
  *
- * It must never pass over a frame that it does not know.
+ * It must never skip a frame that it does not know.
  */
 #include "quic_initial.h"
 
@@ -11,7 +11,7 @@
 
 #include "cursor.h"
 
-/* RFC 9000 12.4: what may stand in an Initial. */
+/* RFC 9000 12.4: the frames that are allowed in an Initial. */
 enum frame_type {
 	FRAME_PADDING = 0x00,
 	FRAME_PING = 0x01,
@@ -39,8 +39,8 @@ static void skip_padding(struct sl_cursor *c)
 }
 
 /*
- * RFC 9000 19.3: Largest Acknowledged, ACK Delay, ACK Range Count, First ACK Range, that many pairs
- * of Gap and ACK Range Length, and with ECN three counts. No range may fall below packet 0.
+ * RFC 9000 19.3: Largest Acknowledged, ACK Delay, ACK Range Count, First ACK Range, as many pairs
+ * of Gap and ACK Range Length, and with ECN three counts. No range may go below packet 0.
  */
 static bool read_ack(struct sl_cursor *c, bool ecn)
 {
@@ -89,8 +89,8 @@ static bool read_connection_close(struct sl_cursor *c)
 }
 
 /*
- * Frame types are variable-length integers, but all that may stand here have one byte, and a longer
- * form of them is a protocol violation (RFC 9000 12.4).
+ * Frame types are variable-length integers, but all that are allowed here have one byte, and a
+ * longer encoding is a protocol violation (RFC 9000 12.4).
  */
 static bool read_frame(struct sl_cursor *c, sl_quic_crypto_fn *fn, void *arg,
                        struct sl_quic_datagram_info *info)
@@ -99,7 +99,7 @@ static bool read_frame(struct sl_cursor *c, sl_quic_crypto_fn *fn, void *arg,
 
 	if (!sl_cursor_u8(c, &type))
 		return false;
-	switch ((int)type) { /* any byte may come */
+	switch ((int)type) { /* any byte is possible */
 	case FRAME_PADDING:
 		skip_padding(c);
 		return true;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_initial.c: decides what a client's QUIC datagrams hold before the connection has keys of its
- * own, and which later ones could open a connection that nobody judged.
+ * quic_initial.c: decides what a client's QUIC datagrams hold before the connection has keys of
+ * its own, and which later ones could open a connection that was not judged.
  *
- * It must never read a datagram in one way where a server might read it in another. AES-GCM does
- * not commit to its key: who knows two keys (and everybody knows these) can build a packet that
- * opens under both, to harmless frames under one and to a ClientHello under the other. So wherever
- * a server that has lost the connection (or never got it) would take other keys than the
- * connection's state here says, the packet must not open under those: sl_quic_opens_under(). Packet
- * numbers need no such care: under one key a ciphertext has another tag for every nonce.
+ * It must never read a datagram differently from a server. AES-GCM does not commit to its key:
+ * whoever knows two keys (and these are public) can build a packet that opens under both, to
+ * harmless frames under one and to a ClientHello under the other. So wherever a server that has
+ * lost the connection (or never had it) would use other keys than this connection's state implies,
+ * the packet must not open under those: sl_quic_opens_under(). Packet numbers need no such check:
+ * under one key a ciphertext has a different tag for every nonce.
  */
 #include "quic_initial.h"
 
@@ -75,17 +75,17 @@ bool sl_quic_conn_owns(const struct sl_quic_conn *conn, const struct sl_quic_hea
 
 /* ---- opening ---- */
 
-/* An Initial without its header protection: the header as it was sealed, and what it says. */
+/* An Initial without its header protection: the header as it was before that, and its fields. */
 struct bare {
-	size_t header_len; /* bytes at the scratch memory's begin, packet number included */
+	size_t header_len; /* bytes at the start of the scratch memory, packet number included */
 	size_t number_len;
 	uint32_t number; /* truncated */
 	uint8_t first;
 };
 
 /*
- * RFC 9001 5.4: takes the protection off, in a copy. read_long_rest() saw to it that the sample
- * lies inside the packet.
+ * RFC 9001 5.4: removes the protection, in a copy. read_long_rest() has checked that the sample is
+ * inside the packet.
  */
 static bool unprotect(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                       const struct sl_quic_packet *p, struct bare *bare)
@@ -108,7 +108,7 @@ static bool unprotect(struct sl_quic_crypto *crypto, const struct sl_quic_keys *
 	return true;
 }
 
-/* Opens the payload into the scratch memory, behind the header. */
+/* Opens the payload into the scratch memory, after the header. */
 static bool open_payload(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                          const struct sl_quic_packet *p, const struct bare *bare, uint64_t number)
 {
@@ -119,7 +119,10 @@ static bool open_payload(struct sl_quic_crypto *crypto, const struct sl_quic_key
 	                           header + bare->header_len);
 }
 
-/* The full packet number, the one next to the expected that ends in these bytes (RFC 9000 A.3). */
+/*
+ * The full packet number: the one nearest to the expected one that ends in these bytes (RFC 9000
+ * A.3).
+ */
 static uint64_t decode_number(uint64_t expected, const struct bare *bare)
 {
 	uint64_t window = UINT64_C(1) << (8 * bare->number_len);
@@ -133,8 +136,9 @@ static uint64_t decode_number(uint64_t expected, const struct bare *bare)
 }
 
 /*
- * Does an Initial open under these keys with any packet number that a receiver could complete its
- * own to? Which one that is depends on what a server has got so far, so none is guessed.
+ * True if an Initial opens under these keys with any full packet number that a receiver could
+ * derive from its truncated one. Which one that is depends on what the server has received, so all
+ * are covered.
  */
 static bool opens_with_any_number(struct sl_quic_crypto *crypto, const struct sl_quic_keys *keys,
                                   const struct sl_quic_packet *p)
@@ -160,7 +164,7 @@ bool sl_quic_opens_under(struct sl_quic_crypto *crypto, const struct sl_quic_ori
 
 	while (c.left > 0) {
 		sl_quic_packet_read(&c, &p);
-		if (p.kind == SL_QUIC_PACKET_LIES)
+		if (p.kind == SL_QUIC_PACKET_INVALID)
 			return false;
 		if (p.kind == SL_QUIC_PACKET_INITIAL &&
 		    sl_quic_crypto_client_keys(crypto, p.version, origin->cid, origin->len,
@@ -179,14 +183,14 @@ unsigned sl_quic_count_initials(const uint8_t *dgram, size_t len)
 
 	while (c.left > 0) {
 		sl_quic_packet_read(&c, &p);
-		if (p.kind == SL_QUIC_PACKET_LIES)
+		if (p.kind == SL_QUIC_PACKET_INVALID)
 			return n;
 		n += p.kind == SL_QUIC_PACKET_INITIAL;
 	}
 	return n;
 }
 
-/* Keeps what tells an Initial from another one of the same number. */
+/* Records what distinguishes an Initial from another one with the same number. */
 static void note_initial(const struct sl_quic_packet *p, uint64_t number,
                          struct sl_quic_datagram_info *info)
 {
@@ -210,7 +214,10 @@ static enum sl_parse_result walk_initial(struct sl_quic_crypto *crypto, struct s
 	struct bare bare;
 	uint64_t number;
 
-	/* A client that has heard the server may clear the bit everywhere (RFC 9287 3). */
+	/*
+	 * A client that has received the server's answer may clear the bit everywhere (RFC 9287
+	 * 3).
+	 */
 	if ((!(p->start[0] & SL_QUIC_FIXED_BIT) && !conn->answered) ||
 	    info->initials == SL_QUIC_INITIALS_MAX)
 		return SL_PARSE_BAD;
@@ -227,9 +234,9 @@ static enum sl_parse_result walk_initial(struct sl_quic_crypto *crypto, struct s
 }
 
 /*
- * What stands behind the last long header packet: zeros, or a short header packet to the same DCID,
+ * What may follow the last long header packet: zeros, or a short header packet to the same DCID,
  * which a client can only send when the server has answered, with the fixed bit set or not (RFC
- * 9287 3). A server takes the rest of the datagram for one packet then, and so does this.
+ * 9287 3). As for a server, that packet is the rest of the datagram.
  */
 static bool rest_is_harmless(const struct sl_quic_conn *conn, const struct sl_quic_packet *p,
                              const struct sl_cursor *dcid, struct sl_quic_datagram_info *info)
@@ -241,7 +248,7 @@ static bool rest_is_harmless(const struct sl_quic_conn *conn, const struct sl_qu
 	       memcmp(p->start + 1, dcid->at, dcid->left) == 0;
 }
 
-/* The packets of a datagram have the IDs of its first one, both of them (RFC 9000 7.2, 12.2). */
+/* All packets of a datagram must have both IDs of its first one (RFC 9000 7.2, 12.2). */
 static bool has_ids_of_first(const struct sl_quic_packet *p, const struct sl_cursor *dcid,
                              const struct sl_cursor *scid)
 {
@@ -255,7 +262,7 @@ static enum sl_parse_result walk_packet(struct sl_quic_crypto *crypto, struct sl
                                         struct sl_quic_datagram_info *info)
 {
 	switch (p->kind) {
-	case SL_QUIC_PACKET_LIES:
+	case SL_QUIC_PACKET_INVALID:
 	case SL_QUIC_PACKET_RETRY:
 	case SL_QUIC_PACKET_OTHER_VERSION:
 		return SL_PARSE_BAD;
@@ -314,7 +321,10 @@ enum sl_parse_result sl_quic_client_datagram(struct sl_quic_crypto *crypto,
 
 /* ---- from the server ---- */
 
-/* RFC 8446 4, 4.1.3: type, 24-bit length, legacy_version, and the random that says which it is. */
+/*
+ * RFC 8446 4, 4.1.3: type, 24-bit length, legacy_version, and the random that distinguishes the
+ * two.
+ */
 #define SERVER_HELLO       2
 #define SERVER_HELLO_BYTES (4 + 2 + 32)
 
@@ -329,8 +339,8 @@ static bool is_retry_random(const uint8_t random[32])
 }
 
 /*
- * A server cannot make its ServerHello before it has all of the ClientHello. Behind a
- * HelloRetryRequest it waits for another one, and its ServerHello comes later.
+ * A server cannot send its ServerHello before it has all of the ClientHello. After a
+ * HelloRetryRequest it waits for a second one, and its ServerHello follows later.
  */
 static int take_server_crypto(void *arg, uint64_t offset, const uint8_t *data, size_t len)
 {
@@ -372,7 +382,7 @@ static bool walk_server_initial(struct sl_quic_crypto *crypto, struct sl_quic_co
 	return true;
 }
 
-/* Can a client of this connection take this packet for its server's (RFC 9000 7.2)? */
+/* True if a client of this connection may accept this packet as its server's (RFC 9000 7.2). */
 static bool may_be_servers(const struct sl_quic_conn *conn, const struct sl_quic_packet *p)
 {
 	return !conn->answered || (p->version == conn->version &&
@@ -389,7 +399,7 @@ bool sl_quic_server_datagram(struct sl_quic_crypto *crypto, struct sl_quic_conn 
 
 	while (c.left > 0) {
 		sl_quic_packet_read(&c, &p);
-		if (p.kind == SL_QUIC_PACKET_LIES)
+		if (p.kind == SL_QUIC_PACKET_INVALID)
 			break;
 		if (p.kind != SL_QUIC_PACKET_INITIAL || !cid_is(&p.dcid, scid, scid_len) ||
 		    !may_be_servers(conn, &p) || !walk_server_initial(crypto, conn, &p))

@@ -3,7 +3,8 @@
  * quic_packet.c: decides where the packets of a datagram begin and end, of which kind each is, and
  * whether a datagram could open a connection.
  *
- * It must never take for harmless what some server might take for a client's first packet.
+ * It must never treat a packet as harmless that some server might take for a client's first
+ * packet.
  */
 #include "quic_packet.h"
 
@@ -16,7 +17,7 @@ enum {
 	TYPE_SHIFT = 4,
 };
 
-/* The two bits of a long header's type mean different types in the two versions (RFC 9369 3.2). */
+/* The two type bits of a long header mean different types in the two versions (RFC 9369 3.2). */
 static enum sl_quic_packet_kind long_kind(uint32_t version, uint8_t first)
 {
 	static const enum sl_quic_packet_kind v1[4] = {
@@ -54,7 +55,10 @@ static bool read_long_rest(struct sl_cursor *c, struct sl_quic_packet *p)
 	if (!sl_cursor_varint(c, &len) || len > c->left)
 		return false;
 	p->number_at = (size_t)(c->at - p->start);
-	/* Below that nothing is left to sample: a receiver drops the packet (RFC 9001 5.4.2). */
+	/*
+	 * Too short for the header protection sample: a receiver drops the packet (RFC 9001
+	 * 5.4.2).
+	 */
 	if (p->kind == SL_QUIC_PACKET_INITIAL && len < SL_QUIC_SAMPLE_AT + SL_QUIC_SAMPLE_BYTES)
 		return false;
 	return sl_cursor_skip(c, len);
@@ -64,7 +68,7 @@ void sl_quic_packet_read(struct sl_cursor *c, struct sl_quic_packet *p)
 {
 	uint8_t first = c->at[0];
 
-	*p = (struct sl_quic_packet){.kind = SL_QUIC_PACKET_LIES, .start = c->at};
+	*p = (struct sl_quic_packet){.kind = SL_QUIC_PACKET_INVALID, .start = c->at};
 	(void)sl_cursor_skip(c, 1);
 	if (!(first & FORM_LONG)) {
 		p->kind = SL_QUIC_PACKET_SHORT;
@@ -76,7 +80,7 @@ void sl_quic_packet_read(struct sl_cursor *c, struct sl_quic_packet *p)
 		else if (!sl_cursor_vector8(c, &p->dcid) || p->dcid.left > SL_QUIC_CID_MAX ||
 		         !sl_cursor_vector8(c, &p->scid) || p->scid.left > SL_QUIC_CID_MAX ||
 		         !read_long_rest(c, p))
-			p->kind = SL_QUIC_PACKET_LIES;
+			p->kind = SL_QUIC_PACKET_INVALID;
 	}
 	p->len = (size_t)(c->at - p->start);
 }
@@ -122,8 +126,11 @@ enum sl_parse_result sl_quic_initial_probe(const uint8_t *dgram, size_t len,
 		return header_bad(out);
 	sl_quic_packet_read(&c, &p);
 	switch (p.kind) {
-	case SL_QUIC_PACKET_LIES:
-		/* A lie in what is no Initial either way is no QUIC that could be judged. */
+	case SL_QUIC_PACKET_INVALID:
+		/*
+		 * A packet with invalid lengths is a malformed Initial if its type is Initial;
+		 * otherwise it is not QUIC that could be judged.
+		 */
 		return long_kind(p.version, dgram[0]) == SL_QUIC_PACKET_INITIAL
 		               ? header_bad(out)
 		               : header_not_mine(out);
@@ -167,19 +174,25 @@ enum sl_parse_result sl_quic_find_initial(const uint8_t *dgram, size_t len,
 		out->reason = SL_REASON_NOT_QUIC;
 		return SL_PARSE_BAD;
 	}
-	/* To the end, so that a chain which breaks behind the first Initial is not let through. */
+	/*
+	 * Up to the end, so that a chain that becomes invalid after the first Initial is not let
+	 * through.
+	 */
 	while (c.left > 0) {
 		bool padding = c.at != dgram && c.at[0] == 0;
 
 		sl_quic_packet_read(&c, &p);
 		switch (p.kind) {
-		case SL_QUIC_PACKET_LIES:
+		case SL_QUIC_PACKET_INVALID:
 			return header_bad(out);
 		case SL_QUIC_PACKET_OTHER_VERSION:
 			out->reason = SL_REASON_NOT_QUIC;
 			return SL_PARSE_BAD;
 		case SL_QUIC_PACKET_SHORT:
-			/* Zeros behind the packets are zeros to the end, or hide something. */
+			/*
+			 * Zeros after the packets must go on to the end, or they could hide
+			 * something.
+			 */
 			if (padding && !sl_quic_packet_is_padding(p.start, p.len)) {
 				out->zeros_at = (uint32_t)(p.start - dgram);
 				return header_bad(out);

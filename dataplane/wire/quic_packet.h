@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_packet.h: the packets that a QUIC datagram is made of, as far as they can be told without a
- * key (RFC 9000 17, RFC 9369 3.2). Pure functions; bytes are the caller's and are only read.
+ * quic_packet.h: the packets of a QUIC datagram, as far as they can be parsed without a key (RFC
+ * 9000 17, RFC 9369 3.2). Pure functions; bytes belong to the caller and are only read.
  */
 #ifndef SLUICE_WIRE_QUIC_PACKET_H
 #define SLUICE_WIRE_QUIC_PACKET_H
@@ -18,7 +18,7 @@
 #define SL_QUIC_INITIAL_DGRAM_MIN 1200 /* a client's datagram with an Initial, RFC 9000 14.1 */
 #define SL_QUIC_FIRST_DCID_MIN    8    /* RFC 9000 7.2 */
 
-/* What an Initial's (or a Retry's) long header says without any key. */
+/* The fields of an Initial's (or a Retry's) long header that can be read without a key. */
 struct sl_quic_header {
 	enum sl_reason reason; /* why there is none; SL_REASON_NONE for DONE */
 	uint32_t version;
@@ -31,7 +31,7 @@ struct sl_quic_header {
 };
 
 /*
- * Can this be a client's first datagram? Looks at the first packet's header only.
+ * Decides whether this can be a client's first datagram, by the first packet's header only.
  *
  * SL_PARSE_DONE      a version 1 or 2 Initial, *out is filled in
  * SL_PARSE_NOT_MINE  SL_REASON_NOT_QUIC: short header, 0-RTT or another type first, another version
@@ -43,8 +43,8 @@ enum sl_parse_result sl_quic_initial_probe(const uint8_t *dgram, size_t len,
                                            struct sl_quic_header *out);
 
 /*
- * Does a datagram, of either side, hold an Initial anywhere in its chain of coalesced packets?
- * Cheap: long headers only, no key.
+ * Decides whether a datagram, of either side, holds an Initial anywhere in its chain of coalesced
+ * packets. Cheap: long headers only, no key.
  *
  * SL_PARSE_DONE      yes, the first one's header is in *out (it is not checked for being whole, nor
  *                    the datagram's size: sl_quic_client_datagram() does that)
@@ -63,11 +63,11 @@ enum sl_parse_result sl_quic_find_initial(const uint8_t *dgram, size_t len,
 
 #define SL_QUIC_FIXED_BIT 0x40 /* of the first byte, RFC 9000 17 */
 
-/* Where the sample lies, in bytes behind the packet number's first (RFC 9001 5.4.2). */
+/* The offset of the sample from the first byte of the packet number (RFC 9001 5.4.2). */
 #define SL_QUIC_SAMPLE_AT 4
 
 enum sl_quic_packet_kind {
-	SL_QUIC_PACKET_LIES = 0, /* its lengths do not fit */
+	SL_QUIC_PACKET_INVALID = 0, /* its lengths are invalid */
 	SL_QUIC_PACKET_INITIAL,
 	SL_QUIC_PACKET_ZERO_RTT,
 	SL_QUIC_PACKET_HANDSHAKE,
@@ -88,16 +88,16 @@ struct sl_quic_packet {
 };
 
 /*
- * Takes one packet off the front of a datagram's rest, which must not be empty. A packet of another
- * kind than LIES lies within the datagram with all its parts, and an Initial is long enough to be
- * sampled.
+ * Takes one packet off the front of a datagram's rest, which must not be empty. Unless its kind is
+ * INVALID, the packet is inside the datagram with all its parts, and an Initial is long enough to
+ * be sampled.
  */
 void sl_quic_packet_read(struct sl_cursor *c, struct sl_quic_packet *p);
 
-/* What the long header of an Initial or a Retry says. */
+/* Fills in the fields of the long header of an Initial or a Retry. */
 void sl_quic_packet_header(struct sl_quic_header *out, const struct sl_quic_packet *p);
 
-/* Are these bytes all zero (len may be 0)? */
+/* True if these bytes are all zero (len may be 0). */
 bool sl_quic_packet_is_padding(const uint8_t *bytes, size_t len);
 
 #endif

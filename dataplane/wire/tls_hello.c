@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls_hello.c: decides whether a client's first bytes are one whole, honest ClientHello, and which
- * name it asks for.
+ * tls_hello.c: decides whether a client's first bytes are one complete, unambiguous ClientHello,
+ * and which name it asks for.
  *
- * It must never be more lenient than a server that might read the same bytes: where servers
- * differ in what they make of a hello, it is refused. It keeps no bytes and allocates nothing.
+ * It must never be more lenient than a server that might read the same bytes: a hello that servers
+ * interpret differently is refused. It keeps no bytes and allocates nothing.
  */
 #include "tls_hello.h"
 
@@ -45,9 +45,9 @@ enum extension_type {
 
 /* sl_tls_records.flags */
 enum {
-	FLAG_SECOND = 1 << 0,    /* records that are no handshake may come first */
+	FLAG_SECOND = 1 << 0,    /* records of other types may come before the handshake record */
 	FLAG_HANDSHAKE = 1 << 1, /* a handshake record has begun */
-	FLAG_PASSING = 1 << 2,   /* the current record is passed over */
+	FLAG_PASSING = 1 << 2,   /* the current record is skipped */
 };
 
 /* ---- the records ---- */
@@ -75,7 +75,7 @@ static enum sl_parse_result records_not_mine(struct sl_tls_records *r)
 	return SL_PARSE_NOT_MINE;
 }
 
-/* Has the hello an end yet, and does the current record end with it? */
+/* Checks whether the end of the hello is known, and that the current record ends with it. */
 static enum sl_parse_result records_check_end(struct sl_tls_records *r)
 {
 	if (r->hs_len < SL_TLS_HANDSHAKE_HEADER_BYTES)
@@ -121,7 +121,7 @@ static enum sl_parse_result records_header_byte(struct sl_tls_records *r, uint8_
 		return byte <= VERSION_MINOR_MAX ? SL_PARSE_MORE
 		                                 : records_bad(r, SL_REASON_MALFORMED_HELLO);
 	case 3:
-		/* Kept in record_left; the body is not looked at before the header is whole. */
+		/* Kept in record_left; the body is not read before the header is complete. */
 		r->record_left = (uint16_t)(byte << 8);
 		return SL_PARSE_MORE;
 	}
@@ -147,7 +147,7 @@ static enum sl_parse_result records_hello_header_byte(struct sl_tls_records *r, 
 	return records_check_end(r);
 }
 
-/* As much of a record's body as is there; *taken bytes of it. */
+/* Reads as much of a record's body as is there: *taken bytes. */
 static enum sl_parse_result records_body(struct sl_tls_records *r, const uint8_t *bytes, size_t len,
                                          uint8_t *out, size_t *taken)
 {
@@ -158,7 +158,9 @@ static enum sl_parse_result records_body(struct sl_tls_records *r, const uint8_t
 	r->record_left -= (uint16_t)*taken;
 	if (r->flags & FLAG_PASSING)
 		return SL_PARSE_MORE;
-	/* Fits into hello_max: records_check_end() let no record reach past the hello. */
+	/*
+	 * Fits into hello_max: records_check_end() refuses a record that extends past the hello.
+	 */
 	if (out != NULL)
 		memcpy(out + r->hs_len, bytes, *taken);
 	r->hs_len += (uint32_t)*taken;
@@ -212,7 +214,7 @@ size_t sl_tls_records_early(struct sl_tls_records *r, const uint8_t *bytes, size
 
 /*
  * The set of extension types seen. Two levels, so that a hello costs 128 bytes of zeroing and not
- * 8 KiB, and a thousand extensions cost a thousand times one: no hello makes this quadratic.
+ * 8 KiB, and the cost is linear in the number of extensions.
  */
 struct type_set {
 	uint64_t used[16]; /* which words are valid */
@@ -237,7 +239,10 @@ static bool type_set_add(struct type_set *set, uint16_t type)
 	return true;
 }
 
-/* "::1" or "[::1]". Such a name holds ':' and is never a host name, but it is no lie either. */
+/*
+ * "::1" or "[::1]". Such a name contains ':' and is never a host name, but it is not malformed
+ * either.
+ */
 static bool is_ipv6_literal(struct sl_cursor name)
 {
 	char text[INET6_ADDRSTRLEN + 1];
@@ -256,7 +261,8 @@ static bool is_ipv6_literal(struct sl_cursor name)
 
 /*
  * RFC 6066 3: ServerName server_name_list<1..2^16-1>, of NameType name_type (1 byte) and HostName
- * <1..2^16-1>. Exactly one entry, and it a host_name: servers differ in which of several they take.
+ * <1..2^16-1>. Exactly one entry, which must be a host_name: servers differ in which of several
+ * they use.
  */
 static bool read_server_name(struct sl_cursor body, struct sl_tls_hello *out)
 {
@@ -285,7 +291,8 @@ static bool read_server_name(struct sl_cursor body, struct sl_tls_hello *out)
 
 /*
  * RFC 8446 4.2: Extension extensions<8..2^16-1>, of type (2 bytes) and opaque data<0..2^16-1>. All
- * are walked, also behind the server_name: a second one, or a lie further on, spoils the hello.
+ * are walked, also after the server_name: a second server_name, or an invalid extension further on,
+ * makes the hello malformed.
  */
 static bool read_extensions(struct sl_cursor list, struct sl_tls_hello *out)
 {
@@ -311,7 +318,7 @@ static bool read_extensions(struct sl_cursor list, struct sl_tls_hello *out)
 /*
  * RFC 8446 4.1.2: legacy_version (2), random (32), legacy_session_id<0..32>,
  * cipher_suites<2..2^16-2> of 2 bytes each, legacy_compression_methods<1..2^8-1>, extensions
- * (absent in hellos of old).
+ * (absent in old hellos).
  */
 static bool read_client_hello(struct sl_cursor body, struct sl_tls_hello *out)
 {
@@ -368,8 +375,8 @@ enum sl_parse_result sl_tls_hello_parse(const uint8_t *msg, size_t len, struct s
 /* ---- the server's side ---- */
 
 /*
- * What a HelloRetryRequest looks like (RFC 8446 4.1.3): msg_type, any length, legacy_version,
- * SHA-256 of "HelloRetryRequest" in the place of the random.
+ * A HelloRetryRequest (RFC 8446 4.1.3): msg_type, any length, legacy_version, SHA-256 of
+ * "HelloRetryRequest" in the place of the random.
  */
 #define RETRY_RANDOM_AT (SL_TLS_HANDSHAKE_HEADER_BYTES + 2)
 
@@ -379,7 +386,7 @@ static const uint8_t retry_random[RANDOM_BYTES] = {
         0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 };
 
-/* Compares len bytes of the server's message, which begin at *at in it; moves *at. */
+/* Compares len bytes of the server's message, from offset *at on; advances *at. */
 static enum sl_parse_result compare_retry(const uint8_t *bytes, size_t len, size_t *at)
 {
 	for (size_t i = 0; i < len; i++, (*at)++) {

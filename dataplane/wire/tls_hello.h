@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls_hello.h: what a client's first bytes say about the server it wants (RFC 8446, 5246, 6066),
- * and the two things on a server's side that decide whether a hello is judged again or at all.
+ * tls_hello.h: which server a client's first bytes ask for (RFC 8446, 5246, 6066), and the two
+ * checks of a server's bytes that decide whether a second hello is judged, and whether the server
+ * speaks TLS.
  *
  * All functions are pure (bytes in, struct out), allocate nothing and may run on any thread, with
  * one writer to each struct. Bytes are the caller's and are only read.
@@ -21,7 +22,7 @@
 
 /*
  * Walks the records of a client's TCP stream up to the end of its ClientHello. 28 bytes, no
- * pointers: it may lie in a hold's memory and be copied.
+ * pointers: it may be part of a hold and be copied.
  *
  * Written by sl_tls_records_init() and sl_tls_records_feed() only; the first five members may be
  * read by the caller.
@@ -30,7 +31,7 @@ struct sl_tls_records {
 	uint32_t hs_len;     /* handshake bytes collected so far */
 	uint32_t hello_len;  /* of the ClientHello with its header; valid once hs_len >= 4 */
 	uint32_t range_len;  /* stream bytes walked so far; once DONE, the judged range */
-	uint32_t passed_len; /* how many of these are of records passed over (_init_second only) */
+	uint32_t passed_len; /* how many of these belong to skipped records (_init_second only) */
 	uint8_t reason;      /* enum sl_reason: why the answer is BAD or NOT_MINE, else NONE */
 	uint8_t answer; /* enum sl_parse_result: the answer given last; all but MORE are final */
 
@@ -49,7 +50,7 @@ void sl_tls_records_init(struct sl_tls_records *r, uint32_t hello_max);
 /*
  * Starts a walk after the first ClientHello's record, for the one that answers a
  * HelloRetryRequest: change_cipher_spec, alert and application data records (RFC 8446 D.4, and
- * early data that was under way) are passed over until the first handshake record.
+ * early data in flight) are skipped until the first handshake record.
  */
 void sl_tls_records_init_second(struct sl_tls_records *r, uint32_t hello_max);
 
@@ -67,7 +68,7 @@ size_t sl_tls_records_early(struct sl_tls_records *r, const uint8_t *bytes, size
  * If out is not NULL the handshake bytes among them are written to out[hs_len] and on (hs_len as
  * it was before the call); out must hold hello_max bytes.
  *
- * SL_PARSE_MORE      all len bytes belong to the judged range, which goes on behind them
+ * SL_PARSE_MORE      all len bytes belong to the judged range, which continues after them
  * SL_PARSE_DONE      the ClientHello is complete; *used bytes of this piece belong to the judged
  *                    range, which ends with the record that the hello ends in
  * SL_PARSE_NOT_MINE  not a TLS client (SL_REASON_NOT_TLS): the first record is no handshake
@@ -101,32 +102,32 @@ struct sl_tls_hello {
  */
 enum sl_parse_result sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_hello *out);
 
-/* So many first bytes of a server's stream always decide sl_tls_is_hello_retry(). */
+/* This many first bytes of a server's stream are always enough for sl_tls_is_hello_retry(). */
 #define SL_TLS_RETRY_PEEK_BYTES 256
 
 /*
- * Does a server's TCP stream begin with a HelloRetryRequest (RFC 8446 4.1.3)? Given the stream's
- * first bytes from its very start. Alerts and change_cipher_spec before the first handshake record
- * are passed over (old servers warn about the name first); the message may be cut into records
- * anyhow. 43 bytes decide the ordinary case.
+ * Decides whether a server's TCP stream begins with a HelloRetryRequest (RFC 8446 4.1.3), from the
+ * stream's first bytes. Alerts and change_cipher_spec before the first handshake record are skipped
+ * (old servers warn about the name first); the message may be split into records in any way. 43
+ * bytes decide the ordinary case.
  *
- * SL_PARSE_DONE it is; SL_PARSE_NOT_MINE it is not; SL_PARSE_MORE more bytes are needed. Never BAD:
- * what is broken is no HelloRetryRequest.
+ * SL_PARSE_DONE it is; SL_PARSE_NOT_MINE it is not; SL_PARSE_MORE more bytes are needed. Never
+ * BAD: an invalid message is not a HelloRetryRequest.
  */
 enum sl_parse_result sl_tls_is_hello_retry(const uint8_t *stream, size_t len);
 
 /*
- * Could a server's TCP stream that begins with these bytes be TLS: is the header of its first
- * record (RFC 8446 5.1) a handshake message's, an alert's or a change_cipher_spec's? Fewer bytes
- * than a header are compared as far as they go; none at all could be.
+ * True if a server's TCP stream that begins with these bytes could be TLS: the header of its first
+ * record (RFC 8446 5.1) is that of a handshake message, an alert or a change_cipher_spec. Fewer
+ * bytes than a header are compared as far as they go; true for none at all.
  */
 bool sl_tls_is_server_record(const uint8_t *stream, size_t len);
 
 #define SL_POSTGRES_REQUEST_BYTES 8
 
 /*
- * What a PostgreSQL client asks in the clear before it says anything else. libpq asks for GSSAPI
- * first where it might be had, is told `N`, and then asks for TLS.
+ * What a PostgreSQL client asks for in the clear before anything else. libpq asks for GSSAPI first
+ * if that may be available, is answered `N`, and then asks for TLS.
  */
 enum sl_postgres_request {
 	SL_POSTGRES_NONE = 0,
@@ -135,8 +136,8 @@ enum sl_postgres_request {
 };
 
 /*
- * Does a client's TCP stream go on with one of these requests? DONE (*out says which), NOT_MINE, or
- * MORE while the bytes are a prefix of one (none at all included). Never BAD.
+ * Decides whether a client's TCP stream continues with one of these requests: DONE (*out says
+ * which), NOT_MINE, or MORE while the bytes are a prefix of one (none at all included). Never BAD.
  */
 enum sl_parse_result sl_tls_postgres_request(const uint8_t *stream, size_t len,
                                              enum sl_postgres_request *out);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns.c: DNS under rule 3 and, to configured resolvers, under allow-all (spec section 4): which
- * address is a resolver, and what becomes of one query. How it travels is decided in dns_udp.c and
- * dns_tcp.c. Must never let a name be asked for that the policy does not allow at this moment.
+ * address is a resolver, and the verdict on one query. dns_udp.c and dns_tcp.c decide about
+ * packets. A query for a name that the policy does not allow at this moment must never leave.
  *
  * Settles with: dns-allowed, dns-name-not-allowed, dns-resolver-not-allowed, malformed-dns.
  */
@@ -28,8 +28,8 @@
 
 /*
  * Ids and letter case come from AES-256 in counter mode (libcrypto), keyed by the kernel once at
- * setup. RAND_bytes would reseed itself by a system call now and then, and lock; this is the same
- * work for every packet, and what it gives cannot be told from what it gave before.
+ * setup. RAND_bytes would take locks, and reseed itself with a system call from time to time; this
+ * costs the same for every packet, and its output cannot be predicted from earlier output.
  */
 struct sl_dns_random {
 	EVP_CIPHER_CTX *cipher;
@@ -114,7 +114,10 @@ static enum sl_dns_gate gate_custom(const struct sl_settings *settings,
 		*reason = SL_REASON_SUBNET_DENIED;
 		return SL_DNS_REFUSED_HERE;
 	}
-	/* Rule 2; but in a protected range only a configured resolver is reached, by its names. */
+	/*
+	 * Rule 2; but in a protected range only a configured resolver is reachable, and its
+	 * queries are judged.
+	 */
 	if (address->own == SL_SUBNET_ALLOW && address->space != SL_SPACE_PROTECTED)
 		return SL_DNS_NOT_GATED;
 	if (sandbox->queries == NULL)
@@ -155,7 +158,7 @@ static bool is_host_name(const char *name, size_t len)
 bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                          const char *name, size_t len)
 {
-	/* The root and what is no host name: only who may ask for everything may ask for it. */
+	/* The root, and names that are not host names: allowed only if every name is. */
 	if (!is_host_name(name, len))
 		return sandbox->mode == SL_MODE_ALLOW_ALL ||
 		       (sandbox->mode == SL_MODE_CUSTOM && sandbox->patterns != NULL &&
@@ -163,7 +166,7 @@ bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox
 	return sl_judge_may_ask(worker, sandbox, name, len);
 }
 
-/* ANY counts as well: its answer may hold the very records that are to be kept out. */
+/* ANY counts as well: its answer may contain the records that are to be stripped. */
 static bool is_stripped(const struct sl_settings *settings, uint16_t type)
 {
 	return settings->strip_ech &&
@@ -201,7 +204,7 @@ const uint8_t *sl_dns_payload(const struct sl_worker *worker, const struct sl_pk
 	return rte_pktmbuf_read(pkt->mbuf, pkt->payload_off, pkt->payload_len, worker->scratch);
 }
 
-/* ---- what an answer gives ---- */
+/* ---- addresses in an answer ---- */
 
 struct pinning {
 	struct sl_worker *worker;
@@ -226,13 +229,13 @@ enum sl_parse_result sl_dns_answer_pin(struct sl_worker *worker, const struct sl
 	struct pinning pinning = {worker, sandbox, sl_names_at(worker, name)};
 	struct sl_dns_answer answer;
 
-	/* No hello can say what is no host name: its addresses open nothing. */
+	/* A hello cannot contain a name that is not a host name: its addresses are not pinned. */
 	pin = pin && is_host_name(pinning.name->text, pinning.name->len);
 
 	return sl_dns_answer_parse(msg, len, sent, pin ? pin_one : NULL, &pinning, &answer);
 }
 
-/* ---- the watcher's part that both transports have ---- */
+/* ---- the watcher's functions that both transports share ---- */
 
 bool sl_dns_allows(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                    const struct sl_flow *flow, const struct sl_addr *remote,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns.h: what the files of DNS judgement share: dns.c (gate, judgement), dns_pending.c, dns_udp.c,
- * dns_tcp.c and its two helpers. Others know only the watcher (core/watch.h) and gate.h.
+ * dns.h: shared by the files that judge DNS: dns.c (gate, judgement), dns_pending.c, dns_udp.c,
+ * dns_tcp.c and its two helpers. Other files see only the watcher (core/watch.h) and gate.h.
  */
 #ifndef DATAPLANE_DNS_H
 #define DATAPLANE_DNS_H
@@ -14,27 +14,27 @@
 #include "watch/tcp/strict.h"
 #include "core/watch.h"
 
-/* A query that left and was not answered yet. Counted against the sandbox's `held-bytes`. */
+/* A query that was sent and not answered yet. Counted against the sandbox's `held-bytes`. */
 struct sl_query {
 	struct sl_deadline deadline; /* in worker->queries_open */
 	uint32_t flow;               /* index */
 	uint32_t next;               /* of the same flow; 0: none */
 	uint32_t prev;
-	uint32_t chain_asked; /* of the same bucket: what the client asked */
-	uint32_t chain_sent;  /* and the id under which it left */
+	uint32_t chain_asked; /* next in the bucket of the client's id */
+	uint32_t chain_sent;  /* next in the bucket of the id that left */
 	bool is_sent;
 	uint32_t name;  /* in the names table; holds a reference */
 	uint32_t epoch; /* of the sandbox, when the name was last found allowed */
 	uint16_t vlan;
 	uint16_t client_id;
 	uint8_t mismatches;
-	uint32_t mismatches_before; /* the flow's, when it was asked */
+	uint32_t mismatches_before; /* the flow's count when the query left */
 	struct sl_dns_case client_case;
-	struct sl_dns_question sent; /* what an answer has to repeat */
+	struct sl_dns_question sent; /* what an answer must repeat */
 };
 
 enum sl_query_verdict {
-	SL_QUERY_MALFORMED = 0, /* not one plain query: dropped in silence */
+	SL_QUERY_MALFORMED = 0, /* not one plain query: dropped silently */
 	SL_QUERY_REFUSED,       /* the policy has no pattern for the name */
 	SL_QUERY_STRIPPED,      /* answered by the gateway: `strip-ech` */
 	SL_QUERY_ALLOWED,
@@ -46,13 +46,13 @@ enum sl_query_verdict {
 enum sl_query_verdict sl_dns_judge(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                                    const uint8_t *msg, size_t len, struct sl_dns_query *out);
 
-/* True if the policy lets the sandbox ask for the name (canonical; empty: the root). */
+/* True if the policy allows a query for the name (canonical; empty: the root). */
 bool sl_dns_name_allowed(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                          const char *name, size_t len);
 
 struct sl_proof sl_dns_proof(const struct sl_dns_query *query);
 
-/* Unpredictable bytes. False: there are none, and nothing may be sent that needs them. */
+/* Writes unpredictable bytes. False: it failed, and nothing that needs them may be sent. */
 bool sl_dns_random(struct sl_worker *worker, void *out, size_t bytes);
 
 /* The payload of a packet in one piece: in the mbuf, or copied to the worker's scratch. */
@@ -67,8 +67,8 @@ enum sl_parse_result sl_dns_answer_pin(struct sl_worker *worker, const struct sl
                                        const struct sl_dns_question *sent, uint32_t name, bool pin);
 
 /*
- * dns_pending.c: queries that wait for their answers. `first` is where the flow keeps the index of
- * its first one.
+ * dns_pending.c: queries that wait for their answers. `first` points to the flow's index of its
+ * first one.
  */
 static inline struct sl_query *sl_dns_pending_at(const struct sl_worker *worker, uint32_t index)
 {
@@ -76,16 +76,15 @@ static inline struct sl_query *sl_dns_pending_at(const struct sl_worker *worker,
 }
 
 /*
- * One more for a query that the policy allows; `sent` is the caller's to fill in, who then calls
- * sl_dns_pending_sent. 0: as many of the sandbox's wait as it may ask in a second, or a limit of
- * memory is reached.
+ * Adds a query that the policy allows; the caller fills in `sent`, then calls sl_dns_pending_sent.
+ * 0: as many of the sandbox's queries wait as it may ask in a second, or a memory limit is reached.
  */
 uint32_t sl_dns_pending_make(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                              const struct sl_flow *flow, uint32_t *first,
                              const struct sl_dns_query *asked);
 void sl_dns_pending_sent(struct sl_worker *worker, uint32_t index);
 
-/* The same query of the same client, still pending. 0: none. */
+/* Finds the same query of the same client, if it is still pending. 0: none. */
 uint32_t sl_dns_pending_find(const struct sl_worker *worker, const struct sl_flow *flow,
                              const struct sl_dns_query *asked);
 
@@ -93,7 +92,7 @@ uint32_t sl_dns_pending_find(const struct sl_worker *worker, const struct sl_flo
 uint32_t sl_dns_pending_with_id(const struct sl_worker *worker, const struct sl_flow *flow,
                                 uint16_t id, uint32_t after);
 
-/* It was found allowed and sent again now. */
+/* Call when the query was found allowed and sent again. */
 void sl_dns_pending_renew(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                           uint32_t index);
 
@@ -106,7 +105,7 @@ void sl_dns_pending_free_all(struct sl_worker *worker, uint32_t *first);
 void sl_dns_pending_timeouts(struct sl_worker *worker);
 
 /*
- * One more DNS message of the sandbox's, of any kind: false if it asks more than it may
+ * Counts one DNS message of the sandbox, of any kind: false if it is over the limit
  * (`limits.dns-queries-per-sandbox`).
  */
 static inline bool sl_dns_may_ask(struct sl_worker *worker, uint16_t vlan)
@@ -115,7 +114,7 @@ static inline bool sl_dns_may_ask(struct sl_worker *worker, uint16_t vlan)
 	                    worker->settings->dns_queries_per_sandbox);
 }
 
-/* True if sl_dns_may_ask would say so now. */
+/* True if sl_dns_may_ask would return true now. */
 static inline bool sl_dns_could_ask(const struct sl_worker *worker, uint16_t vlan)
 {
 	struct sl_bucket_rate look = worker->vlans[vlan].asks;
@@ -123,7 +122,10 @@ static inline bool sl_dns_could_ask(const struct sl_worker *worker, uint16_t vla
 	return sl_rate_take(&look, worker->now_us, worker->settings->dns_queries_per_sandbox);
 }
 
-/* Port 53 is still that of a resolver for this sandbox: its messages are judged, not its name. */
+/*
+ * True if the address is still a resolver for this sandbox: each message is judged, the flow has
+ * no name.
+ */
 bool sl_dns_allows(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                    const struct sl_flow *flow, const struct sl_addr *remote,
                    const struct sl_address *address, enum sl_reason *reason);
@@ -140,21 +142,21 @@ void sl_dns_destroy(struct sl_worker *worker);
 struct sl_dns_stream {
 	struct sl_deadline deadline; /* in worker->dns_streams_timed, if timed */
 	struct sl_strict tcp;
-	struct sl_stream out; /* what leaves in the place of tcp.stream, up to tcp.released */
+	struct sl_stream out; /* what is sent instead of tcp.stream, up to tcp.released */
 	uint32_t pending;     /* queries that wait for answers */
 	bool timed;           /* bytes are on hold */
-	bool open;           /* its address needs no name any more: only `out` is left to deliver */
-	bool limited;        /* the sandbox asks too much: the next message waits */
-	bool counted;        /* a message was, */
+	bool open;    /* its address needs no name any more: only `out` remains to be delivered */
+	bool limited; /* the sandbox is over its limit: the next message waits */
+	bool counted; /* a message was counted, */
 	uint32_t counted_at; /* whose first byte has this number */
 	uint32_t acked;
 	/* the other direction */
-	uint32_t server_next; /* the next byte of the server's that the sandbox gets */
+	uint32_t server_next; /* the number of the server's next byte for the sandbox */
 	uint16_t answer_bytes;
 	uint16_t answer_have;
 	uint8_t prefix_have;
-	bool answer_skipped; /* no memory for this one: it pins nothing */
-	bool answers_lost;   /* a length that no message has: nothing is read any more */
+	bool answer_skipped; /* no memory for this answer: it pins nothing */
+	bool answers_lost;   /* a length prefix was invalid: no more answers are read */
 	struct sl_stream answer;
 };
 
@@ -164,11 +166,11 @@ static inline struct sl_dns_stream *sl_dns_stream_of(const struct sl_worker *wor
 	return sl_pool_at(&worker->dns_streams, *sl_watch_kept(worker, flow, SL_WATCH_DNS_TCP));
 }
 
-/* dns_tcp_judge.c: the messages. */
+/* dns_tcp_judge.c: judges messages. */
 
 /*
- * Judges the messages that are together now and lets them out, or ends the flow. False: the flow is
- * refused or gone.
+ * Judges the messages that are complete now and sends them, or ends the flow. False: the flow is
+ * refused or has ended.
  */
 bool sl_dns_tcp_judge(struct sl_worker *worker, struct sl_flow *flow);
 
@@ -178,17 +180,19 @@ void sl_dns_tcp_answers(struct sl_worker *worker, struct sl_flow *flow, const ui
 
 /* dns_tcp_send.c: segments made from the copy. */
 
-/* Sends [from, upto) of `out` to the server; the last of its frames stands for
- * `weight` packets on hold. False: not all of it. */
+/*
+ * Sends [from, upto) of `out` to the server; the last of its frames counts as `weight` packets on
+ * hold. False: not all of it was sent.
+ */
 bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint32_t from,
                      uint32_t upto, unsigned weight);
 
-/* A FIN behind everything that was released. */
+/* Sends a FIN after everything that was released. */
 void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow);
 
 /*
- * Tells the sandbox the last word (a DNS message; NULL: a reset instead) in answer to what ends at
- * the stream offset `upto`, and closes towards it; resets the server.
+ * Sends the sandbox a last DNS message (NULL: a reset instead) in answer to the bytes before the
+ * stream offset `upto`, and closes the connection to it; resets the server.
  */
 void sl_dns_tcp_close_both(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *msg,
                            uint16_t len, uint32_t upto, struct sl_charge charge);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns_pending.c: queries that left and wait for their answers, each bounded in time, all of them in
- * memory. Must never keep one longer than `timeouts.dns`: what comes then answers nobody.
+ * dns_pending.c: queries that were sent and wait for their answers, bounded in time and memory.
+ * Must never keep one longer than `timeouts.dns`: a later answer is not believed.
  */
 #include "dns.h"
 
@@ -9,7 +9,10 @@
 
 #define TIMEOUTS_BUDGET 1024 /* queries forgotten in one turn */
 
-/* A bucket of the flow's queries with this id; the id is the sandbox's choice, the mix is not. */
+/*
+ * The bucket of the flow's queries with this id. The sandbox chooses the id, but cannot predict
+ * the hash.
+ */
 static uint32_t *bucket(const struct sl_worker *worker, uint32_t *buckets, uint32_t flow,
                         uint16_t id)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_tcp.c: DNS over TCP (spec section 4): which segments are believed, and which pass. The
- * client's bytes are collected in a copy; only whole, judged messages leave, and what leaves is the
- * gateway's own writing of them (`out`, dns_tcp_judge.c), so that no byte that was not judged ever
- * does, however it is split, repeated or re-ordered. The server's stream passes in order only, and
- * is read before it does: a pin stands before the answer reaches the sandbox.
+ * client's bytes are collected in a copy; only complete, judged messages are sent, as the gateway
+ * has rewritten them (`out`, dns_tcp_judge.c), so that no byte leaves that was not judged, however
+ * the stream is split, repeated or re-ordered. The server's stream passes in order only, and is
+ * read before it does: a pin is set before the answer reaches the sandbox.
  *
- * A message leaves in its own length, and carries its id, its letter case and the question.
+ * A message keeps its length, its id, its question and the letter case.
  *
  * Settles with: dns-allowed, hold-limit, stream-conflict, duplicate, no-flow, malformed-packet,
- * hello-timeout, and what dns_tcp_judge.c says.
+ * hello-timeout, and the reasons of dns_tcp_judge.c.
  */
 #include "dns.h"
 
@@ -37,7 +37,7 @@ static void destroy(struct sl_worker *worker)
 
 /* ---- times ---- */
 
-/* A stream is timed while bytes are on hold, from the first of them on. */
+/* A stream has a deadline while bytes are on hold, from the first of them on. */
 static void set_deadline(struct sl_worker *worker, struct sl_flow *flow)
 {
 	uint32_t index = *sl_watch_kept(worker, flow, SL_WATCH_DNS_TCP);
@@ -95,7 +95,7 @@ static void send_again(struct sl_worker *worker, struct sl_flow *flow, uint32_t 
 	sl_dns_tcp_send(worker, flow, from, from + n, 0);
 }
 
-/* A message that waits for room, or because the sandbox asks too much, may go now. */
+/* A message that waits for room, or because the sandbox is over its limit, may be sent now. */
 static void look_again(struct sl_worker *worker, struct sl_flow *flow)
 {
 	if (!sl_dns_stream_of(worker, flow)->open && sl_dns_tcp_judge(worker, flow))
@@ -117,7 +117,7 @@ static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_verdict_refuse(worker, pkt, SL_REASON_HOLD_LIMIT, NULL);
 		return;
 	}
-	/* The pool is as large as the limit of bytes: it has one more. */
+	/* The pool is as large as the byte limit allows: it has a free element. */
 	index = sl_pool_get(&worker->dns_streams);
 	flow = sl_flow_open(worker, pkt, &pkt->key);
 	if (flow == NULL) {
@@ -170,8 +170,8 @@ static void set_fin(struct sl_flow *flow, uint8_t side)
 /* ---- from the sandbox ---- */
 
 /*
- * All of the segment came before. What left is sent again from `out`; what waits may go on by now,
- * or the client goes on no other way than by an acknowledgement.
+ * All bytes of the segment were received before. What was sent is sent again from `out`; what
+ * waits may be sent by now, or is acknowledged so that the client goes on.
  */
 static void client_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t from, uint32_t upto)
 {
@@ -194,7 +194,7 @@ static void client_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t 
 		sl_pkt_drop_quietly(pkt, SL_REASON_TX_FULL);
 }
 
-/* False: the segment is settled, its bytes are not believed. */
+/* False: the segment is settled, its bytes are not used. */
 static bool may_bring(const struct sl_worker *worker, struct sl_pkt *pkt,
                       const struct sl_dns_stream *dns, uint32_t offset, uint32_t len)
 {
@@ -206,7 +206,8 @@ static bool may_bring(const struct sl_worker *worker, struct sl_pkt *pkt,
 	         dns->tcp.held_packets == UINT16_MAX)
 		reason = SL_REASON_HOLD_LIMIT;
 	else if (offset + len > dns->tcp.stream.end && !sl_dns_could_ask(worker, pkt->vlan))
-		reason = SL_REASON_RATE_LIMIT; /* it comes again, when there may be room */
+		reason = SL_REASON_RATE_LIMIT; /* the client sends it again, when there may be room
+		                                */
 	else
 		return true;
 	sl_pkt_drop_quietly(pkt, reason);
@@ -219,7 +220,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	uint32_t offset = sl_strict_offset(&dns->tcp, pkt), skip = 0;
 
 	if (offset > 1u << 31) {
-		/* Before the copy's begin: acknowledged long ago, the server ignores it. */
+		/* Before the start of the copy: acknowledged long ago, the server ignores it. */
 		skip = 0 - offset;
 		if (skip >= pkt->payload_len) {
 			sl_strict_pass_clean(pkt, SL_REASON_DNS_ALLOWED);
@@ -234,7 +235,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		refuse(worker, pkt, SL_REASON_STREAM_CONFLICT);
 		return;
 	case SL_STREAM_NO_ROOM:
-		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT); /* it may come again */
+		sl_pkt_drop_quietly(pkt, SL_REASON_HOLD_LIMIT); /* the client may send it again */
 		return;
 	case SL_STREAM_DUPLICATE:
 		client_again(worker, pkt, offset, offset + pkt->payload_len - skip);
@@ -252,7 +253,8 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 }
 
 /*
- * A FIN behind payload leaves by itself once all before it has; until then the client repeats it.
+ * A FIN after payload is sent on its own once all bytes before it have left; until then the client
+ * repeats it.
  */
 static void client_fin_behind(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t fin_seq)
 {
@@ -270,7 +272,7 @@ static void client_fin_behind(struct sl_worker *worker, struct sl_pkt *pkt, uint
 	sl_record_fin(worker, flow, fin_seq + 1);
 }
 
-/* A segment without payload. It carries nothing but an acknowledgement, or a FIN. */
+/* A segment without payload: only an acknowledgement, or a FIN. */
 static void client_bare(struct sl_worker *worker, struct sl_pkt *pkt,
                         const struct sl_dns_stream *dns)
 {
@@ -288,7 +290,10 @@ static void client_bare(struct sl_worker *worker, struct sl_pkt *pkt,
 			sl_record_fin(worker, flow, next + 1);
 		}
 	} else {
-		/* The server has not seen what is on hold: the number is that of what it has. */
+		/*
+		 * The server has not received what is on hold: the sequence number is the one that
+		 * it expects.
+		 */
 		if (flow->flags & SL_FLOW_FIN_INSIDE)
 			next++;
 		if ((int32_t)(sl_segment_seq(pkt) - next) > 0)
@@ -364,7 +369,7 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	}
 }
 
-/* Drops the first `chunks` chunks of a copy. */
+/* Frees the first `chunks` chunks of a copy. */
 static void slide_stream(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream,
                          uint32_t chunks)
 {
@@ -380,7 +385,7 @@ static void slide_stream(struct sl_worker *worker, uint16_t vlan, struct sl_stre
 	stream->end -= RTE_MIN(bytes, stream->end);
 }
 
-/* Gives back the memory of what the server has: whole chunks, or all once nothing is left. */
+/* Frees the memory of bytes that the server has: whole chunks, or all once nothing is left. */
 static void slide(struct sl_worker *worker, uint16_t vlan, struct sl_dns_stream *dns)
 {
 	uint32_t chunks = dns->acked / SL_STREAM_CHUNK, bytes = chunks * SL_STREAM_CHUNK;
@@ -402,7 +407,7 @@ static void slide(struct sl_worker *worker, uint16_t vlan, struct sl_dns_stream 
 	dns->acked -= bytes;
 }
 
-/* False: it acknowledges what was never sent. */
+/* False: it acknowledges bytes that were never sent. */
 static bool server_acknowledges(struct sl_worker *worker, struct sl_pkt *pkt,
                                 struct sl_dns_stream *dns)
 {
@@ -419,13 +424,13 @@ static bool server_acknowledges(struct sl_worker *worker, struct sl_pkt *pkt,
 	if (acked == dns->tcp.released + fin)
 		sl_record_acknowledged(worker, flow, sl_segment_ack(pkt));
 	sl_strict_window(&dns->tcp, pkt);
-	acked = RTE_MIN(acked, dns->tcp.released); /* the FIN is no byte of the stream */
+	acked = RTE_MIN(acked, dns->tcp.released); /* the FIN is not a byte of the stream */
 	dns->acked = RTE_MAX(dns->acked, acked);
 	slide(worker, pkt->vlan, dns);
 	return true;
 }
 
-/* The bytes that are new, in order, are read; the segment may pass then. */
+/* Reads the new bytes, in order; then the segment may pass. */
 static void server_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_stream *dns)
 {
 	uint32_t old = dns->server_next - sl_segment_seq(pkt), fresh;
@@ -448,7 +453,7 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		sl_strict_challenge(pkt, SL_REASON_DNS_ALLOWED);
 		return;
 	}
-	/* What comes before its turn is dropped, and sent again by the server. */
+	/* A segment out of order is dropped, and sent again by the server. */
 	if ((int32_t)(sl_segment_seq(pkt) - next) > 0 || !server_acknowledges(worker, pkt, dns)) {
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		return;
@@ -482,9 +487,9 @@ static void from_server(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_
 	}
 }
 
-/* ---- a policy that needs no name any more ---- */
+/* ---- a policy that no longer needs a name ---- */
 
-/* What waits in order may leave as it is. False: there is no memory for it. */
+/* Bytes on hold that are in order are sent unchanged. False: there is no memory for that. */
 static bool write_waiting(struct sl_worker *worker, uint16_t vlan, struct sl_dns_stream *dns)
 {
 	uint32_t at = dns->tcp.released, upto = dns->tcp.stream.contiguous;
@@ -502,7 +507,7 @@ static bool write_waiting(struct sl_worker *worker, uint16_t vlan, struct sl_dns
 	return true;
 }
 
-/* The server has all that was written in the client's place: the flow is as any other. */
+/* The server has all that was rewritten: the flow becomes an ordinary one. */
 static void end_open(struct sl_worker *worker, struct sl_flow *flow)
 {
 	end(worker, flow, SL_REASON_NO_FLOW);
@@ -510,16 +515,16 @@ static void end_open(struct sl_worker *worker, struct sl_flow *flow)
 }
 
 /*
- * A later policy allows the address whatever is said: what is on hold leaves. What left before is
- * the gateway's writing, and what the client wrote must not take its place half way: it stays until
- * the server has it. False: the flow is gone.
+ * A later policy allows the address for any content: what is on hold is sent. What was sent before
+ * is the gateway's rewritten copy, and a retransmission must not mix the client's original into it:
+ * the copy is kept until the server has it. False: the flow has ended.
  */
 static bool open_up(struct sl_worker *worker, struct sl_flow *flow)
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	uint32_t from = dns->tcp.released;
 
-	/* What passes from now on was not asked for a name: none stands for it later. */
+	/* What passes from now on is not judged by name: no name covers it later. */
 	sl_verdict_forget_name(worker, flow);
 	dns->open = true;
 	set_deadline(worker, flow);
@@ -536,7 +541,7 @@ static bool open_up(struct sl_worker *worker, struct sl_flow *flow)
 	return true;
 }
 
-/* Bytes have passed that were not asked for a name: none stands for them. */
+/* Bytes have passed that were not judged by name: no name covers them. */
 static bool allows(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                    const struct sl_flow *flow, const struct sl_addr *remote,
                    const struct sl_address *address, enum sl_reason *reason)
@@ -555,7 +560,7 @@ static void walk_open(struct sl_worker *worker, struct sl_pkt *pkt)
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, pkt->flow);
 	uint32_t offset = sl_strict_offset(&dns->tcp, pkt);
 
-	/* Of a segment that brings more than that, the rest comes again by itself. */
+	/* If the segment has more bytes than that, the client sends the rest again. */
 	if (pkt->in_port == SL_PORT_SANDBOX && pkt->payload_len > 0 && offset < dns->tcp.released &&
 	    !sl_segment_has(pkt, RTE_TCP_SYN_FLAG)) {
 		sl_segment_remember(&dns->tcp.client, pkt);

@@ -14,15 +14,15 @@
 #define PREFIX_BYTES 2
 
 /*
- * What a client may say beside its question, as its message is not rebuilt here: cookies, padding,
- * client subnet, keep-alive and their like (RFC 7873, 7830, 7871, 7828) fit, a file does not.
+ * Limit on a client's EDNS options: enough for cookies, padding, client subnet, keep-alive and the
+ * like (RFC 7873, 7830, 7871, 7828). A longer message is malformed.
  */
 #define OPTIONS_MAX_BYTES 256
 #define QUERY_MAX_BYTES   (SL_DNS_QUERY_MAX_BYTES + OPTIONS_MAX_BYTES)
 
 /* ---- from the sandbox ---- */
 
-/* Copies bytes of the copy that are there, from the stream offset on. */
+/* Reads bytes of the copy, from the stream offset on; they must be there. */
 static void read_stream(const struct sl_worker *worker, const struct sl_stream *stream,
                         uint32_t offset, uint32_t len, uint8_t *to)
 {
@@ -37,7 +37,7 @@ static void read_stream(const struct sl_worker *worker, const struct sl_stream *
 	}
 }
 
-/* The length of the message that begins at `released`, once it is all there. */
+/* The length of the message that begins at `released`, once it is complete. */
 static enum sl_parse_result next_message(const struct sl_worker *worker,
                                          const struct sl_dns_stream *dns, uint32_t *len)
 {
@@ -53,7 +53,9 @@ static enum sl_parse_result next_message(const struct sl_worker *worker,
 	return have < PREFIX_BYTES + *len ? SL_PARSE_MORE : SL_PARSE_DONE;
 }
 
-/* The message, as it leaves, has its place; the packets on hold have left if it was the last. */
+/*
+ * Sends a message that is written to `out`. If it was the last one, the packets on hold have left.
+ */
 static void let_out(struct sl_worker *worker, struct sl_flow *flow, uint32_t upto)
 {
 	struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
@@ -63,7 +65,7 @@ static void let_out(struct sl_worker *worker, struct sl_flow *flow, uint32_t upt
 
 	dns->tcp.released = upto;
 	sl_flow_sent(flow, dns->tcp.base + upto);
-	/* What could not be sent is sent when the client repeats it. */
+	/* Bytes that could not be sent are sent when the client repeats them. */
 	if (!sl_dns_tcp_send(worker, flow, from, upto, weight))
 		sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);
 	if (all) {
@@ -73,8 +75,8 @@ static void let_out(struct sl_worker *worker, struct sl_flow *flow, uint32_t upt
 }
 
 /*
- * What leaves in the message's place: as long, with nothing in it but the question. False: there is
- * no memory for it.
+ * Writes what is sent instead of the message: as long, with only its question in it. False: there
+ * is no memory for it.
  */
 static bool write_out(struct sl_worker *worker, const struct sl_flow *flow,
                       const struct sl_dns_query *query, uint32_t len)
@@ -98,7 +100,10 @@ static bool write_out(struct sl_worker *worker, const struct sl_flow *flow,
 	return false;
 }
 
-/* Leaves now if it may. False: it has to wait for memory or for answers to others. */
+/*
+ * Sends the query now if that is possible. False: it has to wait for memory or for answers to
+ * others.
+ */
 static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                           struct sl_flow *flow, const struct sl_dns_query *query, uint32_t len)
 {
@@ -112,7 +117,7 @@ static bool let_query_out(struct sl_worker *worker, const struct sl_sandbox *san
 	if (index == 0)
 		return false;
 	sl_dns_pending_at(worker, index)->sent = query->question;
-	/* Nobody guesses what the server says in order: letter case need not tell. */
+	/* Answers in an accepted TCP stream cannot be forged: letter case is not compared. */
 	sl_dns_pending_at(worker, index)->sent.any_case = true;
 	sl_dns_pending_sent(worker, index);
 	if (!sl_flow_is_judged(flow))
@@ -132,7 +137,7 @@ static void end_unanswered(struct sl_worker *worker, struct sl_flow *flow, enum 
 	sl_flow_refuse(worker, flow, reason, &proof);
 }
 
-/* Answered as over UDP, and the end of the connection: what comes behind it is not judged. */
+/* Answers as over UDP, and ends the connection: what follows is not judged. */
 static void end_refused(struct sl_worker *worker, struct sl_flow *flow,
                         const struct sl_dns_query *query, uint32_t upto)
 {
@@ -148,9 +153,9 @@ static void end_refused(struct sl_worker *worker, struct sl_flow *flow,
 }
 
 /*
- * `strip-ech`: the gateway has the answer, but its bytes have no place in the server's stream, so
- * this is the end of the connection as well; a client opens another one for its next query (RFC
- * 7766 6.2.4).
+ * `strip-ech`: the gateway has the answer, but cannot insert its bytes into the server's stream,
+ * so it ends the connection as well; a client opens another one for its next query (RFC 7766
+ * 6.2.4).
  */
 static void end_stripped(struct sl_worker *worker, struct sl_flow *flow,
                          const struct sl_dns_query *query, uint32_t upto)
@@ -179,7 +184,7 @@ static bool judge_message(struct sl_worker *worker, const struct sl_sandbox *san
 	uint8_t msg[QUERY_MAX_BYTES];
 	struct sl_dns_query query;
 
-	/* A message that waits for room is looked at again, and counts once. */
+	/* A message that waits for room is judged again, but counts once. */
 	if (!dns->counted || dns->counted_at != dns->tcp.base + dns->tcp.released) {
 		dns->limited = !sl_dns_may_ask(worker, flow->key.vlan);
 		if (dns->limited) {
@@ -237,7 +242,7 @@ bool sl_dns_tcp_judge(struct sl_worker *worker, struct sl_flow *flow)
 
 /* ---- from the server ---- */
 
-/* Pins what an answer gives, if somebody asked; whatever it is, it passes. */
+/* Pins the addresses of an answer to a pending query. The message passes in any case. */
 static void read_answer(struct sl_worker *worker, struct sl_flow *flow, struct sl_dns_stream *dns)
 {
 	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, flow->key.vlan);
@@ -276,7 +281,7 @@ static uint32_t take_answer(struct sl_worker *worker, struct sl_flow *flow,
 {
 	uint32_t n = RTE_MIN(len, (uint32_t)(dns->answer_bytes - dns->answer_have));
 
-	/* Nobody asked, or there is no memory: then it pins nothing. */
+	/* No query is pending, or there is no memory: the answer pins nothing. */
 	if (dns->pending == 0)
 		dns->answer_skipped = true;
 	if (!dns->answer_skipped && sl_stream_write(worker, flow->key.vlan, &dns->answer,

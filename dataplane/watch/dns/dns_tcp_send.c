@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_tcp_send.c: segments of DNS over TCP that the gateway makes: judged bytes from its copy, and
- * the last word on a refused connection. Must never send a client's byte that dns_tcp_judge.c did
- * not let out.
+ * the last message of a refused connection. Must never send a client's byte that dns_tcp_judge.c
+ * did not release.
  */
 #include "dns.h"
 #include "flow/reject.h"
@@ -18,7 +18,7 @@ bool sl_dns_tcp_send(struct sl_worker *worker, const struct sl_flow *flow, uint3
 	while (from < upto) {
 		uint32_t n = RTE_MIN(most, upto - from);
 
-		/* The packets count once all of their bytes are on the way. */
+		/* The packets count once all of their bytes are sent. */
 		if (!sl_segment_send(worker, flow, &dns->tcp.client, RTE_TCP_PSH_FLAG,
 		                     dns->tcp.base + from, &dns->out, from, n,
 		                     (struct sl_charge){SL_REASON_DNS_ALLOWED,
@@ -38,8 +38,8 @@ void sl_dns_tcp_send_fin(struct sl_worker *worker, const struct sl_flow *flow)
 }
 
 /*
- * The message goes with a FIN: the sandbox reads it and sees the end. What it sends then belongs to
- * no flow any more and is reset.
+ * The message is sent with a FIN: the sandbox reads it and sees the end. Later packets of it
+ * belong to no flow any more and are reset.
  */
 static bool tell_sandbox(struct sl_worker *worker, const struct sl_flow *flow, const uint8_t *msg,
                          uint16_t len, uint32_t upto, struct sl_charge charge)
@@ -77,13 +77,16 @@ static bool tell_sandbox(struct sl_worker *worker, const struct sl_flow *flow, c
 void sl_dns_tcp_close_both(struct sl_worker *worker, struct sl_flow *flow, const uint8_t *msg,
                            uint16_t len, uint32_t upto, struct sl_charge charge)
 {
-	/* What stands for packets of the sandbox's is no refusal, and not limited as these are. */
+	/*
+	 * A frame that counts as packets of the sandbox is not a refusal, so the limit of refusals
+	 * does not apply.
+	 */
 	const struct sl_dns_stream *dns = sl_dns_stream_of(worker, flow);
 	bool may = charge.weight > 0 || sl_reject_may_answer(worker, flow->key.vlan);
 
 	if (!may || !tell_sandbox(worker, flow, msg, len, upto, charge))
 		sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, charge.weight);
-	/* The server has, or will have, all that was let out. */
+	/* The server has, or will have, all that was released. */
 	flow->ack[1] = dns->tcp.base + dns->tcp.released;
 	sl_reject_reset(worker, flow, SL_PORT_UPLINK);
 }

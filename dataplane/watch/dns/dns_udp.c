@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns_udp.c: DNS over UDP (spec section 4). A query leaves rebuilt, an answer is believed once.
- * Must never let a byte of the sandbox's own message out, nor an answer in that nobody asked for.
+ * dns_udp.c: DNS over UDP (spec section 4). A query leaves rebuilt, an answer is believed once. No
+ * byte of the sandbox's own message may leave, and no answer may enter that was not asked for.
  *
  * The sandbox's datagram is not forwarded: what leaves is a new frame with the name, the type and
- * the wish for EDNS, under an id and a letter case that the gateway drew. The answer is forwarded
- * itself, with the sandbox's id and case put back.
+ * an OPT if the client sent one, with an id and a letter case that the gateway chose at random. The
+ * answer is forwarded itself, with the sandbox's id and case put back.
  *
  * Settles with: dns-allowed, dns-name-not-allowed, malformed-dns, hold-limit, flow-limit,
- * policy-changed, no-flow (an answer to no question), tx-full.
+ * policy-changed, no-flow (an answer that was not asked for), tx-full.
  */
 #include "dns.h"
 
@@ -62,7 +62,7 @@ static bool send_message(struct sl_worker *worker, const struct sl_path *path,
 	return true;
 }
 
-/* The packet's bytes have gone on in a frame of the gateway's, which is counted for it. */
+/* The packet's content was sent in a frame of the gateway's, which counts in its place. */
 static void settle_as_sent(struct sl_pkt *pkt)
 {
 	pkt->reason = SL_REASON_DNS_ALLOWED;
@@ -83,7 +83,7 @@ static bool send_reply(struct sl_worker *worker, const struct sl_pkt *pkt,
 	return send_message(worker, &path, &pkt->key, reply, len, charge);
 }
 
-/* "Blocked", and why (RFC 8914 4.16). */
+/* EDE "Blocked", with the reason as text (RFC 8914 4.16). */
 static bool send_refusal(struct sl_worker *worker, const struct sl_pkt *pkt,
                          const struct sl_dns_query *query)
 {
@@ -107,7 +107,7 @@ bool sl_dns_refusal(struct sl_worker *worker, const struct sl_pkt *pkt)
 
 /* ---- from the sandbox ---- */
 
-/* Sends the query on, rebuilt, under the id and case that a pending query was given. */
+/* Sends the rebuilt query, with the id and case of a pending query. */
 static bool send_query(struct sl_worker *worker, struct sl_pkt *pkt,
                        const struct sl_dns_query *asked, uint16_t id,
                        const struct sl_dns_case *letter_case, struct sl_dns_question *sent)
@@ -123,7 +123,7 @@ static bool send_query(struct sl_worker *worker, struct sl_pkt *pkt,
 	                    (struct sl_charge){SL_REASON_DNS_ALLOWED, 1});
 }
 
-/* Draws id and case of a new query and sends it. False: it cannot leave, *why says why. */
+/* Chooses id and case of a new query and sends it. False: it cannot leave, *why says why. */
 static bool send_new(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_flow *flow,
                      const struct sl_dns_query *asked, enum sl_reason *why)
 {
@@ -155,7 +155,10 @@ static bool send_new(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_flo
 	return true;
 }
 
-/* The same query again goes out as the first did, so that an answer to either fits. */
+/*
+ * A repeated query is sent with the same id and case as the first, so that an answer to either
+ * matches.
+ */
 static bool send_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t index,
                        const struct sl_dns_query *asked, enum sl_reason *why)
 {
@@ -173,13 +176,16 @@ static bool send_again(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t in
 	return true;
 }
 
-/* Settles what does not leave. True if the query does. */
+/* True if the query may leave; otherwise settles the packet. */
 static bool may_leave(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dns_query *query)
 {
 	const uint8_t *msg;
 	struct sl_proof proof;
 
-	/* Before anything is read of it, and never answered: a limit says nothing of a name. */
+	/*
+	 * Checked before the message is parsed, and never answered: a client must not take the
+	 * limit for a refusal of the name.
+	 */
 	if (!sl_dns_may_ask(worker, pkt->vlan)) {
 		sl_verdict_refuse_quietly(worker, pkt, SL_REASON_RATE_LIMIT);
 		return false;
@@ -192,7 +198,7 @@ static bool may_leave(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dn
 	case SL_QUERY_REFUSED:
 		proof = sl_dns_proof(query);
 		sl_verdict_refuse(worker, pkt, SL_REASON_DNS_NAME_NOT_ALLOWED, &proof);
-		pkt->quiet = true; /* its answer is not ICMP */
+		pkt->quiet = true; /* it is not answered by ICMP */
 		if (sl_reject_may_answer(worker, pkt->vlan))
 			send_refusal(worker, pkt, query);
 		return false;
@@ -212,7 +218,7 @@ static bool may_leave(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_dn
 	return true;
 }
 
-/* An allowed query for which there is no room: silence, since its name was not refused. */
+/* Drops an allowed query for which there is no room. No answer, since its name was not refused. */
 static void drop_unsent(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason reason,
                         const struct sl_proof *proof)
 {
@@ -269,7 +275,10 @@ static void walk_query(struct sl_worker *worker, struct sl_pkt *pkt)
 
 /* ---- from the resolver ---- */
 
-/* So many failed, of its own and of those that may have been meant for any. */
+/*
+ * True if this many answers failed, its own mismatches and those that may have been meant for any
+ * query.
+ */
 static bool is_guessed_at(const struct sl_worker *worker, const struct sl_flow *flow,
                           const struct sl_query *query)
 {
@@ -279,9 +288,10 @@ static bool is_guessed_at(const struct sl_worker *worker, const struct sl_flow *
 }
 
 /*
- * Somebody tried to answer and failed: eight of these, and the query is forgotten, so that nobody
- * guesses on. A wrong id may have been meant for any query of the flow; these are counted for the
- * flow, and looked for one time in eight, so that guesses cost the worker little.
+ * Counts an answer with a wrong id. After eight mismatches a query is forgotten, so that an
+ * attacker cannot go on guessing. A wrong id may have been meant for any query of the flow, so
+ * these are counted for the flow, and checked one time in eight, so that guesses cost the worker
+ * little.
  */
 static void count_wrong_id(struct sl_worker *worker, struct sl_flow *flow)
 {
@@ -296,7 +306,10 @@ static void count_wrong_id(struct sl_worker *worker, struct sl_flow *flow)
 	}
 }
 
-/* A wrong question or broken message was meant for those with its id. False: there are none. */
+/*
+ * Counts a wrong question or malformed message against the queries with its id. False: there are
+ * none.
+ */
 static bool count_wrong_message(struct sl_worker *worker, struct sl_flow *flow, uint16_t id)
 {
 	uint32_t index = sl_dns_pending_with_id(worker, flow, id, 0), next;
@@ -351,7 +364,7 @@ static void update_checksum(const struct sl_pkt *pkt, const uint8_t *before, con
 	udp->dgram_cksum = (uint16_t)~sum == 0 ? 0xffff : (uint16_t)~sum;
 }
 
-/* Puts the sandbox's id and letter case back into the packet. The message has been parsed. */
+/* Restores the sandbox's id and letter case in the packet. The message has been parsed. */
 static void restore_question(const struct sl_pkt *pkt, const uint8_t *msg,
                              const struct sl_query *query)
 {
@@ -368,7 +381,7 @@ static void restore_question(const struct sl_pkt *pkt, const uint8_t *msg,
 	write_payload(pkt, question, len);
 }
 
-/* Believes an answer: its addresses are pinned before it goes on, the query is done with. */
+/* Accepts an answer: its addresses are pinned before it is forwarded, and the query is freed. */
 static void settle_answer(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t index,
                           const uint8_t *msg, bool allowed)
 {
@@ -381,7 +394,7 @@ static void settle_answer(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t
 	sl_dns_pending_free(worker, pending_of(worker, pkt->flow), index);
 }
 
-/* A resolver that answers in its own letter case breaks every name: control tells who it is. */
+/* If a resolver answers in its own letter case, no name resolves: control logs which one it is. */
 static void count_own_case(struct sl_worker *worker, const struct sl_flow *flow)
 {
 	struct sl_addr resolver;
@@ -392,7 +405,7 @@ static void count_own_case(struct sl_worker *worker, const struct sl_flow *flow)
 			worker->stats->own_case[i]++;
 }
 
-/* What a resolver says that cannot read the query: it goes to who asked, and pins nothing. */
+/* A resolver's FORMERR: it is forwarded to the client, and pins nothing. */
 static void settle_formerr(struct sl_worker *worker, struct sl_pkt *pkt, uint32_t index)
 {
 	struct sl_query *query = sl_dns_pending_at(worker, index);
@@ -456,8 +469,8 @@ static void walk_answer(struct sl_worker *worker, struct sl_pkt *pkt)
 }
 
 /*
- * A later policy allows the resolver's address whatever is asked. Answers to what was rebuilt are
- * still put back; once there are none to come, the flow is as any other.
+ * A later policy allows the resolver's address for any content. Answers to rebuilt queries still
+ * get the client's id and case back; once none is pending, the flow becomes an ordinary one.
  */
 static void walk_opened_up(struct sl_worker *worker, struct sl_pkt *pkt)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic.c: which datagrams of a UDP flow under rule 3 must be looked into (spec section 3, RFC 9000
- * 5.2, 7.2, 17.2). Before the verdict nothing leaves; after it no Initial leaves that does not
- * belong to a connection of the name that was judged.
+ * quic.c: which datagrams of a UDP flow under rule 3 must be inspected (spec section 3, RFC 9000
+ * 5.2, 7.2, 17.2). Before the verdict nothing leaves; after it only Initials of connections with
+ * the judged name leave.
  *
- * Settles with: not-quic, malformed-quic, rate-limit, hold-limit, no-flow, hello-timeout, and what
- * quic_judge.c says.
+ * Settles with: not-quic, malformed-quic, rate-limit, hold-limit, no-flow, hello-timeout, and the
+ * reasons of quic_judge.c.
  */
 #include "quic.h"
 
@@ -14,7 +14,7 @@
 #include "flow/reject.h"
 #include "flow/verdict.h"
 
-#define RANDOM_CID_MIN 5 /* bytes of a connection ID that nobody can wish for */
+#define RANDOM_CID_MIN 5 /* bytes of a random connection ID that an attacker cannot hope to hit */
 
 /* ---- the first datagram ---- */
 
@@ -27,7 +27,7 @@ static void first_initial(struct sl_worker *worker, struct sl_pkt *pkt, const ui
 	if (flow == NULL)
 		return;
 	flow->watch = SL_WATCH_QUIC;
-	/* Its hello may take longer than the time that an idle flow has. */
+	/* Its hello may take longer than the timeout of an idle flow. */
 	flow->expires_ms = worker->now_ms + RTE_MAX(worker->settings->udp_ms,
 	                                            worker->settings->hello_timeout_ms + 1000);
 	hold = sl_quic_hold_make(worker, flow, header);
@@ -65,8 +65,8 @@ static void first(struct sl_worker *worker, struct sl_pkt *pkt)
 
 /*
  * The client has sent a short header, so it has forgotten its Initial keys (RFC 9001 4.9.1). A
- * connection whose hello the server has got as a whole needs no copy of it any more, nor do those
- * that it was begun in place of.
+ * connection whose whole hello the server has needs no copy of it any more, nor do those that it
+ * replaced.
  */
 static void forget_through(struct sl_worker *worker, struct sl_flow *flow)
 {
@@ -95,7 +95,10 @@ static bool cid_is(const struct sl_quic_header *header, const uint8_t *cid, uint
 	return header->dcid_len == len && memcmp(header->dcid, cid, len) == 0;
 }
 
-/* May an Initial that belongs to none of the flow's connections begin another one? If not, *why. */
+/*
+ * True if an Initial that belongs to none of the flow's connections may begin another one; if not,
+ * *why.
+ */
 static bool may_begin(const struct sl_worker *worker, const struct sl_flow *flow,
                       const struct sl_quic_header *header, enum sl_reason *why)
 {
@@ -109,7 +112,7 @@ static bool may_begin(const struct sl_worker *worker, const struct sl_flow *flow
 
 		if (!hold->accepted)
 			return false; /* one at a time */
-		/* in another version, unasked; with another ID of its own */
+		/* the first DCID again: in a version unasked for, or with another client ID */
 		if (!hold->negotiated && cid_is(header, conn->dcid, conn->dcid_len))
 			return false;
 		retried |= hold->retried && cid_is(header, hold->retry_cid, hold->retry_cid_len);
@@ -168,8 +171,8 @@ static void client_early(struct sl_worker *worker, struct sl_pkt *pkt, const uin
 }
 
 /*
- * The policy has come to open the address without a name. As soon as something passes that a name
- * would have been asked for, the flow is one that has none: it will not outlive that policy.
+ * A later policy opens the address without a name. Once something passes that would have had to
+ * prove a name, the flow has no name any more: it will not outlive that policy.
  */
 static void opened_by_address(struct sl_worker *worker, struct sl_pkt *pkt, bool unjudged)
 {
@@ -193,9 +196,9 @@ static void opened_by_address(struct sl_worker *worker, struct sl_pkt *pkt, bool
 }
 
 /*
- * Is this a short header packet to an ID that the server has chosen, at random? Whoever hides
- * something behind a zero, from a server that skips it, could not put that ID in front of it: the
- * ID is longer than the type and version of a long header packet, and no such thing but by luck.
+ * True for a short header packet to an ID that the server has chosen at random. An attacker who
+ * hides a packet after a zero byte that a server skips could not place it there: the ID is longer
+ * than the type and version of a long header, and would equal them only by luck.
  */
 static bool is_short_to_server(const struct sl_worker *worker, const struct sl_flow *flow,
                                const uint8_t *packet, uint32_t len)
@@ -215,7 +218,10 @@ static bool is_short_to_server(const struct sl_worker *worker, const struct sl_f
 	return false;
 }
 
-/* Looks for an Initial, also where the packets end with a short one that begins as padding does. */
+/*
+ * Looks for an Initial, also if the datagram ends with a short header packet that begins with a
+ * zero, like padding.
+ */
 static enum sl_parse_result find_initial(const struct sl_worker *worker, const struct sl_flow *flow,
                                          const uint8_t *dgram, uint32_t len,
                                          struct sl_quic_header *header)
@@ -286,7 +292,7 @@ static void walk(struct sl_worker *worker, struct sl_pkt *pkt)
 		sl_quic_from_server(worker, pkt);
 }
 
-/* ---- the flow's end, and time ---- */
+/* ---- end and timeouts ---- */
 
 void sl_quic_end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason reason)
 {

@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_cid.c: whose connection IDs are. A server finds a connection by its ID alone, whatever
- * address and ports a datagram comes from, and it takes a packet by its number once. So a sandbox
- * could let a part of one hello reach it on one flow, and a part of another hello, with the same ID
- * and so the same keys, on another: both prove an allowed name, what the server puts together
- * proves another. An ID with which a judged hello left belongs to that flow, and after its end to
- * nobody for as long as a server may keep the connection (spec section 2, "a record outlives the
- * entry"). Must never forget one early to make room: the new connection is refused instead.
+ * quic_cid.c: which flow a connection ID belongs to. A server finds a connection by its ID alone,
+ * whatever address and ports a datagram comes from, and it accepts each packet number once. So a
+ * sandbox could send a part of one hello on one flow, and a part of another hello, with the same ID
+ * and so the same keys, on another flow: both hellos have an allowed name, but the server would
+ * assemble a hello with a third one. So an ID with which a judged hello left belongs to that flow,
+ * and after the flow's end no flow may use it for as long as a server may keep the connection (spec
+ * section 2, "a record outlives the entry"). A record must never be dropped early to make room: the
+ * new connection is refused instead.
  *
- * The table is all workers' (quic_ids.c); a sandbox's part of it is counted by its own worker. A
- * connection takes the room for the server's ID with its own, so that none is missing later.
+ * The table is shared by all workers (quic_ids.c); each sandbox's part of it is counted by its own
+ * worker. A connection reserves the record for the server's ID together with its own, so that it
+ * cannot be missing later.
  */
 #include "quic.h"
 #include "quic_ids_table.h"
 
-/* Servers give a handshake up, and close an idle connection, sooner (RFC 9000 10.1). */
+/* Servers give up a handshake, and close an idle connection, sooner than this (RFC 9000 10.1). */
 #define RECORD_MS       60000
-#define TIMEOUTS_BUDGET 1024 /* records given back in one turn */
+#define TIMEOUTS_BUDGET 1024 /* records freed in one turn */
 
-/* Shorter IDs meet by chance: a server that uses them tells its clients by their addresses too. */
+/*
+ * Shorter IDs can collide by chance: a server that uses them also distinguishes clients by their
+ * addresses.
+ */
 #define SERVER_CID_MIN 4
 
 bool sl_quic_cid_create(struct sl_worker *worker)
@@ -42,7 +47,7 @@ static void record_give(struct sl_worker *worker, uint32_t index)
 	sl_quic_ids_give(worker->quic_ids, index);
 }
 
-/* The sandbox has less than an even share of the table. */
+/* True if the sandbox has less than an even share of the table. */
 static bool has_few(const struct sl_worker *worker, const struct sl_vlan *vlan)
 {
 	uint32_t capacity = sl_quic_ids_pool(worker->quic_ids)->capacity;
@@ -50,7 +55,7 @@ static bool has_few(const struct sl_worker *worker, const struct sl_vlan *vlan)
 	return vlan->quic_ids < sl_even_share(worker, capacity);
 }
 
-/* 0 at a limit: twice as many as flows, beside those of TCP. */
+/* 0 at a limit: twice the limit of flows, not counting the records of TCP. */
 static uint32_t record_take(struct sl_worker *worker, const struct sl_flow *flow)
 {
 	struct sl_vlan *vlan = &worker->vlans[flow->key.vlan];
@@ -85,8 +90,8 @@ static void records_drop(struct sl_worker *worker, struct sl_quic_hold *hold)
 }
 
 /*
- * The same client tries another version, since the server keeps nothing of the first attempt. Once:
- * going back to the first version would be another hello under the same keys.
+ * True if the same client tries another version, since the server keeps nothing of the first
+ * attempt. Only once: going back to the first version would be another hello under the same keys.
  */
 static bool inherit(struct sl_worker *worker, struct sl_quic_hold *hold)
 {
@@ -124,7 +129,7 @@ bool sl_quic_cid_claim(struct sl_worker *worker, struct sl_quic_hold *hold, enum
 		*why = SL_REASON_FLOW_LIMIT;
 		return false;
 	}
-	/* Another worker may have been faster. */
+	/* Another worker may have listed the same ID meanwhile. */
 	if (!sl_quic_ids_list(worker->quic_ids, hold->record, conn->dcid, conn->dcid_len)) {
 		records_drop(worker, hold);
 		return false;
@@ -138,7 +143,7 @@ bool sl_quic_cid_answer(struct sl_worker *worker, struct sl_quic_hold *hold, con
 	const struct sl_quic_conn *conn = &hold->conn;
 
 	if (hold->record == 0)
-		return false; /* another version has its ID */
+		return false; /* a connection in another version has its ID */
 	if (len < SERVER_CID_MIN ||
 	    (conn->dcid_len == len && memcmp(conn->dcid, cid, conn->dcid_len) == 0))
 		return true;
@@ -158,7 +163,7 @@ void sl_quic_cid_release(struct sl_worker *worker, struct sl_quic_hold *hold)
 	hold->server_record = 0;
 }
 
-/* A flow outlives the copies of what it sent, and so does its server's side of it. */
+/* A flow outlives the copies of what it sent, and so does the server's connection. */
 static bool is_open(const struct sl_worker *worker, const struct sl_quic_id *record)
 {
 	const struct sl_flow *flow = &worker->table.flows[record->flow];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_hold.c: the memory of QUIC connections, and their datagrams on hold: copies, so that a
- * sandbox cannot keep the ports' buffers. Must never send what quic_judge.c did not allow.
+ * sandbox cannot tie up the ports' buffers. Must never send a datagram that quic_judge.c did not
+ * allow.
  */
 #include "packet/send.h"
 #include "packet/parse.h"
@@ -63,7 +64,9 @@ struct sl_quic_hold *sl_quic_hold_make(struct sl_worker *worker, struct sl_flow 
 	hold->flow = sl_flow_index(&worker->table, flow);
 	hold->scid_len = header->scid_len;
 	memcpy(hold->scid, header->scid, sizeof(hold->scid));
-	/* Both versions are known, so that it can only fail in libcrypto: then nothing opens. */
+	/*
+	 * Both versions are known, so this can only fail inside libcrypto: then no packet opens.
+	 */
 	(void)sl_quic_conn_init(worker->quic_crypto, &hold->conn, header->version, header->dcid,
 	                        header->dcid_len);
 	while (*link != 0)
@@ -158,7 +161,7 @@ static unsigned stream_chunks(const struct sl_stream *stream)
 	return n;
 }
 
-/* What all connections of a flow take, in bytes. */
+/* The memory of all connections of a flow, in bytes. */
 static uint64_t flow_bytes(const struct sl_worker *worker, const struct sl_flow *flow)
 {
 	const struct sl_quic_hold *hold = sl_quic_hold_of(worker, flow);
@@ -275,7 +278,7 @@ void sl_quic_hold_release(struct sl_worker *worker, struct sl_quic_hold *hold,
 		worker->stats->held--;
 		if (out.mbuf != NULL)
 			sl_send_on(worker, &out);
-		else /* it did not leave; the client sends it again, and equal bytes pass */
+		else /* it was not sent; the client sends it again, and equal bytes pass */
 			sl_count(worker, vlan, SL_REASON_TX_FULL, 1);
 		frame_free(worker, vlan, frame);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_ids.c: a hash table with chains, a lock for each of a few parts of it, and one for the list
- * of free elements. Must never forget an ID before its owner gives it back.
+ * quic_ids.c: a chained hash table with a lock for each of its parts, and one for the list of free
+ * elements. An ID must never be dropped before its owner frees it.
  */
 #include "quic_ids_table.h"
 
@@ -16,7 +16,7 @@
 
 #define PARTS 256 /* a power of two */
 
-/* C11's own, so that the thread sanitiser sees what it orders. On a cache line of its own. */
+/* A C11 atomic_flag, so that the thread sanitiser understands it; on a cache line of its own. */
 struct lock {
 	alignas(RTE_CACHE_LINE_SIZE) atomic_flag taken;
 };
@@ -100,7 +100,7 @@ uint32_t sl_quic_ids_take(struct sl_quic_ids *ids, bool few)
 	return index;
 }
 
-/* Under the part's lock. */
+/* The caller holds the part's lock. */
 static bool is_listed(struct sl_quic_ids *ids, uint32_t bucket, const uint8_t *cid, uint8_t len)
 {
 	const struct sl_quic_id *id;

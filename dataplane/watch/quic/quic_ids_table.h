@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_ids_table.h: what workers do with the table of used connection IDs
+ * quic_ids_table.h: the workers' interface to the table of used connection IDs
  * (include/sluice/quic_ids.h).
  *
- * An element belongs to the worker that took it, which alone reads and writes what is its owner's;
- * what is the table's is written under the bucket's lock, and read by all. Any thread may call any
- * of the functions. None of them waits for more than some memory accesses of another worker, and
- * none is asked but when a first hello was judged, a server has answered, or an ID's time is over.
+ * An element belongs to the worker that took it, and only that worker accesses the owner's fields;
+ * the table's fields are written under the lock of the bucket, and read by all. Any thread may call
+ * any of the functions. A call waits at most for a few memory accesses of another worker. Calls are
+ * rare: when a first hello was judged, when a server has answered, and when an ID expires.
  */
 #ifndef DATAPLANE_QUIC_IDS_TABLE_H
 #define DATAPLANE_QUIC_IDS_TABLE_H
@@ -16,11 +16,11 @@
 #include "sluice/quic_ids.h"
 
 struct sl_quic_id {
-	/* the owner's */
+	/* the owner's fields */
 	struct sl_deadline deadline;
 	uint32_t flow; /* index of the flow that used it, and its key */
 	struct sl_key key;
-	/* the table's */
+	/* the table's fields */
 	uint32_t chain; /* the next one of the bucket; 0: none */
 	bool listed;
 	uint8_t len;
@@ -41,13 +41,19 @@ static inline struct sl_quic_id *sl_quic_ids_at(struct sl_quic_ids *ids, uint32_
  */
 uint32_t sl_quic_ids_take(struct sl_quic_ids *ids, bool few);
 
-/* Lists an element under an ID (len <= SL_QUIC_CID_MAX). False, and nothing, if one is listed. */
+/*
+ * Lists an element under an ID (len <= SL_QUIC_CID_MAX). False, without a change, if the ID is
+ * listed.
+ */
 bool sl_quic_ids_list(struct sl_quic_ids *ids, uint32_t index, const uint8_t *cid, uint8_t len);
 
-/* Is an element listed under this ID? By the time that the caller knows, one may be. */
+/*
+ * True if an element is listed under this ID. Another worker may list one before the caller sees
+ * the result.
+ */
 bool sl_quic_ids_has(struct sl_quic_ids *ids, const uint8_t *cid, uint8_t len);
 
-/* Gives an element back, and frees its ID if it has one. */
+/* Frees an element, and its ID if it has one. */
 void sl_quic_ids_give(struct sl_quic_ids *ids, uint32_t index);
 
 #endif

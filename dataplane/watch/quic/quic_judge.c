@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_judge.c: opens Initials, puts the ClientHello in them together, and judges its name. What
- * was judged is what leaves: CRYPTO data is compared with the copy whenever it comes again, as the
- * datagrams that were judged may never have reached the server.
+ * quic_judge.c: opens Initials, reassembles the ClientHello in them, and judges its name. What was
+ * judged is what leaves: CRYPTO data that is sent again is compared with the copy, since the judged
+ * datagrams may never have reached the server.
  *
  * Settles with: domain-allowed, domain-not-allowed, address-not-pinned, no-server-name, ech-denied,
  * malformed-hello, hello-too-large, malformed-quic, hold-limit, flow-limit, duplicate.
@@ -14,15 +14,15 @@
 #include "flow/flows.h"
 #include "flow/verdict.h"
 
-/* What a datagram's CRYPTO frames did to the copy. */
+/* The effect of a datagram's CRYPTO frames on the copy. */
 struct intake {
 	struct sl_worker *worker;
 	struct sl_quic_hold *hold;
 	uint16_t vlan;
 	bool refused;
 	enum sl_reason reason; /* why it is refused, if it is */
-	bool fresh;            /* it brought bytes that were not there */
-	uint32_t end;          /* behind its last byte; 0: it has none */
+	bool fresh;            /* it had new bytes */
+	uint32_t end;          /* the offset after its last byte; 0: it has none */
 };
 
 static int refuse_crypto(struct intake *in, enum sl_reason reason)
@@ -59,9 +59,9 @@ static int take_crypto(void *arg, uint64_t offset, const uint8_t *data, size_t l
 }
 
 /*
- * Refuses a datagram, and with it what is on hold of its connection. On a flow that has no verdict
- * that is the flow's end: a later datagram is judged from the start. On a judged one it must not
- * disturb what goes on.
+ * Refuses a datagram, and with it what its connection has on hold. A flow without a verdict ends:
+ * a later datagram is judged from the start. On a judged flow it must not disturb the judged
+ * connection.
  */
 static void refuse(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                    enum sl_reason reason, const struct sl_proof *proof)
@@ -74,11 +74,14 @@ static void refuse(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 	} else if (!hold->accepted) {
 		sl_quic_hold_free(worker, hold, reason);
 	} else if (hold->hello.end > hold->judged) {
-		/* The copy has bytes that never left: nothing can be compared with it any more. */
+		/*
+		 * The copy has bytes that were never sent: it cannot be used for comparison any
+		 * more.
+		 */
 		sl_quic_hold_seal(worker, hold, reason);
 	}
 	sl_verdict_refuse(worker, pkt, reason, proof);
-	/* An answer might end the judged connection; only a wrong name is worth one. */
+	/* An ICMP answer might end the judged connection; only a wrong name gets one. */
 	pkt->quiet = pkt->flow != NULL && reason != SL_REASON_DOMAIN_NOT_ALLOWED;
 }
 
@@ -96,7 +99,7 @@ static uint8_t byte_at(const struct sl_worker *worker, const struct sl_stream *s
 	return sl_stream_piece(worker, stream, offset, 1, &bytes) == 1 ? bytes[0] : 0;
 }
 
-/* Bytes of the copy that lie together, in place if one chunk has them all. */
+/* Contiguous bytes of the copy, in place if one chunk has them all. */
 static const uint8_t *collect(struct sl_worker *worker, const struct sl_stream *stream,
                               uint32_t from, uint32_t len)
 {
@@ -114,8 +117,8 @@ static const uint8_t *collect(struct sl_worker *worker, const struct sl_stream *
 }
 
 /*
- * The ClientHello behind what is judged (RFC 8446 4: type, 24-bit length). It is the only message
- * that a client may send in Initials, so nothing may stand behind it.
+ * Finds the ClientHello after what is judged (RFC 8446 4: type, 24-bit length). It is the only
+ * message that a client may send in Initials, so nothing may follow it.
  */
 static enum sl_parse_result find_hello(struct sl_worker *worker, const struct sl_quic_hold *hold,
                                        const uint8_t **msg, uint32_t *len, enum sl_reason *reason)
@@ -165,15 +168,18 @@ static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow
 	case SL_PARSE_BAD:
 		return hello->reason;
 	case SL_PARSE_NOT_MINE:
-	case SL_PARSE_MORE: /* find_hello saw a whole ClientHello */
+	case SL_PARSE_MORE: /* find_hello has checked that it is complete */
 		return SL_REASON_MALFORMED_HELLO;
 	}
 	if (hello->ech && worker->settings->ech_deny)
 		return SL_REASON_ECH_DENIED;
-	/* One flow, one name: another one that the policy would allow is none of this flow's. */
+	/* One flow, one name: another name is refused even if the policy would allow it. */
 	if (sl_flow_is_judged(flow) && !is_flows_name(worker, flow, hello))
 		return SL_REASON_DOMAIN_NOT_ALLOWED;
-	/* What goes on outlives its pin; what begins, on an old flow as well, needs a live one. */
+	/*
+	 * A connection that continues outlives its pin; a new one, even on an old flow, needs a
+	 * live pin.
+	 */
 	if (!begins)
 		return SL_REASON_DOMAIN_ALLOWED;
 	proof.len = hello->name_len;
@@ -182,7 +188,8 @@ static enum sl_reason judge_hello(struct sl_worker *worker, const struct sl_flow
 
 /*
  * Copies of judged hellos may take half of what a sandbox may hold, and half of all: the rest is
- * for those that are still to be judged. Without its copy a connection may send no hello again.
+ * for those that are still to be judged. Without its copy a connection may not send its hello
+ * again.
  */
 static bool is_crowded(const struct sl_worker *worker, uint16_t vlan)
 {
@@ -272,8 +279,9 @@ static bool mark_is(const struct sl_quic_mark *mark, const struct sl_quic_mark *
 }
 
 /*
- * Puts one Initial on record. A packet number is used once (RFC 9000 12.3), and what a server drops
- * as a duplicate another one may take: so under a number that was used only the same bytes pass.
+ * Records one Initial. A packet number is used once (RFC 9000 12.3), but a packet that one server
+ * drops as a duplicate another one may accept: so with a number that was used only the same bytes
+ * pass.
  */
 static bool mark_initial(struct sl_quic_mark *marks, uint8_t *count,
                          const struct sl_quic_mark *mark, enum sl_reason *why)
@@ -289,7 +297,7 @@ static bool mark_initial(struct sl_quic_mark *marks, uint8_t *count,
 	return true;
 }
 
-/* All of a datagram's, or none. */
+/* Records all Initials of a datagram, or none. */
 static bool mark_initials(struct sl_worker *worker, struct sl_quic_hold *hold,
                           const struct sl_quic_datagram_info *info, enum sl_reason *why)
 {
@@ -320,7 +328,7 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 	                                &in, &info)) {
 	case SL_PARSE_DONE:
 		break;
-	case SL_PARSE_NOT_MINE: /* no Initial first: behind the verdict it is one that hides */
+	case SL_PARSE_NOT_MINE: /* no Initial first: on a judged flow it hides a later one */
 		if (!sl_flow_is_judged(pkt->flow))
 			in.reason = info.reason;
 		else
@@ -335,13 +343,12 @@ void sl_quic_judge(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_
 	if (!mark_initials(worker, hold, &info, &in.reason))
 		refuse(worker, pkt, hold, in.reason, &none);
 	else if (hold->accepted && in.end <= hold->judged)
-		sl_quic_pass(worker, pkt); /* it brings nothing but what was judged */
+		sl_quic_pass(worker, pkt); /* all its CRYPTO data was judged */
 	else if (in.fresh)
 		judge_fresh(worker, pkt, hold);
 	else if (hold->frame_count == 0)
 		refuse(worker, pkt, hold, SL_REASON_MALFORMED_QUIC, &none);
 	else
-		/* A client that sends again what is on hold already: it brings the server nothing.
-		 */
+		/* The client repeats what is on hold already: nothing to add. */
 		sl_pkt_drop_quietly(pkt, SL_REASON_DUPLICATE);
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_keys.c: under which of a flow's keys an Initial opens, and what trying them costs. AES-GCM
- * does not commit to its key: an Initial may be made to open under two of them, to what was judged
- * under one and to something else under the other, and nobody knows which of the two a server will
- * take that has lost, or never had, one of the connections.
+ * quic_keys.c: under which of a flow's keys an Initial opens, and the limit on trying them.
+ * AES-GCM does not commit to its key: an Initial can be built to open under two of them, to what
+ * was judged under one and to something else under the other, and the gateway cannot know which of
+ * the two a server will use that has lost, or never had, one of the connections.
  */
 #include "quic.h"
 
-/* Of one sandbox, and as many of its servers: Initials, times the keys that each is tried with. */
+/*
+ * Limit a second for one sandbox, and the same for its servers: Initials, times the keys that each
+ * is tried with.
+ */
 #define DECRYPTS_PER_SECOND 4000
 
 bool sl_quic_may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt, unsigned trials)
 {
-	/* By port, so that a server cannot use up what its client has. */
+	/* By port, so that a server cannot use up its client's tokens. */
 	struct sl_bucket_rate *bucket = &worker->vlans[pkt->vlan].decrypts[pkt->in_port];
 	const struct sl_bucket_rate before = *bucket;
 
@@ -24,7 +27,10 @@ bool sl_quic_may_decrypt(struct sl_worker *worker, const struct sl_pkt *pkt, uns
 	return true;
 }
 
-/* The IDs that a flow's keys may come from, each once, beside the one that they must come from. */
+/*
+ * The IDs that a flow's keys may be derived from, each once, other than the one that they must be
+ * derived from.
+ */
 struct origins {
 	unsigned count;
 	struct sl_quic_origin own;
@@ -52,7 +58,7 @@ static void add_origin(struct origins *origins, const uint8_t *cid, uint8_t len)
 	origin_set(&origins->other[origins->count++], cid, len);
 }
 
-/* For an Initial of this connection; NULL: of one that it would begin. */
+/* For an Initial of this connection; NULL: for one that would begin a connection. */
 static void find_origins(const struct sl_worker *worker, const struct sl_flow *flow,
                          const struct sl_quic_hold *owner, const struct sl_quic_header *header,
                          struct origins *origins)

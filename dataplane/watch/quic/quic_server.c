@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_server.c: what of a server is believed (spec section 3): an Initial that opens under the
- * keys of the client's first ID, a Retry by its tag, Version Negotiation that does not list the
- * version in use. All else goes to the sandbox as it is and changes nothing here.
+ * quic_server.c: which of a server's packets are believed (spec section 3): an Initial that opens
+ * under the keys of the client's first ID, a Retry by its tag, Version Negotiation that does not
+ * list the version in use. All others are forwarded to the sandbox unchanged and change nothing
+ * here.
  *
- * Settles with: no-flow, rate-limit, and what sl_quic_pass() says.
+ * Settles with: no-flow, rate-limit, and the reasons of sl_quic_pass().
  */
 #include "quic.h"
 
-/* RFC 9000 6.2: one that lists the version in use is no server's, and is ignored. */
+/* RFC 9000 6.2: a client ignores one that lists the version in use. */
 static bool lists_version(const uint8_t *versions, uint32_t len, uint32_t version)
 {
 	const uint8_t wanted[4] = {(uint8_t)(version >> 24), (uint8_t)(version >> 16),
@@ -49,8 +50,8 @@ static bool is_to_client(const struct sl_quic_hold *hold, const struct sl_quic_h
 }
 
 /*
- * A Retry is believed by its tag, which only who got the connection's first Initial can make. The
- * copy stays: nothing says that no server has a part of that hello. False: it cannot be paid for.
+ * A Retry is believed by its tag, which can only be made with the connection's first Initial. The
+ * copy is kept: a server may still have a part of that hello. False: the limit on keys is reached.
  */
 static bool notice_retry(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                          const uint8_t *dgram)
@@ -69,7 +70,7 @@ static bool notice_retry(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 	return true;
 }
 
-/* What sends a client that has heard nothing yet to begin again. */
+/* Retry and Version Negotiation: a client that has no other answer yet starts again. */
 static bool notice_refusal(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                            const uint8_t *dgram)
 {
@@ -81,7 +82,7 @@ static bool notice_refusal(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	return true;
 }
 
-/* A server's Initial is believed once it has opened. False: it cannot be paid for. */
+/* A server's Initial is believed once it has opened. False: the limit on keys is reached. */
 static bool notice_initial(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_quic_hold *hold,
                            const uint8_t *dgram)
 {
@@ -102,8 +103,8 @@ static bool notice_initial(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 }
 
 /*
- * False: the datagram cannot be paid for, and must not reach the client either, which would know an
- * ID of the server's then that is on no record.
+ * False: the limit on keys is reached. Then the datagram must not reach the client: the client
+ * would learn a server's ID that is not on record.
  */
 static bool notice_server(struct sl_worker *worker, struct sl_pkt *pkt, const uint8_t *dgram)
 {
@@ -111,7 +112,10 @@ static bool notice_server(struct sl_worker *worker, struct sl_pkt *pkt, const ui
 	bool initial = sl_quic_count_initials(dgram, pkt->payload_len) > 0, paid = true;
 	struct sl_quic_header header;
 
-	/* A client reads an Initial in front of what breaks the chain, so its header is enough. */
+	/*
+	 * A client reads an Initial before the point where the chain becomes invalid, so its
+	 * header is enough.
+	 */
 	(void)sl_quic_find_initial(dgram, pkt->payload_len, &header);
 	for (; paid && hold != NULL; hold = sl_quic_hold_at(worker, hold->next)) {
 		if (!hold->accepted)

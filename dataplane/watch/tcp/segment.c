@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * segment.c: segments made from the gateway's copy. Must never choose which bytes leave: its
- * callers have judged them.
+ * segment.c: builds segments from the gateway's copy of a stream. Must never choose which bytes
+ * leave: its callers have judged them.
  */
 #include "segment.h"
 
@@ -49,7 +49,7 @@ static bool copy_bytes(const struct sl_worker *worker, const struct sl_stream *s
 		const uint8_t *bytes = NULL;
 		uint32_t piece = sl_stream_piece(worker, stream, from, n, &bytes);
 
-		if (piece == 0) /* the caller asked for what is not there */
+		if (piece == 0) /* the caller asked for bytes that the copy lacks */
 			return false;
 		memcpy(to, bytes, piece);
 		to += piece;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * segment.h: TCP segments of connections that the gateway keeps a copy of: reading their numbers,
- * and making new ones, from the copy, in the client's name.
+ * segment.h: TCP segments of connections of which the gateway keeps a copy: reads their numbers,
+ * and builds new ones from the copy, in the client's name.
  */
 #ifndef DATAPLANE_SEGMENT_H
 #define DATAPLANE_SEGMENT_H
@@ -11,9 +11,9 @@
 #include "packet/build.h"
 #include "stream.h"
 
-#define SL_SEGMENT_MAX        1440 /* fits an Ethernet frame with IPv6, timestamps taken off */
-#define SL_SEGMENT_MIN        88u  /* an honest MSS is not smaller (RFC 9293 3.7.1) */
-#define SL_SEGMENT_TIMESTAMPS 12   /* bytes of the option, padded */
+#define SL_SEGMENT_MAX        1440 /* fits an Ethernet frame with IPv6; less if there are timestamps */
+#define SL_SEGMENT_MIN        88u /* a valid MSS is not smaller (RFC 9293 3.7.1) */
+#define SL_SEGMENT_TIMESTAMPS 12  /* bytes of the option, padded */
 
 static inline const struct rte_tcp_hdr *sl_segment_tcp(const struct sl_pkt *pkt)
 {
@@ -35,7 +35,7 @@ static inline bool sl_segment_has(const struct sl_pkt *pkt, uint8_t flag)
 	return (pkt->tcp_flags & flag) != 0;
 }
 
-/* What the client's latest segment said, which those made in its name repeat. */
+/* Fields of the client's latest segment, which segments made in its name repeat. */
 struct sl_segment_client {
 	uint32_t ack;
 	uint16_t window;
@@ -44,7 +44,7 @@ struct sl_segment_client {
 	uint32_t ts_echo;
 };
 
-/* Takes the first n bytes of the payload off; n is at most what it has. */
+/* Removes the first n bytes of the payload; n is at most its length. */
 void sl_segment_skip(struct sl_pkt *pkt, uint32_t n);
 
 /* The option as it is written into a segment: two NOPs, then the two clocks (RFC 7323 3.2). */
@@ -55,7 +55,7 @@ void sl_segment_remember(struct sl_segment_client *client, const struct sl_pkt *
 
 /*
  * Sends the server one segment in the client's name, with this sequence number: the bytes [from,
- * from + n) of the stream, which are all there; with n 0 none of it. ACK is set, other flags are as
+ * from + n) of the stream, which the copy must have; n may be 0. ACK is set, other flags are as
  * given. False if there is no memory.
  */
 bool sl_segment_send(struct sl_worker *worker, const struct sl_flow *flow,

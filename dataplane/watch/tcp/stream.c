@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream.c: puts byte streams together. Must never let a byte that came be replaced by another.
+ * stream.c: reassembles byte streams. A byte that was received must never be replaced by another.
  */
 #include "stream.h"
 
@@ -35,7 +35,7 @@ static struct sl_stream_chunk *chunk_make(struct sl_worker *worker, uint16_t vla
 	return chunk;
 }
 
-/* Bits [from, from + len) of one word; len 1..64. */
+/* A mask of the bits [from, from + len) of one word; len 1..64. */
 static uint64_t word_mask(unsigned from, unsigned len)
 {
 	return (len == 64 ? ~0ull : (1ull << len) - 1) << from;
@@ -184,7 +184,7 @@ void sl_stream_free(struct sl_worker *worker, uint16_t vlan, struct sl_stream *s
 {
 	unsigned chunks = (stream->end + SL_STREAM_CHUNK - 1) / SL_STREAM_CHUNK;
 
-	/* A chunk may have been made for bytes that did not fit: look one further. */
+	/* A chunk may have been allocated for bytes that did not fit: free one more. */
 	for (unsigned i = 0; i < RTE_MIN(chunks + 1, (unsigned)SL_STREAM_CHUNKS); i++)
 		if (stream->chunk[i] != 0) {
 			sl_pool_put(&worker->chunks, stream->chunk[i]);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream.h: a gateway's copy of the first bytes of a byte stream (TCP, or QUIC's CRYPTO), put
- * together from pieces in any order. What was once written cannot be changed: that is what makes
- * the judged bytes the bytes that leave.
+ * stream.h: a gateway's copy of the first bytes of a byte stream (TCP, or QUIC's CRYPTO),
+ * reassembled from pieces in any order. Bytes that were written cannot be changed: this guarantees
+ * that the judged bytes are the bytes that leave.
  *
- * The memory is chunks from a pool, counted against the sandbox's `held-bytes`. A chunk holds bytes
- * and a bit for each that says whether it came.
+ * The memory is chunks from a pool, counted against the sandbox's `held-bytes`. A chunk holds
+ * bytes, and for each a bit that tells whether it was received.
  */
 #ifndef DATAPLANE_STREAM_H
 #define DATAPLANE_STREAM_H
@@ -22,16 +22,16 @@ struct sl_stream_chunk {
 
 /* Zeroed is the valid empty state. */
 struct sl_stream {
-	uint32_t contiguous; /* bytes from the start that are all there */
-	uint32_t end;        /* behind the last byte that is there */
+	uint32_t contiguous; /* bytes from the start without a gap */
+	uint32_t end;        /* the offset after the last byte that is there */
 	uint32_t chunk[SL_STREAM_CHUNKS];
 };
 
 enum sl_stream_result {
-	SL_STREAM_CONFLICT = 0, /* a byte differs from the copy; nothing was written behind it */
+	SL_STREAM_CONFLICT = 0, /* a byte differs from the copy; nothing was written after it */
 	SL_STREAM_NO_ROOM,   /* a limit of memory, or beyond SL_STREAM_MAX; parts may be written */
 	SL_STREAM_DUPLICATE, /* nothing new, all bytes equal the copy */
-	SL_STREAM_NEW,       /* bytes that were not there before are now */
+	SL_STREAM_NEW,       /* new bytes were written */
 };
 
 /* Writes a piece, comparing where the copy has bytes already. */
@@ -56,13 +56,13 @@ uint32_t sl_stream_next(const struct sl_worker *worker, const struct sl_stream *
                         uint32_t from);
 
 /*
- * Gives the memory back of what nobody asks for any more, the bytes before upto. They count as
- * bytes that the copy lacks; what comes after them is not touched.
+ * Frees the memory of the bytes before upto, which are no longer needed. They count as bytes that
+ * the copy lacks; later bytes are not touched.
  */
 void sl_stream_forget(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream,
                       uint32_t upto);
 
-/* Gives all chunks back; the stream is empty again. */
+/* Frees all chunks; the stream is empty again. */
 void sl_stream_free(struct sl_worker *worker, uint16_t vlan, struct sl_stream *stream);
 
 #endif

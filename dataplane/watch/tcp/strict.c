@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * strict.c: which segments of a connection under judgement are believed, and which pass (RFC 9293
- * 3.10.7, spec section 3). Never looks at what they say.
+ * 3.10.7, spec section 3). Never looks at their payload.
  *
  * Settles with: stream-conflict, no-flow, malformed-packet.
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * strict_own.c: a client that only repeats itself waits for an acknowledgement before it goes on:
- * its congestion window is one segment after lost SYNs (RFC 5681 3.1), Nagle's algorithm keeps a
- * small write back (RFC 9293 3.7.4), or the server's window is smaller than the hello. The gateway
- * then acknowledges what it holds, in the server's place, and owns its delivery: it is sent again
- * until the server has acknowledged it. Must never acknowledge what it does not hold.
+ * strict_own.c: acknowledges held bytes in the server's place. A client that only retransmits
+ * waits for an acknowledgement before it sends more: its congestion window is one segment after
+ * lost SYNs (RFC 5681 3.1), Nagle's algorithm holds back a small write (RFC 9293 3.7.4), or the
+ * server's window is smaller than the hello. The gateway then acknowledges what it holds, and
+ * delivers it itself: it retransmits until the server has acknowledged. Must never acknowledge
+ * bytes that it does not hold.
  */
 #include "strict.h"
 #include "packet/build.h"
@@ -19,7 +20,10 @@ struct resend {
 
 bool sl_strict_create(struct sl_worker *worker)
 {
-	/* No connection is judged whose state does not count as held bytes. */
+	/*
+	 * Every connection under judgement has state that counts as held bytes, which bounds their
+	 * number.
+	 */
 	return sl_pool_create(&worker->resends, sizeof(struct resend),
 	                      (uint32_t)(worker->held_limit / sizeof(struct sl_strict) + 1));
 }
@@ -45,7 +49,7 @@ void sl_strict_own_end(struct sl_worker *worker, struct sl_strict *tcp)
 	tcp->resend = 0;
 }
 
-/* What the client may send on, in the unit of its window field. */
+/* How much more the client may send, as the value of the window field. */
 static uint16_t window_of(const struct sl_strict *tcp)
 {
 	uint32_t room = tcp->room > tcp->stream.contiguous ? tcp->room - tcp->stream.contiguous : 0;
@@ -78,7 +82,10 @@ static void acknowledge(struct sl_worker *worker, const struct sl_flow *flow, st
 	struct rte_mbuf *mbuf;
 	struct sl_path path;
 
-	/* Both clocks are repeated as the client showed them: no newer echo may be made up. */
+	/*
+	 * Both timestamps are repeated as the client sent them: the gateway must not invent a
+	 * newer echo.
+	 */
 	if (tcp->client.has_timestamps) {
 		struct sl_segment_client echo = tcp->client;
 
@@ -113,7 +120,10 @@ void sl_strict_own(struct sl_worker *worker, struct sl_flow *flow, struct sl_str
 	acknowledge(worker, flow, tcp);
 }
 
-/* The server has all that was acknowledged in its place: from here on it is the client's again. */
+/*
+ * True if the server has all that was acknowledged in its place: from here on the client
+ * retransmits.
+ */
 static bool is_delivered(const struct sl_strict *tcp, uint32_t acked)
 {
 	return acked >= tcp->released && acked >= tcp->owned &&
@@ -134,7 +144,7 @@ static void resend_one(struct sl_worker *worker, struct sl_strict *tcp)
 	if (acked < tcp->released)
 		tcp->user->again(worker, flow, acked, tcp->released - acked);
 	if (tcp->user->look != NULL && tcp->stream.contiguous > tcp->released)
-		tcp->user->look(worker, flow); /* the end of tcp, maybe */
+		tcp->user->look(worker, flow); /* may end the flow, and with it tcp */
 }
 
 void sl_strict_timeouts(struct sl_worker *worker)

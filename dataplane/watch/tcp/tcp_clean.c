@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * tcp_clean.c: takes out of a TCP header what a sandbox could write there at will.
- */
+/* tcp_clean.c: removes everything from a TCP header that could carry a covert message. */
 #include "tcp_clean.h"
 
 #include <netinet/in.h>
@@ -16,7 +14,7 @@
 #define OPTION_SACK       5
 #define OPTION_TIMESTAMPS 8
 
-/* The length of the option at options[i], 0 if it lies. */
+/* The length of the option at options[i], 0 if it is invalid. */
 static unsigned option_bytes(const uint8_t *options, unsigned i, unsigned n)
 {
 	if (options[i] == OPTION_NOP)
@@ -88,7 +86,7 @@ static bool clean_options(uint8_t *options, unsigned n)
 		if (!may_leave(options[i], bytes))
 			memset(options + i, OPTION_NOP, bytes);
 	}
-	memset(options + i, OPTION_NOP, n - i); /* behind the end stands nothing either */
+	memset(options + i, OPTION_NOP, n - i); /* nothing after the end-of-options option */
 	return true;
 }
 
