@@ -45,6 +45,11 @@ static inline struct inproc *lab_create(const char *policy, const char *config)
 	});
 }
 
+static inline struct inproc *lab_gateway(void)
+{
+	return lab_create(LAB_POLICY, LAB_CONFIG);
+}
+
 /* ---- the sandbox ---- */
 
 struct lab_from {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_dns.c: DNS over UDP through the whole gateway (spec section 4): which resolver is reached,
- * what of a query leaves, which answer is believed, and what a refused sandbox gets. Pins have
- * test_dns_pins.c, TCP has test_dns_stream.c.
+ * test_dns.c: which DNS queries over UDP leave, in which form, and how others are answered (spec
+ * section 4).
  */
 #include "dns_lab.h"
 
@@ -30,11 +29,6 @@ static enum sl_reason syn_to(struct inproc *gw, const char *resolver)
 	                        .sport = LAB_SPORT, .dport = 53, .flags = TCP_SYN, .seq = 1000);
 
 	return inproc_send(gw, SL_PORT_SANDBOX, &syn);
-}
-
-static struct inproc *gateway(void)
-{
-	return lab_create(LAB_POLICY, LAB_CONFIG);
 }
 
 /* ---- which resolver ---- */
@@ -98,7 +92,7 @@ static void resolver_in_allowed_and_protected_range_is_gated(void **state)
 
 static void resolver_not_configured_is_refused(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	const struct sl_event *event;
 
 	assert_int_equal(ask_at(gw, LAB_RESOLVER, "www.example.com"), SL_REASON_DNS_ALLOWED);
@@ -147,7 +141,7 @@ static void resolver_any_is_every_public_one(void **state)
 
 static void resolver_under_deny_all_is_not_reached(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
 	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: deny-all}]") != 0);
@@ -160,7 +154,7 @@ static void resolver_under_deny_all_is_not_reached(void **state)
 
 static void query_leaves_rebuilt(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	const uint8_t cookie[12] = {0, 10, 0, 8, 'c', 'h', 'a', 'n', 'n', 'e', 'l', '!'};
 	const struct packet_view *view;
 	const uint8_t *q;
@@ -195,7 +189,7 @@ static void query_leaves_rebuilt(void **state)
 
 static void query_without_opt_leaves_without(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
 	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->payload_len, 12 + 17 + 4);
@@ -204,7 +198,7 @@ static void query_without_opt_leaves_without(void **state)
 
 static void query_id_and_case_are_drawn(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	unsigned same_id = 0, same_case = 0, last_id = 0x10000;
 	uint8_t last_name[17] = {0};
 
@@ -243,7 +237,7 @@ static void query_in_replay_keeps_id_and_case(void **state)
 
 static void query_over_ipv6_is_judged_alike(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	assert_int_equal(lab_ask_from(gw, &client6, 7, "x.example.org", DNS_A),
 	                 SL_REASON_DNS_ALLOWED);
@@ -258,7 +252,7 @@ static void query_over_ipv6_is_judged_alike(void **state)
 
 static void query_events_tell_the_name(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	assert_int_equal(lab_ask(gw, "WWW.Example.Com", DNS_A), SL_REASON_DNS_ALLOWED);
 	assert_true(lab_event(gw)->allow);
@@ -278,7 +272,7 @@ static void query_events_tell_the_name(void **state)
 
 static void query_for_denied_name_is_refused_at_once(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	const struct packet_view *view;
 	const uint8_t *a;
 
@@ -328,7 +322,7 @@ static void query_for_denied_name_is_nxdomain_if_configured(void **state)
 
 static void query_refusals_are_limited_to_100_a_second(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	for (int i = 0; i < 150; i++)
 		assert_int_equal(lab_ask(gw, DENIED, DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
@@ -342,7 +336,7 @@ static void query_refusals_are_limited_to_100_a_second(void **state)
 
 static void query_each_on_a_flow_is_judged_by_itself(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	uint8_t a[64], aaaa[64];
 
 	/* as glibc does: A and AAAA from one socket, answered in the other order */
@@ -369,7 +363,7 @@ static void query_each_on_a_flow_is_judged_by_itself(void **state)
 
 static void query_names_match_as_everywhere(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	assert_int_equal(lab_ask(gw, "a.b.EXAMPLE.org", DNS_A), SL_REASON_DNS_ALLOWED);
 	assert_int_equal(lab_ask(gw, "example.org", DNS_A), SL_REASON_DNS_NAME_NOT_ALLOWED);
@@ -397,7 +391,7 @@ static void query_for_root_needs_a_star(void **state)
 /* Makes one message malformed after the other from a good one; each is dropped in silence. */
 static void query_malformed_is_dropped_in_silence(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	static const char *const kinds[] = {"response", "opcode",  "no question",  "two questions",
 	                                    "class",    "pointer", "dot in label", "answer record",
 	                                    "trailing", "short",   "text",         "empty"};
@@ -457,7 +451,7 @@ static void query_under_allow_all_is_never_refused_for_its_name(void **state)
 
 static void query_again_leaves_as_before(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	uint8_t first[64];
 
 	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
@@ -476,7 +470,7 @@ static void query_again_leaves_as_before(void **state)
 /* c-ares, Netty, nginx and Envoy ask everything from one socket. */
 static void queries_of_one_port_all_wait_for_their_answers(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	uint8_t sent[300][64];
 
 	for (uint16_t id = 1; id <= 300; id++) {
@@ -583,339 +577,6 @@ static void query_memory_is_bounded_and_given_back(void **state)
 	inproc_free(gw);
 }
 
-/* ---- answers ---- */
-
-static void answer_comes_with_the_sandboxes_own_id_and_case(void **state)
-{
-	struct inproc *gw = gateway();
-	const struct packet_view *view;
-	uint8_t expect[512];
-	size_t len;
-
-	assert_int_equal(lab_ask(gw, "wWw.eXample.coM", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, DNS_AA);
-	dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 1234567);
-	len = lab_msg.len;
-	memcpy(expect, lab_msg.bytes, len);
-	expect[0] = LAB_ID >> 8;
-	expect[1] = LAB_ID & 0xff;
-	memcpy(expect + 12, "\3wWw\7eXample\3coM", 17);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	view = lab_last(gw, SL_PORT_SANDBOX); /* checksums are right */
-	assert_int_equal(view->payload_len, len);
-	assert_memory_equal(view->payload, expect, len);
-	inproc_free(gw);
-}
-
-static void answer_is_believed_once(void **state)
-{
-	struct inproc *gw = gateway();
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 1);
-	inproc_free(gw);
-}
-
-static void answer_from_elsewhere_is_dropped(void **state)
-{
-	struct inproc *gw = gateway();
-	struct lab_from other_host = lab_client, other_port = lab_client, other_vlan = lab_client;
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, 0);
-	other_host.resolver = "203.0.113.54";
-	other_port.sport++;
-	other_vlan.vlan = 102;
-	assert_int_equal(lab_reply_to(gw, &other_host), SL_REASON_NO_FLOW);
-	assert_int_equal(lab_reply_to(gw, &other_port), SL_REASON_NO_FLOW);
-	assert_int_equal(lab_reply_to(gw, &other_vlan), SL_REASON_NO_FLOW);
-	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	inproc_free(gw);
-}
-
-static void answer_with_wrong_id_question_or_case_is_dropped(void **state)
-{
-	struct inproc *gw = gateway();
-	uint8_t query[64];
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[1] ^= 1;
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[13] ^= 0x20; /* the case of one letter */
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[13] = 'v';
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[30] = DNS_AAAA;
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[2] &= 0x7f; /* a query */
-	assert_int_equal(lab_reply(gw), SL_REASON_MALFORMED_DNS);
-	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
-	lab_answer_to(query, 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	inproc_free(gw);
-}
-
-static void answer_broken_is_dropped_and_counts(void **state)
-{
-	struct inproc *gw = gateway();
-	uint8_t query[64];
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
-	for (int i = 0; i < 8; i++) {
-		lab_answer_to(query, 0);
-		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
-		lab_msg.len -= 1;
-		assert_int_equal(lab_reply(gw), SL_REASON_MALFORMED_DNS);
-	}
-	lab_answer_to(query, 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
-	inproc_free(gw);
-}
-
-static void answer_after_seven_mismatches_is_believed_after_eight_not(void **state)
-{
-	for (int mismatches = 7; mismatches <= 8; mismatches++) {
-		struct inproc *gw = gateway();
-		uint8_t query[64];
-
-		assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-		memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
-		for (int i = 0; i < mismatches; i++) {
-			lab_answer_to(query, 0);
-			lab_msg.bytes[0] ^= (uint8_t)(i + 1);
-			assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-		}
-		lab_answer_to(query, 0);
-		assert_int_equal(lab_reply(gw),
-		                 mismatches == 7 ? SL_REASON_DNS_ALLOWED : SL_REASON_NO_FLOW);
-		inproc_free(gw);
-	}
-}
-
-static void answer_that_is_late_is_dropped(void **state)
-{
-	struct inproc *gw = gateway();
-	uint8_t query[64];
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
-	inproc_advance_s(gw, 6);
-	/* another query keeps the flow, not the first one's time */
-	assert_int_equal(lab_ask(gw, "x.example.org", DNS_A), SL_REASON_DNS_ALLOWED);
-	inproc_advance_s(gw, 5);
-	lab_answer_to(query, 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer(gw, 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	inproc_free(gw);
-}
-
-static void answer_truncated_passes(void **state)
-{
-	struct inproc *gw = gateway();
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, DNS_TC);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	assert_true(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload + 2) & DNS_TC);
-	inproc_free(gw);
-}
-
-/* `mix-case: false`, for a resolver that answers in its own letter case. */
-static void letter_case_is_left_alone_without_mix_case(void **state)
-{
-	struct inproc *gw =
-	        lab_create(LAB_POLICY, "dns: {resolvers: [203.0.113.53], mix-case: false}\n");
-	const struct packet_view *view;
-
-	for (int i = 0; i < 20; i++) {
-		inproc_clear(gw);
-		assert_int_equal(lab_ask(gw, "wWw.eXample.com", DNS_A), SL_REASON_DNS_ALLOWED);
-		view = lab_last(gw, SL_PORT_UPLINK);
-		assert_memory_equal(view->payload + 12, "\3wWw\7eXample\3com", 17);
-		lab_answer(gw, 0);
-		memcpy(lab_msg.bytes + 12, "\3WWW\7EXAMPLE\3com", 17);
-		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
-		assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-		view = lab_last(gw, SL_PORT_SANDBOX);
-		assert_int_equal(lab_get16(view->payload), LAB_ID);
-		assert_memory_equal(view->payload + 12, "\3wWw\7eXample\3com", 17);
-	}
-	assert_int_equal(inproc_stats(gw, 0)->pins, 1);
-	/* another name is none the less */
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, 0);
-	lab_msg.bytes[13] ^= 1;
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	assert_int_equal(inproc_stats(gw, 0)->own_case[0], 0);
-	inproc_free(gw);
-}
-
-static void answer_in_its_own_case_is_refused_and_counted(void **state)
-{
-	struct inproc *gw = gateway();
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, 0);
-	for (size_t at = 12; at < 29; at++)
-		if (lab_msg.bytes[at] > 63)
-			lab_msg.bytes[at] ^= 0x20;
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	assert_int_equal(inproc_stats(gw, 0)->own_case[0], 1);
-	/* what is another question altogether is not counted */
-	lab_msg.bytes[13] ^= 1;
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	assert_int_equal(inproc_stats(gw, 0)->own_case[0], 1);
-	inproc_free(gw);
-}
-
-/* What servers say to a query that they cannot read repeats no question. */
-static void formerr_of_a_bare_header_reaches_who_asked(void **state)
-{
-	struct inproc *gw = gateway();
-	uint16_t sent;
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	sent = lab_get16(lab_last(gw, SL_PORT_UPLINK)->payload);
-	dns_begin(&lab_msg, sent ^ 1, DNS_QR | DNS_RD | 1);
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	dns_begin(&lab_msg, sent, DNS_QR | DNS_RD | 2); /* SERVFAIL has a question */
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
-	dns_begin(&lab_msg, sent, DNS_QR | DNS_RD | 1);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	assert_int_equal(lab_last(gw, SL_PORT_SANDBOX)->payload_len, 12);
-	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), LAB_ID);
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW); /* once */
-	inproc_free(gw);
-}
-
-/* The query leaves at the priority at which the sandbox sent it. */
-static void query_leaves_at_the_sandboxes_priority(void **state)
-{
-	struct inproc *gw = gateway();
-	struct packet packet;
-
-	for (int six = 0; six < 2; six++) {
-		const struct packet_view *view;
-
-		lab_query(LAB_ID, "www.example.com", DNS_A);
-		packet = UDP(.vlan = LAB_VLAN, .tci = PKT_SET(6 << 13 | LAB_VLAN), .tos = 0x2f,
-		             .src = six ? LAB_CLIENT6 : LAB_CLIENT,
-		             .dst = six ? LAB_RESOLVER6 : LAB_RESOLVER, .sport = LAB_SPORT,
-		             .dport = 53, .payload = lab_msg.bytes, .payload_len = lab_msg.len);
-		assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_DNS_ALLOWED);
-		view = lab_last(gw, SL_PORT_UPLINK);
-		assert_int_equal(view->tci, 6 << 13 | LAB_VLAN);
-		assert_int_equal(six ? (view->ip[0] & 15) << 4 | view->ip[1] >> 4 : view->ip[1],
-		                 0x2c);
-	}
-	inproc_free(gw);
-}
-
-static void answer_that_fails_passes(void **state)
-{
-	struct inproc *gw = gateway();
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, 3);
-	dns_soa(&lab_msg, "example.com", 300);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload + 2) & 15, 3);
-	inproc_free(gw);
-}
-
-static void answer_in_a_chain_of_mbufs_is_put_back_too(void **state)
-{
-	for (uint32_t segment = 44; segment < 90; segment += 2) {
-		struct inproc *gw = inproc_create_with(&(struct inproc_options){
-		        .policy = LAB_POLICY,
-		        .config = LAB_CONFIG,
-		        .dns_rewrite = true,
-		        .checksums_full = true,
-		        .segment = segment,
-		});
-		const struct packet_view *view;
-
-		assert_int_equal(lab_ask(gw, "wWw.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-		lab_answer(gw, 0);
-		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
-		for (int i = 0; i < 10; i++)
-			dns_record(&lab_msg, DNS_ANSWER, "@12", 16, 60, "\15thirteen byte", 14);
-		assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-		view = lab_last(gw, SL_PORT_SANDBOX);
-		assert_int_equal(view->payload_len, lab_msg.len);
-		assert_int_equal(lab_get16(view->payload), LAB_ID);
-		assert_memory_equal(view->payload + 12, "\3wWw\7example\3com", 17);
-		assert_memory_equal(view->payload + 29, lab_msg.bytes + 29, lab_msg.len - 29);
-		inproc_free(gw);
-	}
-}
-
-static void answer_without_checksum_stays_without(void **state)
-{
-	struct inproc *gw = gateway();
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, 0);
-	struct packet packet =
-	        UDP(.smac = PKT_MAC_OUTER, .dmac = PKT_MAC_INNER, .vlan = LAB_VLAN,
-	            .src = LAB_RESOLVER, .dst = LAB_CLIENT, .sport = 53, .dport = LAB_SPORT,
-	            .l4_csum = PKT_SET(0), .payload = lab_msg.bytes, .payload_len = lab_msg.len);
-	assert_int_equal(inproc_send(gw, SL_PORT_UPLINK, &packet), SL_REASON_DNS_ALLOWED);
-	assert_int_equal(lab_get16(inproc_last(gw, SL_PORT_SANDBOX)->view.l4 + 6), 0);
-	assert_int_equal(lab_get16(inproc_last(gw, SL_PORT_SANDBOX)->view.payload), LAB_ID);
-	inproc_free(gw);
-}
-
-static void answer_for_a_name_no_longer_allowed_is_dropped(void **state)
-{
-	struct inproc *gw = gateway();
-	uint8_t kept[64], lost[64];
-
-	assert_int_equal(lab_ask(gw, "x.example.org", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(lost, lab_last(gw, SL_PORT_UPLINK)->payload, 31);
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(kept, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
-	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {allow: "
-	                            "[www.example.com]}}]") != 0);
-	lab_answer_to(kept, 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	lab_answer_to(lost, 0);
-	dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
-	assert_int_equal(lab_reply(gw), SL_REASON_POLICY_CHANGED);
-	assert_int_equal(inproc_stats(gw, 0)->pins, 0);
-	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 1);
-	inproc_free(gw);
-}
-
-static void answer_after_the_resolver_was_opened_is_put_back(void **state)
-{
-	struct inproc *gw = gateway();
-
-	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	lab_answer(gw, 0);
-	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {subnets: {allow: "
-	                            "[203.0.113.0/24]}}}]") != 0);
-	assert_int_equal(lab_reply(gw), SL_REASON_SUBNET_ALLOWED);
-	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), LAB_ID);
-	/* rule 2 does not look */
-	assert_int_equal(lab_send(gw, &lab_client, "no DNS", 6), SL_REASON_SUBNET_ALLOWED);
-	assert_true(packet_view_says(lab_last(gw, SL_PORT_UPLINK), "no DNS"));
-	inproc_free(gw);
-}
-
 /* ---- strip-ech ---- */
 
 #define STRIP_CONFIG "dns: {resolvers: [203.0.113.53], strip-ech: true}\n"
@@ -987,23 +648,6 @@ int main(void)
 	        cmocka_unit_test(queries_over_the_limit_get_silence),
 	        cmocka_unit_test(query_for_what_is_no_host_name_is_refused_at_once),
 	        cmocka_unit_test(query_memory_is_bounded_and_given_back),
-	        cmocka_unit_test(answer_comes_with_the_sandboxes_own_id_and_case),
-	        cmocka_unit_test(answer_is_believed_once),
-	        cmocka_unit_test(answer_from_elsewhere_is_dropped),
-	        cmocka_unit_test(answer_with_wrong_id_question_or_case_is_dropped),
-	        cmocka_unit_test(answer_broken_is_dropped_and_counts),
-	        cmocka_unit_test(answer_after_seven_mismatches_is_believed_after_eight_not),
-	        cmocka_unit_test(answer_that_is_late_is_dropped),
-	        cmocka_unit_test(answer_truncated_passes),
-	        cmocka_unit_test(letter_case_is_left_alone_without_mix_case),
-	        cmocka_unit_test(answer_in_its_own_case_is_refused_and_counted),
-	        cmocka_unit_test(formerr_of_a_bare_header_reaches_who_asked),
-	        cmocka_unit_test(query_leaves_at_the_sandboxes_priority),
-	        cmocka_unit_test(answer_that_fails_passes),
-	        cmocka_unit_test(answer_in_a_chain_of_mbufs_is_put_back_too),
-	        cmocka_unit_test(answer_without_checksum_stays_without),
-	        cmocka_unit_test(answer_for_a_name_no_longer_allowed_is_dropped),
-	        cmocka_unit_test(answer_after_the_resolver_was_opened_is_put_back),
 	        cmocka_unit_test(strip_ech_answers_https_and_svcb_with_nothing),
 	        cmocka_unit_test(strip_ech_off_lets_https_queries_leave),
 	};

@@ -14,11 +14,6 @@
 
 static const struct lab_from other_box = {102, LAB_CLIENT, LAB_RESOLVER, LAB_SPORT};
 
-static struct inproc *gateway(void)
-{
-	return lab_create(LAB_POLICY, LAB_CONFIG);
-}
-
 static void expect_open(struct inproc *gw, const char *address)
 {
 	size_t before = inproc_count(gw, SL_PORT_UPLINK);
@@ -66,7 +61,7 @@ static enum sl_reason say_hello(struct inproc *gw, const char *address, const ch
 
 static void pin_answer_opens_its_address(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	lab_resolve(gw, "www.example.com", A1, 60);
 	expect_open(gw, A1);
@@ -82,7 +77,7 @@ static void pin_answer_opens_its_address(void **state)
 
 static void pin_refusal_is_answered_at_once(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	expect_not_pinned(gw, A1);
 	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 1);
@@ -92,7 +87,7 @@ static void pin_refusal_is_answered_at_once(void **state)
 
 static void pin_aaaa_opens_its_address(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	lab_resolve(gw, "www.example.com", "2001:db8:20::1", 60);
 	expect_open(gw, "2001:db8:20::1");
@@ -102,7 +97,7 @@ static void pin_aaaa_opens_its_address(void **state)
 
 static void pin_cname_chain_is_for_the_asked_name(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	ask(gw, "www.example.com", DNS_A);
 	dns_cname(&lab_msg, DNS_ANSWER, "@12", "edge.cdn.net", 60);
@@ -115,7 +110,7 @@ static void pin_cname_chain_is_for_the_asked_name(void **state)
 
 static void pin_additional_authority_and_strangers_open_nothing(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	ask(gw, "www.example.com", DNS_A);
 	dns_address(&lab_msg, DNS_ANSWER, "@12", A1, 60);
@@ -132,7 +127,7 @@ static void pin_additional_authority_and_strangers_open_nothing(void **state)
 
 static void pin_answers_not_believed_open_nothing(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	ask(gw, "www.example.com", DNS_A);
 	dns_address(&lab_msg, DNS_ANSWER, "@12", A1, 60);
@@ -163,7 +158,7 @@ static void pin_hints_pin_as_addresses_do(void **state)
 
 static void pin_sixty_rotating_addresses_are_all_open(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 	char address[16];
 
 	for (int round = 0; round < 10; round++) {
@@ -243,7 +238,7 @@ static void pin_that_ends_leaves_open_flows_alone(void **state)
 
 static void pin_is_one_sandboxes_own(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	lab_resolve(gw, "www.example.com", A1, 60);
 	expect_open(gw, A1);
@@ -255,7 +250,7 @@ static void pin_is_one_sandboxes_own(void **state)
 
 static void pin_of_another_name_does_not_fit_the_hello(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	lab_resolve(gw, "www.example.com", A1, 60);
 	lab_resolve(gw, "x.example.org", A2, 60);
@@ -271,7 +266,7 @@ static void pin_of_another_name_does_not_fit_the_hello(void **state)
 static void pin_gone_with_the_sandbox_is_not_inherited(void **state)
 {
 	const struct lab_from fresh = {LAB_VLAN, LAB_CLIENT, LAB_RESOLVER, LAB_SPORT + 1};
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	lab_resolve(gw, "www.example.com", A1, 60);
 	expect_open(gw, A1);
@@ -288,7 +283,7 @@ static void pin_gone_with_the_sandbox_is_not_inherited(void **state)
 
 static void pin_of_a_name_no_longer_allowed_opens_nothing(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	lab_resolve(gw, "x.example.org", A1, 60);
 	lab_resolve(gw, "www.example.com", A2, 60);
@@ -320,7 +315,7 @@ static void pin_made_under_allow_all_serves_a_later_lockdown(void **state)
 
 static void pin_to_internal_or_protected_address_opens_nothing(void **state)
 {
-	struct inproc *gw = gateway();
+	struct inproc *gw = lab_gateway();
 
 	lab_resolve(gw, "www.example.com", "10.1.2.3", 60);
 	lab_resolve(gw, "www.example.com", "169.254.169.254", 60);

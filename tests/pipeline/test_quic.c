@@ -9,8 +9,6 @@
 #include "quic_scene.h"
 #include "rfc_quic.h"
 
-#define PQ_LEN 1800 /* of a hello with a post-quantum key share */
-
 /* ---- honest clients ---- */
 
 static void one_datagram_of_either_version_passes_as_it_was(void **state)
