@@ -8,10 +8,10 @@
 
 #include "quic_build.h"
 #include "scene.h"
-
-#define PQ_LEN 1800 /* of a hello with a post-quantum key share */
 #include "judge/pins.h"
 #include "core/state.h"
+
+#define PQ_LEN 1800 /* of a hello with a post-quantum key share */
 
 #define POLICY "sandboxes: [{vlan: 101, name: box, policy: {allow: [good.example, also.example]}}]"
 
