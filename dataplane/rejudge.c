@@ -62,15 +62,33 @@ static void cut(struct sl_worker *worker, struct sl_flow *flow)
 }
 
 /*
+ * Rule 3a by the name that the flow has. A flow that a pin opened outlives it; one that proved its
+ * name elsewhere (under `pinning: log` or `*`, at any address) needs a pin to say that it is here.
+ */
+static bool entry_allows(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                         const struct sl_flow *flow, const struct sl_proof *proof)
+{
+	int rule = sl_judge_rule_of(sandbox, &flow->key);
+	struct sl_addr remote;
+
+	if (rule < 0 ||
+	    !sl_judge_rule_fits(worker, sandbox, (unsigned)rule, proof->text, proof->len))
+		return false;
+	if (proof->via == SL_VIA_PIN || flow->reason == SL_REASON_PIN_ALLOWED)
+		return true;
+	sl_key_remote(&flow->key, &remote);
+	return sl_pins_tie(worker, sandbox, &remote, proof->text, proof->len);
+}
+
+/*
  * What the present policy says of a flow that its address does not open: by the name that it proved
- * or that a pin gave it, which is *proof; its pin may have ended since. A flow that was opened
- * without one finds a pin now, if its port is one that by-address opens.
+ * or that a pin gave it, which is *proof. A flow that was opened without one finds a pin now, if
+ * its port is one that by-address opens.
  */
 static enum sl_reason judge_name(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                                  const struct sl_flow *flow, struct sl_proof *proof)
 {
 	const struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
-	int rule = sl_judge_rule_of(sandbox, &flow->key);
 	const struct sl_name *name;
 
 	if (cold->name == 0)
@@ -83,10 +101,8 @@ static enum sl_reason judge_name(struct sl_worker *worker, const struct sl_sandb
 	/* The bytes of a flow that a pin opened proved nothing. */
 	if (cold->via != SL_VIA_PIN && sl_judge_allows(worker, sandbox, name->text, name->len))
 		return SL_REASON_DOMAIN_ALLOWED;
-	return rule >= 0 && sl_judge_rule_fits(worker, sandbox, (unsigned)rule, name->text,
-	                                       name->len)
-	               ? SL_REASON_PIN_ALLOWED
-	               : SL_REASON_DOMAIN_NOT_ALLOWED;
+	return entry_allows(worker, sandbox, flow, proof) ? SL_REASON_PIN_ALLOWED
+	                                                  : SL_REASON_DOMAIN_NOT_ALLOWED;
 }
 
 /* True, with *reason set, if owner and address of the flow decide it under the current policy. */

@@ -27,7 +27,8 @@ void sl_nexthop_keep(struct sl_worker *worker, const struct sl_pkt *pkt)
 	struct rte_ether_hdr *eth = sl_pkt_at(pkt, struct rte_ether_hdr, 0);
 
 	sl_nexthop_raise(pkt);
-	if (pkt->proto == IPPROTO_TCP && (pkt->tcp_flags & RTE_TCP_SYN_FLAG))
+	if (pkt->proto == IPPROTO_TCP && (pkt->tcp_flags & RTE_TCP_SYN_FLAG) &&
+	    pkt->payload_len == 0)
 		return;
 	if (sl_nexthop_is_known(&worker->vlans[pkt->vlan], &cold->mac_remote))
 		eth->dst_addr = cold->mac_remote;

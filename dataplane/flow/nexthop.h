@@ -94,8 +94,8 @@ static inline void sl_nexthop_steer(struct sl_worker *worker, const struct sl_pk
 
 /*
  * The same for a frame of a known flow on the slow path: once the flow's next hop has answered,
- * frames go there only. A SYN goes where the sandbox sends it, since that is how a new next hop
- * becomes known; it carries no data.
+ * frames go there only. A SYN without data goes where the sandbox sends it, since that is how a new
+ * next hop becomes known.
  */
 void sl_nexthop_keep(struct sl_worker *worker, const struct sl_pkt *pkt);
 

@@ -317,6 +317,122 @@ static void proved_name_goes_on_by_an_entry(void **state)
 	inproc_free(gw);
 }
 
+/* Where no pin says that the name's address is the flow's, what the hello said is not enough. */
+static void proved_name_without_a_pin_is_cut(void **state)
+{
+	static const struct {
+		const char *policy, *config;
+	} rows[] = {
+	        {BY("allow: [github.com]"), "dns: {resolvers: [203.0.113.53], pinning: log}\n"},
+	        {BY("allow: ['*']"), LAB_CONFIG},
+	};
+	static uint8_t hello[HELLO_BYTES_MAX], records[RECORDS_BYTES_MAX];
+	size_t len = hello_records(hello, hello_named(GIT, hello), 0, records);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct inproc *gw = lab_create(rows[i].policy, rows[i].config);
+		struct inproc_tcp pinned = tcp_to(A1, 443), forged = tcp_to(A2, 443);
+
+		lab_resolve(gw, GIT, A1, 60);
+		assert_int_equal(inproc_tcp_open(gw, &pinned), SL_REASON_NONE);
+		assert_int_equal(inproc_tcp_client(gw, &pinned, records, len),
+		                 SL_REASON_DOMAIN_ALLOWED);
+		assert_int_equal(inproc_tcp_open(gw, &forged), SL_REASON_NONE);
+		assert_int_equal(inproc_tcp_client(gw, &forged, records, len),
+		                 SL_REASON_DOMAIN_ALLOWED);
+		inproc_push(gw, BY("by-address: ['github.com:443/tcp']"));
+		assert_int_equal(inproc_tcp_server(gw, &pinned, NULL, 0), SL_REASON_PIN_ALLOWED);
+		assert_int_equal(inproc_tcp_server(gw, &forged, NULL, 0), SL_REASON_POLICY_CHANGED);
+		inproc_free(gw);
+	}
+}
+
+/* ---- how its frames leave ---- */
+
+#define OTHER "02:00:00:00:00:66"
+
+static enum sl_reason send_syn(struct inproc *gw, uint16_t sport, const char *mac, const char *text)
+{
+	struct packet packet = TCP(.vlan = LAB_VLAN, .dmac = mac, .src = LAB_CLIENT, .dst = A1,
+	                           .sport = sport, .dport = 22, .flags = TCP_SYN, .seq = 1000,
+	                           .ttl = PKT_SET(1), .payload = text, .payload_len = strlen(text));
+
+	return inproc_send(gw, SL_PORT_SANDBOX, &packet);
+}
+
+static bool left_for(const struct inproc *gw, const char *mac)
+{
+	const struct inproc_frame *frame = inproc_last(gw, SL_PORT_UPLINK);
+	unsigned byte[6];
+
+	assert_non_null(frame);
+	assert_int_equal(sscanf(mac, "%x:%x:%x:%x:%x:%x", &byte[0], &byte[1], &byte[2], &byte[3],
+	                        &byte[4], &byte[5]),
+	                 6);
+	for (unsigned i = 0; i < 6; i++)
+		if (frame->bytes[i] != byte[i])
+			return false;
+	return true;
+}
+
+/* A SYN goes as under rule 2, but what it carries only to who has answered; also when repeated. */
+static void syn_with_data_goes_to_who_has_answered(void **state)
+{
+	struct inproc *gw = gateway(BY(ENTRIES));
+
+	lab_resolve(gw, GIT, A1, 60);
+	assert_int_equal(send_syn(gw, 1, PKT_MAC_OUTER, SSH), SL_REASON_PIN_ALLOWED);
+	assert_true(left_for(gw, PKT_MAC_OUTER) && inproc_left(gw, SL_PORT_UPLINK, SSH, 20));
+	assert_int_equal(send_syn(gw, 2, OTHER, SSH), SL_REASON_PIN_ALLOWED);
+	assert_true(left_for(gw, PKT_MAC_OUTER));
+	assert_int_equal(send_syn(gw, 3, OTHER, ""), SL_REASON_PIN_ALLOWED);
+	assert_true(left_for(gw, OTHER));
+	assert_int_equal(send_syn(gw, 3, OTHER, SSH), SL_REASON_PIN_ALLOWED);
+	assert_true(left_for(gw, PKT_MAC_OUTER));
+	inproc_free(gw);
+}
+
+static void hop_limit_is_raised(void **state)
+{
+	struct inproc *gw = gateway(BY(ENTRIES));
+	struct packet packet = UDP(.vlan = LAB_VLAN, .src = LAB_CLIENT, .dst = A2, .sport = 5,
+	                           .dport = 123, .ttl = PKT_SET(2), PKT_TEXT("time?"));
+
+	lab_resolve(gw, NTP, A2, 60);
+	lab_resolve(gw, GIT, A1, 60);
+	assert_int_equal(send_syn(gw, 1, PKT_MAC_OUTER, ""), SL_REASON_PIN_ALLOWED);
+	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->ttl, 64);
+	for (int i = 0; i < 2; i++) { /* the first one, and one of the open flow */
+		assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_PIN_ALLOWED);
+		assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->ttl, 64);
+	}
+	inproc_free(gw);
+}
+
+/* A port of QUIC is one like any other: nothing is asked of the datagrams. */
+static void port_443_over_udp_is_open_to_anything(void **state)
+{
+	struct inproc *gw = gateway(BY("allow: [github.com], by-address: ['github.com:443/udp']"));
+
+	lab_resolve(gw, GIT, A1, 60);
+	assert_int_equal(datagram_to(gw, A1, 443), SL_REASON_PIN_ALLOWED);
+	assert_int_equal(datagram_to(gw, A1, 444), SL_REASON_NOT_QUIC);
+	assert_int_equal(datagram_to(gw, A2, 443), SL_REASON_ADDRESS_NOT_PINNED);
+	inproc_free(gw);
+}
+
+/* What goes under `pinning: log` goes by rule 3: an entry opens nothing without a pin. */
+static void pinning_log_makes_up_no_pin(void **state)
+{
+	struct inproc *gw =
+	        lab_create(BY(ENTRIES), "dns: {resolvers: [203.0.113.53], pinning: log}\n");
+
+	lab_resolve(gw, GIT, A1, 60);
+	assert_int_equal(connect_to(gw, A1, 22), SL_REASON_PIN_ALLOWED);
+	assert_int_equal(connect_to(gw, A2, 22), SL_REASON_ADDRESS_NOT_PINNED);
+	inproc_free(gw);
+}
+
 /* ---- documents ---- */
 
 static void policy_without_pins_is_refused(void **state)
@@ -352,6 +468,11 @@ int main(void)
 	        cmocka_unit_test(name_of_a_pin_never_becomes_a_proved_one),
 	        cmocka_unit_test(flow_of_allow_all_goes_on_by_its_pin),
 	        cmocka_unit_test(proved_name_goes_on_by_an_entry),
+	        cmocka_unit_test(proved_name_without_a_pin_is_cut),
+	        cmocka_unit_test(syn_with_data_goes_to_who_has_answered),
+	        cmocka_unit_test(hop_limit_is_raised),
+	        cmocka_unit_test(port_443_over_udp_is_open_to_anything),
+	        cmocka_unit_test(pinning_log_makes_up_no_pin),
 	        cmocka_unit_test(policy_without_pins_is_refused),
 	};
 
