@@ -6,6 +6,8 @@
  * is none, or it is taken without any, and then it is in the order and the form that policy.h
  * promises, and every pattern reads back to itself.
  */
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,13 +45,34 @@ static void check_pattern(const struct sl_pattern *pattern)
 	MUST(strcmp(again, pattern->text) == 0 && kind == pattern->kind);
 }
 
+static void check_by_address(const struct sl_by_address *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char entry[SL_NAME_MAX + 16], text[SL_NAME_MAX + 1], why[160];
+		struct sl_by_address again;
+
+		check_pattern(&list[i].pattern);
+		MUST(list[i].pattern.kind != SL_PATTERN_ANY);
+		MUST(list[i].port != 0 && list[i].port != 53);
+		MUST(i == 0 || sl_by_address_compare(&list[i - 1], &list[i]) < 0);
+		snprintf(entry, sizeof(entry), "%s:%u/%s", list[i].pattern.text, list[i].port,
+		         list[i].proto == IPPROTO_TCP ? "tcp" : "udp");
+		MUST(sl_by_address_read(entry, strlen(entry), text, &again, why, sizeof(why)) ==
+		     list[i].pattern.len);
+		again.pattern.text = text;
+		MUST(sl_by_address_compare(&list[i], &again) == 0);
+	}
+}
+
 static void check_policy(const struct sl_policy *policy)
 {
 	if (policy->kind != SL_POLICY_CUSTOM) {
-		MUST(policy->n_patterns + policy->n_allow + policy->n_deny == 0);
+		MUST(policy->n_patterns + policy->n_by_address + policy->n_allow + policy->n_deny ==
+		     0);
 		return;
 	}
-	MUST(policy->n_patterns + policy->n_allow > 0);
+	MUST(policy->n_patterns + policy->n_by_address + policy->n_allow > 0);
+	check_by_address(policy->by_address, policy->n_by_address);
 	for (size_t i = 0; i < policy->n_patterns; i++) {
 		check_pattern(&policy->patterns[i]);
 		MUST(i == 0 ||
