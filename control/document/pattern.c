@@ -47,7 +47,9 @@ static int check_shape(const char *text, size_t len, const struct refusal *refus
 	if (memchr(text, '/', len) != NULL)
 		return refuse(refusal, "has a path; write the host name alone");
 	if (memchr(text, ':', len) != NULL)
-		return refuse(refusal, "has a port; write the name alone, it holds for every port");
+		return refuse(refusal, "has a port; write the name alone, it holds for every port "
+		                       "(or into by-address, as NAME:PORT/PROTOCOL, for a "
+		                       "protocol that says no name)");
 	return 0;
 }
 

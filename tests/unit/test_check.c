@@ -89,6 +89,8 @@ static void policy_value_alone_is_good(void **state)
 	GOOD("subnets: {allow: [198.51.100.7]}\n", "a policy value: custom, 0 patterns, 1 subnet");
 	GOOD("subnets: {deny: [198.51.100.7]}\n",
 	     "a policy value: deny-all, 0 patterns, 0 subnets");
+	GOOD("by-address: [github.com:22/tcp, \"*.pool.ntp.org:123/udp\"]\n",
+	     "a policy value: custom, 2 patterns, 0 subnets");
 	GOOD("deny-all\n", "a policy value: deny-all, 0 patterns, 0 subnets");
 	GOOD("\"allow-all\"\n", "a policy value: allow-all, 0 patterns, 0 subnets");
 }
@@ -101,6 +103,10 @@ static void policy_value_alone_has_its_errors_at_their_place(void **state)
 	BAD("allow:\n", ":1:");
 	BAD("alow: [a.example]\n", ":1:1: unknown key \"alow\" in policy; known keys: allow, ");
 	expect_said("; did you mean allow?");
+	BAD("by-adress: []\n", ":1:1: unknown key \"by-adress\" in policy; known keys: allow, "
+	                       "subnets, by-address; did you mean by-address?");
+	BAD("by-address: [\"github.com\"]\n",
+	    ":1:14: by-address: \"github.com\" needs a port and a protocol");
 	BAD("deny_all\n", ":1:1: policy: there is no policy \"deny_all\" in policies; did you mean "
 	                  "deny-all?");
 }

@@ -392,6 +392,21 @@ static void patterns_need_resolvers(void **state)
 	assert_int_equal(check_with("dns: {resolvers: any, pinning: off}", patterns), 0);
 }
 
+static void by_address_needs_resolvers_and_pins(void **state)
+{
+	const char *const policy = "sandboxes: [{vlan: 1, policy: {by-address: [a.com:22/tcp]}}]";
+	const char *expected = "1:31: by-address opens what DNS answers give";
+
+	assert_int_equal(check_with("dns: {resolvers: any, pinning: off}", policy), -EINVAL);
+	expect_texts(&diag, SL_DIAG_ERROR, "p", &expected, 1);
+	assert_int_equal(check_with("dns: {resolvers: [192.0.2.53], pinning: off}", policy),
+	                 -EINVAL);
+	expect_texts(&diag, SL_DIAG_ERROR, "p", &expected, 1);
+	assert_int_equal(check_with("{}", policy), -EINVAL);
+	assert_int_equal(check_with("dns: {resolvers: [192.0.2.53]}", policy), 0);
+	assert_int_equal(check_with("dns: {resolvers: [192.0.2.53], pinning: log}", policy), 0);
+}
+
 /* ---- the command ---- */
 
 static char directory[128];
@@ -543,6 +558,7 @@ int main(void)
 	        TEST(machine_keys_are_read),
 	        TEST(all_errors_are_told_at_once),
 	        TEST(patterns_need_resolvers),
+	        TEST(by_address_needs_resolvers_and_pins),
 	        CHECK(check_good_files_say_one_line_each),
 	        CHECK(check_config_tells_its_own_errors_and_its_policys),
 	        CHECK(check_policy_with_patterns_wants_resolvers),

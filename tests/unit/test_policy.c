@@ -420,7 +420,9 @@ static void patterns_bad_ones_are_each_told(void **state)
 {
 	const char *const expected[] = {
 	        "1:40: \"api*.x.com\" has a `*` inside a label",
-	        "1:52: \"x:443\" has a port",
+	        "1:52: \"x:443\" has a port; write the name alone, it holds for every port (or "
+	        "into "
+	        "by-address, as NAME:PORT/PROTOCOL, for a protocol that says no name)",
 	        "1:59: \"http://x\" is a URL",
 	        "1:69: \"1.2.3.4\" is an IP address",
 	        "1:78: \"a..b\" has an empty label",

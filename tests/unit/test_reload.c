@@ -201,6 +201,12 @@ static void test_each_part_of_a_policy_moves_the_epoch(void **state)
 	        "[1.2.3.0/24]}}}]",
 	        "sandboxes: [{vlan: 1, source: [10.0.0.1], policy: {allow: [a.com, b.com], "
 	        "subnets: {deny: [1.2.3.0/24]}}}]",
+	        "sandboxes: [{vlan: 1, source: [10.0.0.1], policy: {by-address: [a.com:22/tcp]}}]",
+	        "sandboxes: [{vlan: 1, source: [10.0.0.1], policy: {by-address: [b.com:22/tcp]}}]",
+	        "sandboxes: [{vlan: 1, source: [10.0.0.1], policy: {by-address: [b.com:23/tcp]}}]",
+	        "sandboxes: [{vlan: 1, source: [10.0.0.1], policy: {by-address: [b.com:23/udp]}}]",
+	        "sandboxes: [{vlan: 1, source: [10.0.0.1], policy: {by-address: [b.com:23/udp, "
+	        "b.com:23/tcp]}}]",
 	        "sandboxes: [{vlan: 1, source: [10.0.0.1]}]",
 	};
 	struct scene *scene = *state;
@@ -274,6 +280,60 @@ static void test_names_are_compiled_and_shared(void **state)
 	                              "a.example.com", 13));
 	assert_false(sl_patterns_match(sandbox(scene, 1)->patterns, generation->scratch[0],
 	                               "example.com", 11));
+}
+
+static bool matches(const struct scene *scene, const struct sl_patterns *patterns, const char *name)
+{
+	return sl_patterns_match(patterns, now(scene)->scratch[0], name, strlen(name));
+}
+
+static void test_by_address_is_compiled_by_port(void **state)
+{
+	struct scene *scene = *state;
+	const struct sl_sandbox *box;
+
+	assert_int_equal(push(scene,
+	                      "policies: {p: {by-address: ['*.ntp.org:123/udp', a.com:22/tcp,"
+	                      " b.com:22/tcp]}}\n"
+	                      "sandboxes: [{vlan: 1, policy: p}, {vlan: 2, policy: p},\n"
+	                      "  {vlan: 3, policy: {allow: [a.com, b.com]}}]"),
+	                 0);
+	box = sandbox(scene, 1);
+	assert_int_equal(box->mode, SL_MODE_CUSTOM);
+	assert_null(box->patterns);
+	assert_int_equal(sandbox(scene, 3)->pin_rule_count, 0);
+	assert_ptr_equal(sandbox(scene, 3)->queries, sandbox(scene, 3)->patterns);
+	assert_int_equal(box->pin_rule_count, 2);
+	assert_int_equal(box->pin_rules[0].port, 22);
+	assert_int_equal(box->pin_rules[0].proto, 6);
+	/* a list is compiled once, wherever it stands */
+	assert_ptr_equal(box->pin_rules[0].patterns, sandbox(scene, 3)->patterns);
+	assert_int_equal(box->pin_rules[1].port, 123);
+	assert_int_equal(box->pin_rules[1].proto, 17);
+	assert_true(matches(scene, box->pin_rules[0].patterns, "b.com"));
+	assert_false(matches(scene, box->pin_rules[0].patterns, "x.ntp.org"));
+	assert_true(matches(scene, box->pin_rules[1].patterns, "x.ntp.org"));
+	assert_true(matches(scene, box->queries, "x.ntp.org"));
+	assert_true(matches(scene, box->queries, "a.com"));
+	assert_false(matches(scene, box->queries, "c.com"));
+}
+
+static void test_by_address_of_the_same_content_changes_nothing(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_int_equal(push(scene, "policies: {p: {by-address: [a.com:22/tcp, b.com:23/tcp]}}\n"
+	                             "sandboxes: [{vlan: 1, policy: p}, {vlan: 2, policy: p}]"),
+	                 0);
+	assert_int_equal(push(scene, "policies: {q: {by-address: [b.com:23/tcp, A.com:22/tcp]}}\n"
+	                             "sandboxes: [{vlan: 1, policy: q}, {vlan: 2, policy: q}]"),
+	                 0);
+	assert_false(scene->push.changed);
+	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: {by-address: [a.com:22/tcp, "
+	                             "b.com:23/tcp]}}]"),
+	                 0);
+	assert_int_equal(scene->push.sandboxes_changed, 1); /* VLAN 2 is gone */
+	assert_int_equal(sandbox(scene, 1)->epoch, 1);
 }
 
 static void test_only_denied_subnets_is_deny_all(void **state)
@@ -1092,6 +1152,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_largest_vlan_has_a_sandbox, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_names_are_compiled_and_shared, setup,
 	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_by_address_is_compiled_by_port, setup,
+	                                        teardown),
+	        cmocka_unit_test_setup_teardown(test_by_address_of_the_same_content_changes_nothing,
+	                                        setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_only_denied_subnets_is_deny_all, setup,
 	                                        teardown),
 	        cmocka_unit_test(test_policy_that_the_config_does_not_fit_changes_nothing),
