@@ -6,6 +6,7 @@
 #include "fleet.h"
 
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,9 +238,50 @@ static const struct sl_pattern *pick_patterns(struct fleet *fleet, size_t *n)
 	return list;
 }
 
+struct fleet_port fleet_port(struct fleet *fleet)
+{
+	static const uint16_t ports[] = {22, 123, 123, 3306, 65535};
+
+	return (struct fleet_port){.port = ports[below(fleet, 5)],
+	                           .proto = one_in(fleet, 2) ? IPPROTO_TCP : IPPROTO_UDP};
+}
+
+static int order_by_address(const void *a, const void *b)
+{
+	return sl_by_address_compare(a, b);
+}
+
+/* Patterns of the pool on random ports, in the order of a document, each once. */
+static const struct sl_by_address *pick_by_address(struct fleet *fleet, size_t *n)
+{
+	struct sl_by_address *list;
+	size_t count, kept = 0;
+	unsigned *at;
+
+	count = pick(fleet, fleet->n_patterns, fleet->options.patterns_max, &at);
+	list = need(calloc(count + 1, sizeof(*list)));
+	*n = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct fleet_port port = fleet_port(fleet);
+
+		if (fleet->patterns[at[i]].kind != SL_PATTERN_ANY)
+			list[(*n)++] = (struct sl_by_address){.proto = port.proto,
+			                                      .port = port.port,
+			                                      .pattern = fleet->patterns[at[i]]};
+	}
+	free(at);
+	qsort(list, *n, sizeof(*list), order_by_address);
+	for (size_t i = 0; i < *n; i++)
+		if (kept == 0 || sl_by_address_compare(&list[kept - 1], &list[i]) != 0)
+			list[kept++] = list[i];
+	*n = kept;
+	return list;
+}
+
 static void clear_policy(struct sl_policy *policy)
 {
 	free((void *)policy->patterns);
+	free((void *)policy->by_address);
 	free((void *)policy->allow);
 	free((void *)policy->deny);
 	*policy = (struct sl_policy){0};
@@ -261,7 +303,9 @@ static void renew_policy(struct fleet *fleet, struct sl_policy *policy)
 		policy->allow = pick_prefixes(fleet, &policy->n_allow);
 	if (!one_in(fleet, 3))
 		policy->deny = pick_prefixes(fleet, &policy->n_deny);
-	if (policy->n_patterns == 0 && policy->n_allow == 0) {
+	if (one_in(fleet, 3))
+		policy->by_address = pick_by_address(fleet, &policy->n_by_address);
+	if (policy->n_patterns == 0 && policy->n_by_address == 0 && policy->n_allow == 0) {
 		clear_policy(policy);
 		policy->kind = SL_POLICY_DENY_ALL;
 	}
@@ -325,6 +369,8 @@ static void move_policy(struct fleet *fleet, struct sandbox *sandbox)
 	sandbox->policy = *from;
 	sandbox->policy.patterns =
 	        copy_of(from->patterns, from->n_patterns, sizeof(*from->patterns));
+	sandbox->policy.by_address =
+	        copy_of(from->by_address, from->n_by_address, sizeof(*from->by_address));
 	sandbox->policy.allow = copy_of(from->allow, from->n_allow, sizeof(*from->allow));
 	sandbox->policy.deny = copy_of(from->deny, from->n_deny, sizeof(*from->deny));
 	sandbox->named = -1;

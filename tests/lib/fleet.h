@@ -24,7 +24,7 @@ struct fleet_options {
 	unsigned prefixes;     /* in the pool */
 	unsigned patterns;     /* in the pool */
 	unsigned subnets_max;  /* in a policy: allow and deny each */
-	unsigned patterns_max; /* in a policy */
+	unsigned patterns_max; /* in a policy; of by-address as many again */
 	unsigned named;        /* policies that sandboxes share */
 	unsigned vlans;        /* sandboxes have VLANs 1 .. vlans */
 	bool wide;             /* pool with /0 and other prefixes that hold half the space */
@@ -50,6 +50,13 @@ struct sl_addr fleet_address(struct fleet *fleet, const struct sl_config *config
 
 /* A random canonical name near a pattern of the pool. */
 const char *fleet_name(struct fleet *fleet, char out[SL_NAME_MAX + 1]);
+
+/* A random port and protocol, of those that entries of by-address have or next to them. */
+struct fleet_port {
+	uint16_t port;
+	uint8_t proto;
+};
+struct fleet_port fleet_port(struct fleet *fleet);
 
 /* A random VLAN, now and then one without a sandbox. */
 uint16_t fleet_vlan(struct fleet *fleet);

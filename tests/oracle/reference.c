@@ -105,9 +105,8 @@ bool reference_name_matches(const struct sl_policy *policy, const char *name)
 	return false;
 }
 
-/* Does an entry of by-address for this port (0: any) and protocol match the name? */
-static bool entry_matches(const struct sl_policy *policy, int proto, uint16_t port,
-                          const char *name)
+bool reference_entry_matches(const struct sl_policy *policy, int proto, uint16_t port,
+                             const char *name)
 {
 	for (size_t i = 0; i < policy->n_by_address; i++) {
 		const struct sl_by_address *entry = &policy->by_address[i];
@@ -162,7 +161,7 @@ static bool has_ports(int proto)
 static enum sl_reason judge_dns(const struct sl_policy *policy, const char *name)
 {
 	if (policy->kind == SL_POLICY_ALLOW_ALL || name == NULL ||
-	    reference_name_matches(policy, name) || entry_matches(policy, 0, 0, name))
+	    reference_name_matches(policy, name) || reference_entry_matches(policy, 0, 0, name))
 		return SL_REASON_DNS_ALLOWED;
 	return SL_REASON_DNS_NAME_NOT_ALLOWED;
 }
@@ -183,7 +182,7 @@ static bool opened_by_pin(const struct sl_policy *policy, const struct reference
 {
 	for (size_t i = 0; i < q->n_pins; i++)
 		if (sl_addr_equal(&q->pins[i].addr, &q->remote) &&
-		    entry_matches(policy, q->proto, q->port, q->pins[i].name))
+		    reference_entry_matches(policy, q->proto, q->port, q->pins[i].name))
 			return true;
 	return false;
 }
@@ -249,7 +248,7 @@ static enum sl_reason judge_custom(const struct sl_policy *policy, const struct 
 		return SL_REASON_PIN_ALLOWED;
 	if (policy->n_patterns > 0)
 		return judge_name(policy, config, q);
-	return has_ports(q->proto) && entry_matches(policy, q->proto, q->port, NULL)
+	return has_ports(q->proto) && reference_entry_matches(policy, q->proto, q->port, NULL)
 	               ? SL_REASON_ADDRESS_NOT_PINNED
 	               : SL_REASON_ADDRESS_NOT_ALLOWED;
 }

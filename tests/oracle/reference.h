@@ -43,4 +43,8 @@ enum sl_reason reference_judge(const struct sl_policy_doc *doc, const struct sl_
 bool reference_in_list(const struct sl_prefix *list, size_t n, const struct sl_addr *addr);
 bool reference_name_matches(const struct sl_policy *policy, const char *name);
 
+/* Does an entry of by-address for this port (0: any) and protocol match the name (NULL: any)? */
+bool reference_entry_matches(const struct sl_policy *policy, int proto, uint16_t port,
+                             const char *name);
+
 #endif

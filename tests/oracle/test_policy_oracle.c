@@ -115,6 +115,26 @@ static bool fast_name(const struct sl_generation *generation, const struct sl_sa
 	       sl_patterns_match(sandbox->patterns, generation->scratch[0], name, strlen(name));
 }
 
+static bool fast_may_ask(const struct sl_generation *generation, const struct sl_sandbox *sandbox,
+                         const char *name)
+{
+	return sandbox->queries != NULL &&
+	       sl_patterns_match(sandbox->queries, generation->scratch[0], name, strlen(name));
+}
+
+static bool fast_entry(const struct sl_generation *generation, const struct sl_sandbox *sandbox,
+                       struct fleet_port port, const char *name)
+{
+	for (unsigned i = 0; i < sandbox->pin_rule_count; i++) {
+		const struct sl_pin_rule *rule = &sandbox->pin_rules[i];
+
+		if (rule->port == port.port && rule->proto == port.proto)
+			return sl_patterns_match(rule->patterns, generation->scratch[0], name,
+			                         strlen(name));
+	}
+	return false;
+}
+
 /* ---- The reference model's answers ---- */
 
 static enum sl_subnet slow_subnet(const struct sl_policy *policy, const struct sl_addr *addr)
@@ -123,6 +143,11 @@ static enum sl_subnet slow_subnet(const struct sl_policy *policy, const struct s
 		return SL_SUBNET_DENY;
 	return reference_in_list(policy->allow, policy->n_allow, addr) ? SL_SUBNET_ALLOW
 	                                                               : SL_SUBNET_NONE;
+}
+
+static bool slow_may_ask(const struct sl_policy *policy, const char *name)
+{
+	return reference_name_matches(policy, name) || reference_entry_matches(policy, 0, 0, name);
 }
 
 static enum sl_space slow_space(const struct sl_addr *addr)
@@ -159,6 +184,7 @@ static void judge_once(struct fleet *fleet, const struct sl_policy_doc *doc,
 	struct sl_addr addr = fleet_address(fleet, &config);
 	char text[SL_NAME_MAX + 1];
 	const char *name = fleet_name(fleet, text);
+	struct fleet_port port = fleet_port(fleet);
 	const struct sl_policy_entry *entry = sl_policy_doc_find(doc, vlan);
 	const struct sl_sandbox *sandbox = generation->sandboxes[vlan];
 	bool same = (entry != NULL) == (sandbox != NULL);
@@ -170,16 +196,25 @@ static void judge_once(struct fleet *fleet, const struct sl_policy_doc *doc,
 		       generation->classes[class_of(generation, &addr)].space ==
 		               slow_space(&addr) &&
 		       fast_name(generation, sandbox, name) ==
-		               reference_name_matches(entry->policy, name);
+		               reference_name_matches(entry->policy, name) &&
+		       fast_may_ask(generation, sandbox, name) ==
+		               slow_may_ask(entry->policy, name) &&
+		       fast_entry(generation, sandbox, port, name) ==
+		               reference_entry_matches(entry->policy, port.proto, port.port, name);
 	if (!same) {
 		print_question(generation, vlan, &addr, name);
 		if (sandbox != NULL && entry != NULL)
-			printf("class %u; fast: subnet %d space %d name %d; reference: %d %d %d\n",
+			printf("class %u; fast: subnet %d space %d name %d ask %d port %u/%u %d; "
+			       "reference: %d %d %d %d %d\n",
 			       class_of(generation, &addr), fast_subnet(generation, sandbox, &addr),
 			       generation->classes[class_of(generation, &addr)].space,
 			       fast_name(generation, sandbox, name),
+			       fast_may_ask(generation, sandbox, name), port.port, port.proto,
+			       fast_entry(generation, sandbox, port, name),
 			       slow_subnet(entry->policy, &addr), slow_space(&addr),
-			       reference_name_matches(entry->policy, name));
+			       reference_name_matches(entry->policy, name),
+			       slow_may_ask(entry->policy, name),
+			       reference_entry_matches(entry->policy, port.proto, port.port, name));
 	}
 	assert_true(same);
 }
@@ -219,6 +254,9 @@ static char *policy_text(const struct sl_policy_entry *entry)
 	fprintf(out, "%d", policy->kind);
 	for (size_t i = 0; i < policy->n_patterns; i++)
 		fprintf(out, " %s", policy->patterns[i].text);
+	for (size_t i = 0; i < policy->n_by_address; i++)
+		fprintf(out, " %s:%u/%u", policy->by_address[i].pattern.text,
+		        policy->by_address[i].port, policy->by_address[i].proto);
 	print_list(out, " allow", policy->allow, policy->n_allow, policy);
 	print_list(out, " deny", policy->deny, policy->n_deny, NULL);
 	if (entry->has_source)
