@@ -57,6 +57,16 @@ def test_patterns_and_a_config_without_resolvers_are_an_error(capture):
     assert done.code == 1 and "resolvers" in done.stderr and "any" in done.stderr
 
 
+@pytest.mark.parametrize("config", [None, "dns: {resolvers: [203.0.113.53], pinning: off}\n"])
+def test_entries_by_address_without_pins_are_an_error(capture, config):
+    """Without --config pinning is off: the document is refused, as the gateway would refuse it."""
+    capture.write("ports.yaml", "sandboxes:\n- vlan: 101\n  policy: {by-address: ['github.com:22/tcp']}\n")
+    given = ["--config", capture.write("config.yaml", config)] if config else []
+    done = capture.call("--policy", "ports.yaml", *given, "in.pcap")
+    assert done.code == 1 and done.stdout == ""
+    assert done.stderr.startswith("ports.yaml:3:11: by-address ") and "dns.pinning" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["missing.pcap", "."])
 def test_capture_that_is_not_there(capture, name):
     done = capture.call("--policy", "policy.yaml", name)

@@ -222,3 +222,16 @@ def test_what_is_suppressed_at_the_end_is_told(replay):
     written = [e for e in done.events if e["event"] == "flow"]
     assert told and {e["reason"] for e in told} == {"deny-all"}
     assert len(written) + sum(e["count"] for e in told) == 300
+
+
+def test_port_of_an_answered_address_is_open_by_name(replay):
+    """by-address: the capture's own answers pin, and the server may speak first."""
+    resolver = "203.0.113.53"
+    banner = back(TCP(sport=22, dport=40000, flags="PA", seq=5001, ack=1001) / Raw(b"SSH-2.0-x\r\n"))
+    done = replay("sandboxes: [{vlan: 101, policy: {by-address: ['github.com:22/tcp']}}]",
+                  [dns_query("github.com", server=resolver), dns_answer("github.com", SERVER, server=resolver),
+                   *tcp_open(dport=22), banner, out(TCP(sport=40001, dport=23, flags="S"))],
+                  config=f"dns: {{resolvers: [{resolver}]}}\n")
+    assert done.reasons == {"dns-allowed": 2, "pin-allowed": 4, "address-not-allowed": 1}
+    opened = [event for event in done.events if event["reason"] == "pin-allowed"]
+    assert [(event["name"], event["via"], event["dport"]) for event in opened] == [("github.com", "pin", 22)]
