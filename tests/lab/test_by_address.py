@@ -2,13 +2,14 @@
 """Rule 3a, ports of the addresses that DNS gave for a name: git over ssh, NTP, and what stands beside."""
 
 import contextlib
+import time
 
 import pytest
 
 from rawhost import IP, UDP
 from topology import must, wait_for
 
-GITHUB = "198.51.100.12"
+GITHUB, GITHUB6 = "198.51.100.12", "2001:db8:10::12"
 OTHER = "198.51.100.66"  # exfil.example
 GIT_PORT = 2222
 BANNER = b"SSH-2.0-OpenSSH_9.2 lab\r\n"
@@ -148,6 +149,65 @@ def test_connection_is_cut_when_its_entry_goes(gateway, build):
             with pytest.raises(ConnectionResetError):
                 cut.recv(100)
     gateway.denied(build, "policy-changed", name="github.com", via="pin", dst=GITHUB, dport=22)
+
+
+def test_address_of_the_other_family_is_pinned_by_its_own_answer(gateway, build):
+    assert build.dig("github.com").data == [GITHUB]
+    with pytest.raises(ConnectionRefusedError):
+        build.talk(GITHUB6, 22)
+    gateway.denied(build, "address-not-pinned", dst=GITHUB6, dport=22)
+    assert build.dig("github.com", "AAAA").data == [GITHUB6]
+    with build.talk(GITHUB6, 22) as connection:
+        assert connection.recv(100) == BANNER
+    gateway.allowed(build, "pin-allowed", name="github.com", via="pin", dst=GITHUB6, dport=22)
+
+
+def test_pin_of_another_sandbox_and_other_protocols_open_nothing(gateway, build):
+    agent = gateway.lab[102]
+    assert build.dig("github.com").data == [GITHUB]
+    with build.talk(GITHUB, 22) as connection:
+        assert connection.recv(100) == BANNER
+    with pytest.raises(ConnectionRefusedError):
+        agent.talk(GITHUB, 22)
+    gateway.denied(agent, "address-not-pinned", dst=GITHUB, dport=22)
+    assert "Packet filtered" in build.ping(GITHUB).out
+    with build.udp(GITHUB, 22) as asking, pytest.raises(OSError):
+        asking.send(b"over-udp")
+        asking.recv(100)
+    gateway.denied(build, "address-not-pinned", dst=GITHUB, dport=22, proto="udp")
+    # a * is for names below: the apex is another name
+    assert build.dig("npmjs.org").status == "NXDOMAIN"
+    gateway.denied(build, "dns-name-not-allowed", name="npmjs.org")
+    assert not agent.packets_to(GITHUB) and not build.sent_out(b"over-udp")
+
+
+def test_connection_of_allow_all_goes_on_by_its_pin(lab):
+    """A lock-down finds the pin that the name's answer left, and cuts what has none."""
+    gateway, build = lab.start("sandboxes: [{vlan: 101, name: build}, {vlan: 102, name: agent}]"), lab[101]
+    assert build.dig("github.com").data == [GITHUB]
+    with build.talk(GITHUB, 22) as kept, build.talk(OTHER, 22) as cut:
+        assert kept.recv(100) == cut.recv(100) == BANNER
+        gateway.push(policy("github.com:22/tcp"))
+        with pytest.raises(ConnectionResetError):
+            cut.recv(100)
+        kept.sendall(b"goes-on")
+        assert build.internet.await_seen("ssh", hex=b"goes-on".hex())
+    gateway.allowed(build, "pin-allowed", name="github.com", via="pin", dst=GITHUB, dport=22, generation=2)
+    gateway.denied(build, "policy-changed", dst=OTHER, dport=22)
+
+
+def test_open_connection_outlives_its_pin(lab):
+    """brief.example has a TTL of 0: its pin lives for pin-grace alone."""
+    gateway, build = lab.start(policy("brief.example:22/tcp"), dns={"pin-grace": 2}), lab[101]
+    assert build.dig("brief.example").data == ["198.51.100.15"]
+    with build.talk("198.51.100.15", 22) as connection:
+        assert connection.recv(100) == BANNER
+        time.sleep(3)  # longer than the pin lives from its last use, which was this connection
+        with pytest.raises(ConnectionRefusedError):
+            build.talk("198.51.100.15", 22)
+        gateway.denied(build, "address-not-pinned", dst="198.51.100.15", dport=22)
+        connection.sendall(b"still-here")
+        assert build.internet.await_seen("ssh", hex=b"still-here".hex())
 
 
 def test_policy_without_resolvers_is_refused(lab):
