@@ -37,7 +37,7 @@ static void open_by_address(struct sl_worker *worker, struct sl_pkt *pkt, enum s
 	sl_pkt_forward(pkt, reason);
 }
 
-/* Rule 3a: DNS gave this address for a name of which the policy opens this port. */
+/* Rule 3a: DNS gave this address for a name whose port the policy opens. */
 static void open_by_pin(struct sl_worker *worker, struct sl_pkt *pkt, const struct sl_proof *proof)
 {
 	struct sl_flow *flow = sl_flow_open(worker, pkt, &pkt->key);
@@ -51,14 +51,16 @@ static void open_by_pin(struct sl_worker *worker, struct sl_pkt *pkt, const stru
 		return;
 	}
 	sl_nexthop_raise(pkt);
-	/* A bare SYN shows the sandbox its next hop; what carries something needs one that
-	 * answered. */
+	/*
+	 * A SYN without payload may go to any next hop, which becomes known by its answer; a
+	 * packet with payload needs one that has answered.
+	 */
 	if (pkt->payload_len > 0)
 		sl_nexthop_steer(worker, pkt);
 	sl_pkt_forward(pkt, SL_REASON_PIN_ALLOWED);
 }
 
-/* Why no name can open the packet's flow. False: one could. */
+/* True, with the reason in *why, if no name can open the packet's flow. */
 static bool is_nameless(const struct sl_pkt *pkt, enum sl_reason *why)
 {
 	bool transport = pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;

@@ -98,7 +98,7 @@ static enum sl_reason judge_name(struct sl_worker *worker, const struct sl_sandb
 		               : SL_REASON_DOMAIN_NOT_ALLOWED;
 	name = sl_names_at(worker, cold->name);
 	*proof = (struct sl_proof){name->text, name->len, (enum sl_via)cold->via};
-	/* The bytes of a flow that a pin opened proved nothing. */
+	/* The bytes of a flow that a pin opened have proved no name. */
 	if (cold->via != SL_VIA_PIN && sl_judge_allows(worker, sandbox, name->text, name->len))
 		return SL_REASON_DOMAIN_ALLOWED;
 	return entry_allows(worker, sandbox, flow, proof) ? SL_REASON_PIN_ALLOWED

@@ -40,7 +40,7 @@ static void put_parts(struct sl_compiler *compiler, const struct sl_policy_parts
 	put_lists(compiler, parts->lists, parts->n_lists);
 }
 
-/* Another reference to each part. */
+/* Takes another reference to each part. */
 static void hold_parts(struct sl_compiler *compiler, const struct sl_policy_parts *parts)
 {
 	for (unsigned i = 0; i < parts->n_lists; i++)
@@ -50,7 +50,7 @@ static void hold_parts(struct sl_compiler *compiler, const struct sl_policy_part
 		sl_compile_subnet_hold(compiler->subnets, parts->subnets);
 }
 
-/* Adds a list of patterns, or a place for none. */
+/* Adds a list of patterns, or NULL if there are none. */
 static int add_list(struct sl_compiler *compiler, struct sl_policy_parts *parts,
                     const struct sl_pattern *patterns, size_t n)
 {
@@ -70,7 +70,7 @@ static int compare_patterns(const void *a, const void *b)
 	return sl_pattern_compare(a, b);
 }
 
-/* What DNS may be asked for: patterns of both lists, sorted, each once. */
+/* The names that DNS may be asked for: patterns of both lists, sorted, each once. */
 static size_t merge_queries(const struct sl_policy *policy, struct sl_pattern *merged)
 {
 	size_t n = 0, kept = 0;
@@ -87,7 +87,7 @@ static size_t merge_queries(const struct sl_policy *policy, struct sl_pattern *m
 	return kept;
 }
 
-/* A list for each port and protocol of `by-address`. */
+/* Adds a list for each port and protocol of `by-address`. */
 static int add_rules(struct sl_compiler *compiler, const struct sl_policy *policy,
                      struct sl_policy_parts *parts, struct sl_pattern *patterns)
 {
@@ -329,7 +329,7 @@ static int check_names(const struct sl_compiler *compiler, struct sl_diag *diag)
 	return ret;
 }
 
-/* All lists of patterns that the change's new policies have. */
+/* Collects all lists of patterns of the change's new policies. */
 static unsigned count_lists(const struct sl_change *change)
 {
 	unsigned n = 0;
@@ -340,7 +340,7 @@ static unsigned count_lists(const struct sl_change *change)
 	return n;
 }
 
-/* Compiles one list, or notes in waiting that it takes long. */
+/* Compiles one list, or adds it to waiting if it takes long. */
 static int build_list(struct sl_compiler *compiler, struct sl_pattern_list *list,
                       struct sl_diag *diag, struct sl_waiting *waiting)
 {

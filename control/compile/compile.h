@@ -162,11 +162,14 @@ struct sl_waiting {
 	unsigned count;
 };
 
-/* What a policy holds of the pools. Places of its lists of patterns, NULL where it has none: */
+/*
+ * A policy's references into the pools. Indexes of its lists of patterns, which are NULL where it
+ * has none:
+ */
 enum {
 	SL_PARTS_PATTERNS = 0, /* of `allow` */
 	SL_PARTS_QUERIES,      /* what DNS may be asked for: of `allow` and `by-address` */
-	SL_PARTS_RULES,        /* and on: of `by-address`, one for each port and protocol */
+	SL_PARTS_RULES,        /* and following: of `by-address`, one for each port and protocol */
 	SL_PARTS_MAX = SL_PARTS_RULES + SL_PIN_RULES_MAX,
 };
 
@@ -176,7 +179,7 @@ struct sl_policy_parts {
 	struct sl_pattern_list *lists[SL_PARTS_MAX];
 };
 
-/* What one sandbox may do, and its references to the pools. */
+/* What one sandbox may do, and its references into the pools. */
 struct sl_compiled_policy {
 	struct sl_sandbox sandbox; /* what workers see; the first member */
 	struct sl_subnet_list *subnets;

@@ -36,7 +36,7 @@ static const struct sl_patterns *patterns_of(const struct sl_policy_parts *parts
 	return at < parts->n_lists && parts->lists[at] != NULL ? &parts->lists[at]->patterns : NULL;
 }
 
-/* One rule for each port and protocol, in the order of the policy's entries. */
+/* Fills in one rule for each port and protocol, in the order of the policy's entries. */
 static unsigned make_rules(const struct sl_policy *policy, const struct sl_policy_parts *parts,
                            struct sl_pin_rule *rules)
 {

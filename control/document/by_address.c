@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * by_address.c: reads entries of `by-address`. Decides what one may say: a pattern other than `*`,
- * a port other than DNS's, and a protocol that has ports. Nothing is implied.
+ * by_address.c: reads entries of `by-address`. An entry has a pattern other than `*`, a port other
+ * than DNS's, and a protocol that has ports. Nothing is implied.
  */
 #include "by_address.h"
 
@@ -13,7 +13,7 @@
 
 #define DNS_PORT 53
 
-/* The last place of a character in the first len bytes, or len. */
+/* The offset of the last occurrence of a character in the first len bytes, or len. */
 static size_t last_of(const char *text, size_t len, char c)
 {
 	const char *at = memrchr(text, c, len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * by_address.h: the entries of a policy's `by-address`, "github.com:22/tcp": a port of whatever
- * addresses DNS has given for a name (spec section 1, rule 3a).
+ * by_address.h: the entries of a policy's `by-address`, "github.com:22/tcp": a port of all
+ * addresses that DNS has given for a name (spec section 1, rule 3a).
  */
 #ifndef SLUICE_CONTROL_BY_ADDRESS_H
 #define SLUICE_CONTROL_BY_ADDRESS_H

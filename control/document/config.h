@@ -169,9 +169,9 @@ int sl_config_init_replay(struct sl_config *config);
 void sl_config_fini(struct sl_config *config);
 
 /*
- * Checks what only both together show: a policy with patterns needs a config with resolvers, and
- * one with by-address needs pins.
- * Returns 0, or -EINVAL with the errors in diag. Also to be called for every pushed policy.
+ * Checks config and policy against each other: a policy with patterns needs a config with
+ * resolvers, and one with by-address needs pins. Returns 0, or -EINVAL with the errors in diag.
+ * Also to be called for every pushed policy.
  */
 int sl_config_check_policy(const struct sl_config *config, const struct sl_policy_doc *doc,
                            struct sl_diag *diag);

@@ -77,7 +77,7 @@ struct sl_policy_doc {
 	/* In all policies that a sandbox has, each policy once; those of by-address, too. */
 	size_t n_patterns;
 	size_t n_prefixes; /* likewise, allow and deny */
-	/* Where the first policy stands that is in use and names domains; 0: none does. */
+	/* The place of the first policy in use that has patterns; 0: there is none. */
 	uint32_t pattern_line;
 	uint32_t pattern_column;
 	/* The same for by-address. */

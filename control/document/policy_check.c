@@ -148,7 +148,7 @@ static void find_policies(struct sl_policy_draft *draft)
 	}
 }
 
-/* Does the policy stand before this place, or is that none? */
+/* True if the policy comes before this place, or the place is 0. */
 static bool is_earlier(const struct sl_policy *policy, uint32_t line, uint32_t column)
 {
 	return line == 0 || policy->line < line ||

@@ -106,7 +106,7 @@ static int compare_rules(const void *a, const void *b)
 	return sl_by_address_compare(a, b);
 }
 
-/* Sorted, each once; *ports: how many different ports they name. */
+/* Sorts the entries and drops repetitions; *ports: how many different ports they name. */
 static size_t sort_rules(struct sl_by_address *rules, size_t n, size_t *ports)
 {
 	size_t kept = 0;

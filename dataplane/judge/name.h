@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * name.h: what a policy says of a name: one that a connection proved (rule 3), one that DNS tied to
- * its address (rule 3a), one that DNS is asked for.
+ * name.h: judges names by a policy: those that a connection proved (rule 3), that DNS tied to its
+ * address (rule 3a), and that DNS is asked for.
  */
 #ifndef DATAPLANE_JUDGE_NAME_H
 #define DATAPLANE_JUDGE_NAME_H
@@ -27,7 +27,7 @@ bool sl_judge_may_ask(const struct sl_worker *worker, const struct sl_sandbox *s
 /* The sandbox's rule of by-address for this port and protocol; -1: none. */
 int sl_judge_rule_of(const struct sl_sandbox *sandbox, const struct sl_key *key);
 
-/* True if the rule's patterns match the name. */
+/* True if the patterns of the rule match the name. */
 bool sl_judge_rule_fits(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                         unsigned rule, const char *name, size_t len);
 

@@ -256,7 +256,7 @@ static void renew(const struct sl_worker *worker, struct sl_pin *pin)
 	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + pin->life_s * 1000000ull);
 }
 
-/* It is the one that is found first next time, and the last that makes room. */
+/* Makes it the first to be found, and the last to be evicted. */
 static void prefer(struct sl_worker *worker, const struct sl_sandbox *sandbox,
                    struct sl_pin_address *address, uint32_t index)
 {
@@ -289,7 +289,7 @@ bool sl_pins_open(struct sl_worker *worker, const struct sl_sandbox *sandbox,
 	return false;
 }
 
-/* Which rules of by-address the pin's name fits; asked once in an epoch. */
+/* The rules of by-address that the pin's name matches; judged once in an epoch. */
 static uint64_t pin_rules(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                           struct sl_pin *pin)
 {
@@ -305,7 +305,7 @@ static uint64_t pin_rules(const struct sl_worker *worker, const struct sl_sandbo
 	return pin->rules;
 }
 
-/* A name that was looked for in vain may be there from now on. */
+/* A name that was not found before may be there from now on. */
 static void reopen_rules(const struct sl_worker *worker, const struct sl_sandbox *sandbox,
                          struct sl_pin *pin)
 {

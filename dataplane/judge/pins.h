@@ -20,7 +20,7 @@ struct sl_pin_address {
 	 */
 	uint32_t closed_epoch;
 	uint32_t closed_rules_epoch; /* the same for rules of by-address: the epoch, */
-	uint64_t closed_rules;       /* and a bit for each that was looked for in vain */
+	uint64_t closed_rules;       /* and a bit for each rule that no live pin matched */
 	uint16_t vlan;
 	struct sl_addr addr;
 };
@@ -37,7 +37,7 @@ struct sl_pin {
 	uint32_t epoch; /* of the sandbox, when `allowed` was found; 0: never */
 	bool allowed;
 	uint32_t rules_epoch; /* of the sandbox, when `rules` was found; 0: never */
-	uint64_t rules;       /* a bit for each rule of by-address that the name fits */
+	uint64_t rules;       /* a bit for each rule of by-address that the name matches */
 	uint32_t life_s;      /* from its answer, or from the last flow that it opened */
 	uint64_t expires_us;
 };
