@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crew.c: workers as `sluice run` has them, but for the ports: frames come from memory and go
- * nowhere, and an idle worker goes on polling.
+ * crew.c: workers as in `sluice run`, except for the ports: frames come from memory and are freed
+ * instead of sent, and an idle worker goes on polling.
  */
 #include "crew.h"
 
@@ -32,7 +32,7 @@
 #define MBUFS      16383
 #define FRAME_SLOT 64 /* 60 bytes of frame */
 #define START_US   1767225600000000u
-#define IDLE_S     (20u * 86400) /* flows stay, however long the bench runs */
+#define IDLE_S     (20u * 86400) /* flows do not expire, however long the bench runs */
 
 struct one {
 	unsigned id;
@@ -136,7 +136,7 @@ static uint16_t source(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 	if (one->next_flow < to) {
 		given = open_flows(one, to, pkts, n);
 	} else {
-		/* what was given before has been judged: this is a later turn */
+		/* the packets given before have been judged: this is a later turn */
 		atomic_store_explicit(&one->opened, one->next_flow, memory_order_release);
 		if (one->frame_count > 0 &&
 		    atomic_load_explicit(&crew.sending, memory_order_acquire))
@@ -163,7 +163,7 @@ static uint64_t now_us(void *ctx)
 	return START_US + (uint64_t)((double)(rte_rdtsc() - crew.start_tsc) * crew.us_per_tsc);
 }
 
-/* Takes frames and gives them back: what the machine itself makes of a turn. */
+/* Takes frames and gives them back: measures the machine without the gateway. */
 static void turn_idly(struct one *one)
 {
 	struct rte_mbuf *pkts[32];
@@ -331,7 +331,7 @@ void crew_open(unsigned flows)
 			usleep(1000);
 }
 
-/* No frame is under way any more. */
+/* Waits until no frame is in flight. */
 static void quieten(void)
 {
 	atomic_store(&crew.sending, false);
@@ -392,7 +392,7 @@ void crew_count(struct crew_counts *counts)
 	}
 }
 
-/* What the kernel knows of a thread: how long it ran, how long it could have run. */
+/* Reads from the kernel how long a thread ran, and how long it was runnable without running. */
 static void read_schedstat(int thread, uint64_t *ran_ns, uint64_t *kept_waiting_ns)
 {
 	char path[64], text[128];

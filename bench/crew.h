@@ -16,15 +16,17 @@ struct crew_options {
 	unsigned workers;
 	unsigned vlans;    /* what flows are spread over: 1 .. vlans */
 	unsigned flows;    /* at most */
-	bool traffic;      /* frames are kept ready, so that they can be sent round and round */
+	bool traffic;      /* frames are kept ready, so that they can be sent in a loop */
 	unsigned repeated; /* only those of this many flows; 0: of all */
 	unsigned idle_s;   /* after which flows expire; 0: never while a bench runs */
 	bool anywhere;     /* every worker receives every sandbox's frames, and hands over */
 	struct sl_reload_tables tables;
 };
 
-/* What all workers have done. Read while they run, each number is whole, but not all are of one
- * moment. */
+/*
+ * The sum of all workers' counters. While they run, each number is consistent, but not all are of
+ * one moment.
+ */
 struct crew_counts {
 	uint64_t given;     /* frames that the source made */
 	uint64_t sent;      /* frames that the sink took */
@@ -35,12 +37,12 @@ struct crew_counts {
 	uint64_t made; /* by the gateway itself: resets, refusals */
 	uint64_t flows;
 	uint64_t cut;
-	uint64_t handed_over; /* to the worker whose they are */
+	uint64_t handed_over; /* to the worker that owns their sandbox */
 };
 
 /*
- * Starts the EAL: this thread on the first CPU, `workers` lcores on the next ones, and on the first
- * again where there are too few. huge: memory from hugepages. Ends the program on failure.
+ * Starts the EAL: this thread on the first CPU, `workers` lcores on the next ones, wrapping around
+ * to the first if there are too few. huge: memory from hugepages. Ends the program on failure.
  */
 void crew_start_eal(unsigned workers, bool huge);
 
@@ -50,29 +52,29 @@ struct sl_reload *crew_start(const struct crew_options *options);
 /* Opens that many flows, and waits until the workers have seen the first packet of each. */
 void crew_open(unsigned flows);
 
-/* Sends the opened flows' packets round and round, or no more. */
+/* Starts to send the opened flows' packets in a loop, or stops. */
 void crew_send(bool on);
 
 /*
- * Sends them as they are due at this rate, for all workers together, and notes how long each took;
- * until crew_send(false), after which the figures may be read.
+ * Sends them at this rate, for all workers together, and measures how long each took; until
+ * crew_send(false), after which the figures may be read.
  */
 void crew_pace(double frames_per_second);
 void crew_paced(struct pace_figures *figures, uint64_t *lost);
 
-/* The lcores give frames back untouched, without the gateway; for comparison. */
+/* The lcores return frames untouched, without the gateway; for comparison. */
 void crew_bypass(bool on);
 
 void crew_count(struct crew_counts *counts);
 
 /*
- * Nanoseconds that this thread and all workers have been able to run, but had no CPU because the
- * kernel gave it to somebody else. Before and after a push it tells whether the machine was in its
- * way. 0 where the kernel does not say.
+ * Nanoseconds in which this thread and all workers were runnable but had no CPU, because the
+ * kernel gave it to another process. Compared before and after a push, it tells whether the machine
+ * disturbed it. 0 if the kernel does not report it.
  */
 uint64_t crew_kept_waiting_ns(void);
 
-/* Nanoseconds that the workers have run on a CPU; 0 where the kernel does not say. */
+/* Nanoseconds that the workers have run on a CPU; 0 if the kernel does not report it. */
 uint64_t crew_ran_ns(void);
 
 /* Stops the workers and waits for them. The reload may be freed then. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * drive.c: pushes and waits, for whatever bench does it meanwhile.
- */
+/* drive.c: pushes and waits, shared by the benches of pushes. */
 #include "drive.h"
 
 #include <sched.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * drive.h: what benches of pushes do from the control thread: a fleet in force in a crew's gateway,
- * pushed whole or a sandbox at a time, and the clock that they go by.
+ * drive.h: what benches of pushes do from the control thread: a fleet in force in a crew's
+ * gateway, pushed as a whole or one sandbox at a time, and their clock.
  */
 #ifndef BENCH_DRIVE_H
 #define BENCH_DRIVE_H
@@ -11,7 +11,7 @@
 #include "crew.h"
 #include "fleet.h"
 
-/* The largest fleet: what benches drive unless told otherwise. */
+/* The largest fleet, which is the default. */
 #define DRIVE_FULL                                                                                 \
 	{                                                                                          \
 		.sandboxes = 4094, .prefixes = 100000, .policies = 1000, .patterns = 200000,       \
@@ -50,12 +50,12 @@ void drive_start(struct drive *drive, const struct crew_options *options);
 struct sl_push drive_push_all(struct drive *drive, const char *file);
 struct sl_push drive_push_one(struct drive *drive, unsigned i);
 
-/* Until every worker enforces it; the old generation goes afterwards. */
+/* The time until every worker enforces it; the old generation is freed after that. */
 uint64_t drive_enforced_us(const struct sl_push *push);
 
 /*
- * Pushes so many a second until then, each giving one sandbox 10 names and 10 subnets of its own;
- * one that comes late is made up for. note is told of each, if it is not NULL.
+ * Makes this many pushes a second until then, each giving one sandbox 10 names and 10 subnets of
+ * its own; late ones are caught up on. note, if not NULL, is called for each.
  */
 void drive_storm(struct drive *drive, unsigned rate, uint64_t until_ns,
                  void (*note)(const struct sl_push *push));

@@ -2,7 +2,7 @@
 /*
  * fleet.c: policies for thousands of sandboxes. Prefixes nest, as those of real networks do: one in
  * four is part of another. IPv6 ones are scattered, so that few share second-level tables: the
- * dearest case.
+ * most expensive case.
  */
 #include "fleet.h"
 
@@ -16,7 +16,7 @@
 #define LONG_LISTS     5
 #define PATTERNS_LEAST 10
 
-/* Where frames.h's flows go, and no other prefix of the fleet lies. */
+/* The destination of frames.h's flows; no other prefix of the fleet is in it. */
 static const struct sl_prefix traffic = {.family = 4, .len = 16, .addr = {198, 51}};
 
 static uint64_t random64(struct fleet *fleet)
@@ -92,7 +92,9 @@ static struct sl_prefix random6_long(struct fleet *fleet)
 	return p;
 }
 
-/* Part of another one: up to 8 bits longer, and no longer than the rest. */
+/*
+ * A prefix inside another one: up to 8 bits longer, and no longer than the longest of the others.
+ */
 static struct sl_prefix part_of(struct fleet *fleet, struct sl_prefix p)
 {
 	unsigned longest = p.family == 4 ? 32 : 64, from = p.len;
@@ -285,7 +287,7 @@ void fleet_restore(struct fleet *fleet, unsigned i)
 	fleet->entries[i].policy = &fleet->named[i % fleet->spec.policies];
 }
 
-/* ---- In writing ---- */
+/* ---- As text ---- */
 
 static void write_prefixes(const struct sl_policy *policy, const char *before, const char *after,
                            FILE *file)

@@ -35,8 +35,8 @@ struct fleet {
 void fleet_make(struct fleet *fleet, const struct fleet_spec *spec);
 
 /*
- * Gives sandbox number i a policy of its own, with patterns and prefixes that nobody has (and the
- * range that frames.h sends to). What fleet_change() gave it before is freed.
+ * Gives sandbox number i a policy of its own, with patterns and prefixes that no other sandbox has
+ * (and the range that frames.h sends to). What fleet_change() gave it before is freed.
  */
 void fleet_change(struct fleet *fleet, unsigned i, unsigned patterns, unsigned prefixes);
 
@@ -49,9 +49,9 @@ unsigned fleet_below(struct fleet *fleet, unsigned n);
 void fleet_write_policy(const struct fleet *fleet, FILE *file);
 
 /*
- * Writes what other forwarders can express, a line each: "policy NUMBER PREFIX...", "sandbox VLAN
- * NUMBER"; then changes, "KIND VLAN PREFIX...", of the kinds 10, 1000 and document (one sandbox in
- * a hundred, n times in turn).
+ * Writes the rules that other forwarders can express, one a line: "policy NUMBER PREFIX...",
+ * "sandbox VLAN NUMBER"; then changes, "KIND VLAN PREFIX...", of the kinds 10, 1000 and document
+ * (one sandbox in a hundred, n times in turn).
  */
 void fleet_write_rules(struct fleet *fleet, unsigned n, FILE *file);
 

@@ -3,7 +3,7 @@
  * flood.c: sends the 64-byte frames of a capture out of one end of a veth cable, over and over, as
  * fast as the kernel takes them or at a given rate. The load of the benches over veth.
  *
- * A socket cannot outrun what is measured: the kernel allocates and copies for each frame. So the
+ * A socket is slower than what is measured: the kernel allocates and copies for each frame. So the
  * frames are made in the kernel, by an XDP program that BPF_PROG_TEST_RUN runs on live frames: it
  * takes the next frame from a map and redirects to the interface. The other end of the cable must
  * have GRO on or a program of its own, since veth drops such frames otherwise.
@@ -234,10 +234,13 @@ static int load_program(const struct program *program)
 
 static void on_alarm(int number)
 {
-	/* it interrupts the system call, that is all */
+	/* its only purpose is to interrupt the system call */
 }
 
-/* One system call for all: each waits some ten milliseconds for its memory at the end. */
+/*
+ * One system call for all frames: each call waits some ten milliseconds at its end to free its
+ * memory.
+ */
 static void flood(const struct load *load, int program, int state)
 {
 	static const uint8_t frame[FRAME_BYTES];

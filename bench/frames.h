@@ -33,16 +33,16 @@ struct frame {
 uint16_t frames_write(const struct frames_spec *spec, unsigned i, bool from_uplink, uint8_t *out);
 
 /*
- * Steps of this length visit each of count frames once in a round, and no two neighbours after each
- * other: in the order in which flows were opened their memory would be read in a line, as no real
- * traffic does.
+ * Steps of this length visit each of count frames once in a round, and never two neighbours in a
+ * row: in the order in which flows were opened their memory would be read sequentially, unlike in
+ * real traffic.
  */
 unsigned frames_stride(unsigned count);
 
 /* Writes spec->flows frames in shuffled order to a capture file. Returns 0 or -errno. */
 int frames_capture(const struct frames_spec *spec, const char *path);
 
-/* A policy that fits: `vlans` sandboxes of a mode, `prefixes` prefixes that are in the way. */
+/* A matching policy: `vlans` sandboxes of a mode, and `prefixes` unrelated prefixes. */
 char *frames_policy(unsigned vlans, const char *mode, unsigned prefixes);
 
 #endif

@@ -172,8 +172,8 @@ static void write_plain(struct script *script, bool tcp)
 }
 
 /*
- * A frame of connection number `tuple`: VLAN and the sandbox's port are put in. The checksum is
- * mended by the difference (RFC 1624), as a NIC's generator would.
+ * A frame of connection number `tuple`: VLAN and the sandbox's port are filled in. The checksum is
+ * updated by the difference (RFC 1624), as a NIC's generator would do.
  */
 static struct rte_mbuf *make(const struct script *script, const struct frame *frame, unsigned tuple)
 {
@@ -203,7 +203,7 @@ static struct rte_mbuf *make(const struct script *script, const struct frame *fr
 
 static struct wire wires[SL_PORT_COUNT];
 
-/* A turn for each step of the connections: receive, judge, send, look after what expires. */
+/* A turn for each step of the connections: receive, judge, send, expire. */
 static void run_batch(struct rig *rig, const struct script *script)
 {
 	for (unsigned step = 0; step < script->steps; step++) {
@@ -281,9 +281,9 @@ static int ascending(const void *a, const void *b)
 int main(int argc, char **argv)
 {
 	/*
-	 * A round takes longer than anything lives, records of what left included, and than quotas
-	 * of a sandbox take to refill. Names come first, while the table is small: with a clock
-	 * that jumps, a pass over a large one would take as long as a round.
+	 * A round takes longer than any timeout, records included, and than a sandbox's quotas
+	 * take to refill. Names come first, while the table is small: with a clock that jumps, a
+	 * pass over a large one would take as long as a round.
 	 */
 	static struct script scripts[4] = {
 	        {.name = "tls", .tuples = 1 << 16, .round_us = 90000000},
@@ -307,7 +307,7 @@ int main(int argc, char **argv)
 	int runs = 5;
 
 	if (!huge) {
-		args[7] = "--no-shconf"; /* what --in-memory implies; that excludes --no-huge */
+		args[7] = "--no-shconf"; /* --in-memory would imply it, but excludes --no-huge */
 		args[8] = "--no-huge";
 		args[9] = "-m2048";
 	}
@@ -335,11 +335,14 @@ int main(int argc, char **argv)
 		uint64_t dropped;
 
 		for (unsigned n = 0; s >= 2 && n < 3 * scripts[s].tuples; n += 16 * BATCH)
-			measure(&rig, &scripts[s], 0); /* the table is as full as it stays */
+			measure(&rig, &scripts[s], 0); /* the table is in its steady state */
 		dropped = sl_stats_dropped(sl_worker_stats(rig.worker));
 		for (int run = 0; run < runs; run++)
 			rates[run] = measure(&rig, &scripts[s], 0.5);
-		/* What is counted was judged and let out, or the number means nothing. */
+		/*
+		 * The counted packets must have been judged and forwarded, or the number means
+		 * nothing.
+		 */
 		if (packets_of(&rig, reason) == before ||
 		    sl_stats_dropped(sl_worker_stats(rig.worker)) != dropped ||
 		    (!full && dropped != 0))

@@ -7,9 +7,9 @@
  *   storm    1,000 pushes a second, each of a sandbox with 10 names and 10 subnets of its own
  *   expiry   a million other flows time out meanwhile
  *
- * One worker and the control thread, a core each. Frames are due at fixed moments (pace.h), so what
- * a pause keeps waiting counts in full; the machine's own pauses are in it too: `io` is
- * a loop on the same core that does nothing but take the same frames and give them back.
+ * One worker and the control thread, a core each. Frames are due at fixed moments (pace.h), so
+ * frames that wait during a pause count in full. The machine's own pauses are included: `io` is a
+ * loop on the same core that only takes the same frames and gives them back.
  *
  *   bench_latency [--sandboxes N] [--prefixes N] [--policies N] [--patterns N] [--flows N]
  *                 [--expiring N] [--ms N] [--fifo] [--huge]
@@ -22,7 +22,7 @@
 #include "drive.h"
 #include "rig.h"
 
-#define IDLE_S      8 /* flows that no packet comes for expire */
+#define IDLE_S      8 /* idle flows expire */
 #define TRIAL_MS    100
 #define TRIALS      3
 #define PUSHES_S    1000
@@ -61,7 +61,7 @@ static uint64_t open_flows(void)
 	return counts.flows;
 }
 
-/* Until what was opened beside the traffic is gone. */
+/* Waits until the flows that were opened in addition to the traffic have expired. */
 static void expiry(void)
 {
 	while (open_flows() > drive.flows)

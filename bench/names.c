@@ -4,7 +4,7 @@
  * (control/compile/patterns_build.c: Hyperscan literals for a short list, a hash of suffixes for a
  * long one), and with Hyperscan literals at any length.
  *
- * Prints a JSON object a line.
+ * Prints one JSON object a line.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pace.c: the moments at which frames are due, and a histogram of what they took: 32 buckets for
- * each doubling, so that a figure is right to 3 %.
+ * pace.c: the moments at which frames are due, and a histogram of the times they took: 32 buckets
+ * for each doubling, so that a figure is accurate to 3 %.
  */
 #include "pace.h"
 
@@ -52,7 +52,7 @@ uint16_t pace_take(struct pace *pace, uint16_t n)
 
 void pace_stamp(const struct pace *pace, struct rte_mbuf *mbuf, uint16_t i, uint16_t n)
 {
-	/* The lost ones are the oldest: those given follow them. */
+	/* The oldest frames are lost: those given follow them. */
 	uint64_t number = pace->given + pace->lost - n + i + 1;
 
 	*RTE_MBUF_DYNFIELD(mbuf, stamp_at, uint64_t *) =

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pace.h: frames that are due at fixed moments whether or not anybody has time for them, as a wire
+ * pace.h: frames that are due at fixed moments, whether or not the worker is ready, as a wire
  * delivers them, and how long each took from that moment until it was handed to tx.
  *
- * The moments are set beforehand, so what a slow turn keeps waiting is counted in full. A frame
- * that finds PACE_RING others waiting is lost, as in a port's receive ring.
+ * The moments are fixed in advance, so the waiting time during a slow turn is counted in full. A
+ * frame that finds PACE_RING others waiting is lost, as in a port's receive ring.
  */
 #ifndef BENCH_PACE_H
 #define BENCH_PACE_H

@@ -117,7 +117,7 @@ static void start_port(uint16_t port, struct rte_mempool *pool)
 		rig_die("cannot start a port");
 }
 
-/* --- the bare lookup: numbers that any stateful forwarder has to pay --- */
+/* --- the bare lookup: a cost that any stateful forwarder has --- */
 
 struct bare {
 	struct rte_hash *hash;
@@ -242,8 +242,8 @@ static unsigned turn(struct bench *bench, enum forwarder forwarder)
 }
 
 /*
- * Opens every flow of both, in another order than that in which their packets will come: else the
- * memory of one packet's flow lay behind that of the packet before it.
+ * Opens every flow of both, in another order than that of their packets: otherwise the memory of
+ * one packet's flow would follow that of the previous packet's.
  */
 static void open_flows(struct bench *bench)
 {
@@ -449,7 +449,7 @@ static void start_eal(const char *capture)
 	snprintf(pcap, sizeof(pcap), "--vdev=net_pcap0,rx_pcap=%s,infinite_rx=1", capture);
 	if (access("/sys/kernel/mm/hugepages/hugepages-2048kB", R_OK) != 0 ||
 	    getenv("BENCH_NO_HUGE") != NULL) {
-		args[n++] = "--no-shconf"; /* what --in-memory implies; that excludes --no-huge */
+		args[n++] = "--no-shconf"; /* --in-memory would imply it, but excludes --no-huge */
 		args[n++] = "--no-huge";
 		args[n++] = "-m4096";
 	} else {
@@ -460,7 +460,9 @@ static void start_eal(const char *capture)
 		        "BENCH_NO_HUGE=1)");
 }
 
-/* What the frames of a scenario end as (NONE: a mix). Without this a bench may time something else.
+/*
+ * The reason that the frames of a scenario must end with (NONE: a mix). Without this check a bench
+ * may time something else.
  */
 static enum sl_reason choose_frames(struct bench *bench, const char **mode)
 {

@@ -12,8 +12,8 @@
  *   bench_reload ... --write DIRECTORY
  *
  * --flows opens flows before single sandboxes are pushed; --file reads the whole document from a
- * file at each push; --pause lies between two pushes. --write writes the fleet as a policy file and
- * as rules.txt for others, and pushes nothing.
+ * file at each push; --pause is the time between two pushes. --write writes the fleet as a policy
+ * file and as rules.txt for others, and pushes nothing.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static struct drive drive = {.spec = DRIVE_FULL};
 
 /* ---- Single sandboxes ---- */
 
-/* Below this the kernel has not been in a push's way. */
+/* Below this the kernel did not disturb the push. */
 #define UNDISTURBED_NS 20000
 
 struct series {
@@ -93,7 +93,10 @@ static void print_series(const char *what, struct series *series)
 	       series->slowest_kept_waiting_ns / 1000);
 }
 
-/* Each push gives a sandbox patterns and prefixes that nobody has. Then all is as it was. */
+/*
+ * Each push gives a sandbox patterns and prefixes that no other one has. At the end everything is
+ * restored.
+ */
 static void measure_one(const char *what, unsigned patterns, unsigned prefixes)
 {
 	unsigned among = prefixes > 100 ? CHANGED_BIG : CHANGED_ONES;
@@ -194,7 +197,7 @@ static void print_memory(const struct memory *start, const struct memory *pushed
 	       open->anonymous - pushed->anonymous, open->total);
 }
 
-/* ---- The whole of it ---- */
+/* ---- The whole bench ---- */
 
 static FILE *create_file(const char *name)
 {

@@ -15,7 +15,7 @@
 #include "document/diag.h"
 #include "gateway/settings_from_config.h"
 
-#define START_US 1767225600000000u /* some day in 2026 */
+#define START_US 1767225600000000u /* a day in 2026 */
 
 void rig_die(const char *what)
 {

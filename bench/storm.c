@@ -42,8 +42,10 @@ static void note(const struct sl_push *push)
 
 /* ---- Slices ---- */
 
-/* Packets a second, and packets in a second of the worker's own CPU time: somebody else on the
- * machine takes from the first, the storm takes from both. */
+/*
+ * Packets a second, and packets in a second of the worker's own CPU time: other load on the
+ * machine lowers the first, the storm lowers both.
+ */
 struct rate {
 	double wall, cpu;
 };
@@ -93,7 +95,7 @@ static int order_times(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Each slice against the one beside it. */
+/* Compares each slice with its neighbour. */
 static double cost_percent(const double *calm, const double *stormy)
 {
 	double cost[SLICES_MAX];

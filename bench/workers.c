@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * workers.c: what a second worker adds, and what it costs when frames arrive at the wrong one.
+ * workers.c: what a second worker adds, and the cost when frames arrive at the wrong worker.
  *
  *   one        one worker, all frames
  *   own        several workers, each receives its own sandboxes' frames, as a port that steers by
@@ -8,7 +8,7 @@
  *   anywhere   several workers, each receives frames of all sandboxes, and hands the others' over
  *
  * Every process measures one of these; workers.py alternates them. Each worker polls on a core of
- * its own; where there are too few, the control thread, which sleeps, shares one.
+ * its own; if there are too few, the control thread, which sleeps, shares one.
  *
  *   bench_workers [--workers N] [--anywhere] [--flows N] [--sandboxes N] [--ms N] [--huge]
  */

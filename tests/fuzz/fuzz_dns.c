@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_dns.c: DNS messages from bytes of anybody's choice.
+ * fuzz_dns.c: arbitrary bytes as DNS messages.
  *
- * The first byte is passed over (seeds are of a time when it told how to read the rest). The others
- * are one message, which is tried as a query and as an answer to the question that it carries
- * itself, so that mutation gets behind the comparison. What must hold, whatever the bytes:
+ * The first byte is skipped (in older seeds it told how to read the rest). The others are one
+ * message, which is parsed as a query and as an answer to its own question, so that mutations get
+ * past the comparison. What must hold, whatever the bytes:
  *
  *  - a query that parses is rebuilt to one that parses to the same name and type, with nothing else
  * of it left, and the gateway's reply to it is an answer to it;
@@ -29,7 +29,7 @@ struct told {
 	const uint8_t *msg;
 	size_t len;
 	uint32_t count;
-	uint64_t sum; /* of where the addresses stand and what they say */
+	uint64_t sum; /* of the addresses' positions and values */
 };
 
 static void tell(void *ctx, const struct sl_dns_address *address)
@@ -65,7 +65,7 @@ static void check_reply(const struct sl_dns_query *query, enum sl_dns_rcode rcod
 	MUST(told.count == 0 && info.rcode == rcode && info.additionals == query->had_opt);
 }
 
-/* Over TCP it leaves in its own length, and says nothing but its question. */
+/* Over TCP it keeps its length, and carries only its question. */
 static void check_padded(const struct sl_dns_query *query, size_t len)
 {
 	uint8_t *out = malloc(len);
@@ -99,7 +99,10 @@ static void check_query(const uint8_t *msg, size_t len)
 	MUST(answer == SL_PARSE_DONE || answer == SL_PARSE_BAD);
 	if (answer != SL_PARSE_DONE)
 		return;
-	/* A host name is in its normal form; what is none (any bytes) is told by that. */
+	/*
+	 * A host name is in canonical form; a name that is not a host name (any bytes) is
+	 * recognised by that.
+	 */
 	MUST(query.name_len <= SL_NAME_MAX);
 	if (sl_hostname_normalise((const uint8_t *)query.name, query.name_len, name) ==
 	    query.name_len)
@@ -116,7 +119,7 @@ static void check_query(const uint8_t *msg, size_t len)
 	     again.opt_do == query.opt_do);
 	MUST(again.rd && again.ad == query.ad && again.cd == query.cd);
 
-	/* the client's case makes the client's name again */
+	/* the client's case restores the client's name */
 	MUST(sl_dns_question_restore(out, built, query.question.id, &query.letter_case) == 0);
 	MUST(memcmp(out + 12, query.question.name, query.question.name_bytes) == 0);
 	check_padded(&query, len);
@@ -124,7 +127,7 @@ static void check_query(const uint8_t *msg, size_t len)
 	check_reply(&query, SL_DNS_NOERROR);
 }
 
-/* The question that a message carries itself, if it is one that could have been sent. */
+/* The message's own question, if it is one that could have been sent. */
 static bool question_of(const uint8_t *msg, size_t len, struct sl_dns_question *out)
 {
 	size_t pos = 12;

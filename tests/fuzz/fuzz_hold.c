@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_hold.c: a root of a sandbox against the hold, with an honest server at the other end.
+ * fuzz_hold.c: an attacker with root in a sandbox against the hold, with an honest server at the
+ * other end.
  *
  * The input is a script of the attacker's moves: segments of hellos in any order, place and size,
- * bent, lost on the way to the server (small TTL) or bare; the server's answers delivered or lost;
- * policies pushed, time passing, everything else that a sandbox can send. The server is a model
- * that shares no code with the gateway: it takes segments as RFC 9293 says, keeps of two bytes for
- * one place the first, answers a whole hello by a ServerHello, or first by a HelloRetryRequest, and
- * a whole header section of HTTP by a response. Whatever the script:
+ * altered, lost on the way to the server (small TTL) or without payload; the server's answers
+ * delivered or lost; policies pushed, time passing, everything else that a sandbox can send. The
+ * server is a model that shares no code with the gateway: it accepts segments as RFC 9293 says,
+ * keeps the first of two bytes for the same place, answers a complete hello with a ServerHello, or
+ * first by a HelloRetryRequest, and a whole header section of HTTP by a response. Whatever the
+ * script:
  *
- *  - before it has answered, the server never sees a byte of the denied name's hello or header
- *    section, and what it answers is a hello or a request for the allowed name;
- *  - bytes that reach it twice before that are the same bytes;
- *  - after a RST nothing of the connection reaches it;
- *  - no other frame that leaves has the denied name in it;
- *  - in = forwarded + dropped + held, and when all is over no flow, hold or mbuf is left.
+ * - before it has answered, the server never sees a byte of the denied name's hello or header
+ * section, and it only answers a hello or a request for the allowed name; - bytes that reach it
+ * twice before that are equal; - after a RST nothing of the connection reaches it; - no other frame
+ * that leaves contains the denied name; - in = forwarded + dropped + held, and at the end no flow,
+ * hold or mbuf is left.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@
 #define STREAM 8192
 #define MARK   "evil" /* in the denied name, and in all that must not leave */
 
-/* The frame that was looked at last, for the message. */
+/* The frame that was checked last, for the message. */
 static const struct inproc_frame *looked_at;
 
 #define MUST(condition, what)                                                                      \
@@ -48,7 +49,7 @@ static const char config[] =
         "timeouts: {tcp-established: 3, tcp-opening: 3, udp: 3, tcp-closing: 1, icmp: 1, dns: 1}\n"
         "limits: {flows: 4096, flows-per-sandbox: 64, held-bytes-per-sandbox: 65536, pins: 100}\n";
 
-/* None of them lets the denied name, or the server without a name. */
+/* None of them allows the denied name, or the server without a name. */
 static const char *const policies[] = {
         "sandboxes: [{vlan: 101, policy: {allow: [good.example]}}]",
         "sandboxes: [{vlan: 101, policy: {allow: ['*.example.net', good.example]}}]",
@@ -69,8 +70,8 @@ struct peer {
 	bool retries; /* asks for a second hello */
 	bool retried, answered;
 	uint32_t iss, irs;
-	uint32_t got;    /* stream bytes taken in order */
-	uint32_t sent;   /* stream bytes said */
+	uint32_t got;    /* stream bytes received in order */
+	uint32_t sent;   /* stream bytes sent */
 	uint32_t looked; /* stream bytes that were read as records */
 	uint32_t head;   /* bytes of the header section, once it has left; 0: no HTTP */
 	bool have[STREAM];
@@ -79,7 +80,8 @@ struct peer {
 
 static struct {
 	uint16_t port;
-	uint32_t iss, irs_seen; /* of the latest SYN, and the server's as the client learned it */
+	uint32_t iss,
+	        irs_seen; /* of the latest SYN, and the server's number as the client learned it */
 	struct peer peer;
 } conns[CONNS];
 
@@ -177,7 +179,7 @@ static struct packet server_segment(unsigned i, uint8_t flags, const void *bytes
 	           .payload = bytes, .payload_len = len);
 }
 
-/* What the server says reaches the gateway, unless it is lost. */
+/* A segment of the server reaches the gateway, unless it is lost. */
 static void say(unsigned i, uint8_t flags, const void *bytes, size_t len, bool lost)
 {
 	struct packet packet = server_segment(i, flags, bytes, len);
@@ -327,7 +329,7 @@ static void serve(unsigned i, const struct packet_view *view, bool lost)
 		return;
 	peer->state = OPEN;
 	if (peer->answered)
-		return; /* all that comes now is the allowed server's */
+		return; /* from here on the stream belongs to the allowed server */
 	take_payload(peer, at, view->payload, view->payload_len);
 	if (view->payload_len > 0) {
 		say(i, TCP_ACK, NULL, 0, lost);
@@ -335,7 +337,7 @@ static void serve(unsigned i, const struct packet_view *view, bool lost)
 	}
 }
 
-/* ---- what left ---- */
+/* ---- frames that left ---- */
 
 static int conn_of_port(uint16_t port)
 {
@@ -346,8 +348,8 @@ static int conn_of_port(uint16_t port)
 }
 
 /*
- * Of what leaves on an HTTP connection only the header section is judged: how many bytes of a
- * payload may not have the mark.
+ * On an HTTP connection only the header section is judged: the number of payload bytes that must
+ * not contain the mark.
  */
 static size_t judged_bytes(struct peer *peer, const struct packet_view *view)
 {
@@ -362,7 +364,7 @@ static size_t judged_bytes(struct peer *peer, const struct packet_view *view)
 	return view->payload_len < peer->head - at ? view->payload_len : peer->head - at;
 }
 
-/* Looks at every frame that has left, and lets those of connections reach the server. */
+/* Checks every frame that has left, and delivers those of connections to the server. */
 static void deliver(bool lost)
 {
 	const struct inproc_frame *frame;
@@ -372,7 +374,9 @@ static void deliver(bool lost)
 		int i = view->ok && view->proto == 6 ? conn_of_port(view->sport) : -1;
 		size_t judged = i >= 0 ? judged_bytes(&conns[i].peer, view) : 0;
 
-		/* Before the verdict nothing of the frame; before the answer nothing of the stream.
+		/*
+		 * Before the verdict the mark must not be in the frame; before the answer not in
+		 * the stream.
 		 */
 		if (i < 0 || (conns[i].peer.got <= 8 && conns[i].peer.head == 0))
 			MUST(!holds(frame->bytes, frame->len, MARK), "the denied name left");
@@ -432,7 +436,7 @@ static void move_segment(struct script *s, unsigned i)
 		if ((more & 4) && len > 0)
 			bytes[draw16(s) % len] ^= draw(s);
 		if (more & 8)
-			at += (unsigned)streams[GOOD].len; /* as if behind a first hello */
+			at += (unsigned)streams[GOOD].len; /* as if after a first hello */
 		client(i, flags, at, more & 16 ? draw(s) : conns[i].peer.sent, bytes, len,
 		       (uint8_t)(bend & 127));
 		return;
@@ -451,7 +455,7 @@ static void move_open(struct script *s, unsigned i, bool lost)
 	client(i, TCP_ACK, 0, 0, NULL, 0, bend & 120);
 }
 
-/* A frame of the latest kind with any byte changed, checksums as they come. */
+/* A frame of the latest kind with any byte changed, checksums not corrected. */
 static void move_bent(struct script *s, unsigned i)
 {
 	struct packet packet =
@@ -547,7 +551,7 @@ static void step(struct script *s)
 	case 7:
 		inproc_advance_us(gw, draw16(s) * 100ull);
 		break;
-	case 8: /* the server says it again */
+	case 8: /* the server repeats it */
 		if (conns[i].peer.state != CLOSED)
 			say(i, conns[i].peer.state == SYN_RCVD ? TCP_SYN | TCP_ACK : TCP_ACK, NULL,
 			    0, false);
@@ -581,7 +585,7 @@ static void start(void)
 		next_port = 1024;
 }
 
-/* inproc_check() adds up thousands of sandboxes; here are frames of one and of none. */
+/* inproc_check() sums over thousands of sandboxes; here only one and none have frames. */
 static void check_counters(void)
 {
 	static unsigned runs;

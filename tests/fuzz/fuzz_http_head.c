@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_http_head.c: client streams through the walk to a header section's end and the reading of
- * it.
+ * fuzz_http_head.c: client streams through the search for a header section's end and the parsing
+ * of it.
  *
- * Input: one byte that says into how large pieces the stream is cut, the stream.
+ * Input: one byte that gives the size of the pieces into which the stream is split, then the
+ * stream.
  *
- * Held besides memory safety: the pieces change nothing about the answer or the range; what is read
- * of the range is what is read of the whole; an answer other than DONE has no name and, unless it
- * is MORE, a reason; a name is canonical. And no server, however lenient, reads another host out of
- * a section than the one that was found: the second reader here takes any line end for one, cuts
- * blanks and control characters off anything, unfolds nothing and finds every Host there is.
+ * Checked besides memory safety: the pieces do not change the result or the range; parsing the
+ * range gives the same as parsing the whole; a result other than DONE has no name and, unless it is
+ * MORE, a reason; a name is canonical. And no server, however lenient, reads another host from a
+ * section than the one that was found: the second reader here accepts any line end, strips blanks
+ * and control characters everywhere, unfolds nothing and finds every Host.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +85,7 @@ static void must_be_host(struct text t, const char *name)
 	must(is_same(t, name));
 }
 
-/* A target that names a host anywhere but behind a path. */
+/* A target that contains a host anywhere except after a path. */
 static void check_target(struct text line, const char *name)
 {
 	struct text target = trimmed(behind(line, upto(line, " \t").len));

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_pipeline.c: whole conversations through a whole gateway. The input is a script: each step
- * sends an honest or bent segment, datagram or query, or fuzzed bytes in a frame. Whatever the
+ * sends a valid or altered segment, datagram or query, or fuzzed bytes in a frame. Whatever the
  * script:
  *
- *   - the denied name never reaches the server, neither in one frame nor put together by a server
- *     that keeps the first, or the last, byte that came for each place in the stream;
+ *   - the denied name never reaches the server, neither in one frame nor reassembled by a server
+ * that keeps the first, or the last, byte received for each place in the stream;
  *   - a QUIC datagram that carries it never leaves (its connection ID is marked);
  *   - in = reasons + held, no mbuf is lost (tests/lib/inproc.c ends the program otherwise).
  */
@@ -31,7 +31,7 @@ static const char config[] = "dns: {resolvers: [203.0.113.53], pinning: off}\n";
 static struct inproc *gw;
 static uint16_t port = 1024;
 
-/* What a server makes of the segments that reach it. */
+/* A server that reassembles the segments that reach it. */
 static struct server {
 	uint8_t first[STREAM], last[STREAM];
 	bool have[STREAM];
@@ -104,7 +104,7 @@ static void contains_nothing_denied(const uint8_t *bytes, size_t len, const char
 	}
 }
 
-/* An Initial with the marked connection ID; other packets say nothing that can be judged. */
+/* Fails on an Initial with the marked connection ID; other packets cannot be judged. */
 static void is_no_marked_initial(const struct inproc_frame *frame)
 {
 	const struct packet_view *view = &frame->view;
@@ -162,7 +162,7 @@ static void send_segment(struct script *script)
 	size_t have = record_bytes[which];
 	uint8_t payload[1400];
 
-	/* Mostly bytes of a hello at their own place; now and then somewhere else, or others. */
+	/* Mostly bytes of a hello at their own place; sometimes elsewhere, or other bytes. */
 	for (unsigned i = 0; i < n; i++)
 		payload[i] = at + i < have ? records[which][at + i] : (uint8_t)i;
 	if ((flags & 0x80) && n > 0)
@@ -206,7 +206,10 @@ static void send_quic(struct script *script)
 		bytes[draw16(script) % n] = draw(script);
 	if (bend & 2)
 		n -= draw(script) % 64;
-	/* A bent byte may unmark the connection: then it does not decrypt, and must not leave. */
+	/*
+	 * An altered byte may remove the mark: then the packet does not decrypt, and must not
+	 * leave.
+	 */
 	send_frame(SL_PORT_SANDBOX, UDP(FROM_CLIENT, .payload = bytes, .payload_len = n));
 }
 
@@ -232,7 +235,7 @@ static void send_raw(struct script *script)
 
 	for (size_t i = 0; i < n; i++)
 		bytes[i] = draw(script);
-	/* Enough of a header that some get past the tag. */
+	/* Enough of a header for some to get past the tag. */
 	if (n > 18 && (bytes[0] & 1)) {
 		bytes[6] &= 0xfe;
 		memcpy(bytes + 12, "\x81\x00\x00\x65\x08\x00", 6);
@@ -283,7 +286,7 @@ static void step(struct script *script)
 
 /*
  * The gateway lives as long as the process, in memory that LeakSanitizer does not search for
- * pointers. That it gives everything back is tests/pipeline's to show.
+ * pointers. tests/pipeline checks that it frees everything.
  */
 int __lsan_is_turned_off(void);
 
@@ -315,7 +318,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&script);
 	look_at_what_left();
 	inproc_clear(gw);
-	/* Now and then all that is on hold ends, and must end as denied. */
+	/* Sometimes all that is on hold times out, and must end as denied. */
 	if (port % 64 == 0) {
 		inproc_advance_s(gw, 12);
 		look_at_what_left();

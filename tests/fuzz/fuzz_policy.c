@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_policy.c: documents of anybody's choice, read as a policy and as a gateway config.
+ * fuzz_policy.c: arbitrary documents, read as a policy and as a gateway config.
  *
- * What must hold, whatever the bytes: a document is refused with at least one error, and then there
- * is none, or it is taken without any, and then it is in the order and the form that policy.h
+ * What must hold, whatever the bytes: a document is either refused with at least one error and not
+ * returned, or accepted without an error. Then it has the order and the form that policy.h
  * promises, and every pattern reads back to itself.
  */
 #include <netinet/in.h>

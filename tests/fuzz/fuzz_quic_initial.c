@@ -9,8 +9,8 @@
  *      and the packet number's length: the way through both
  *   3  a datagram of either side after the verdict
  *
- * Held besides memory safety: no answer without its reason, no frame outside of its packet, and
- * what opens when walked directly opens when sealed.
+ * Checked besides memory safety: no result without its reason, no frame outside of its packet, and
+ * a payload that is accepted when walked directly is accepted when sealed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,7 @@ static void check_datagram(struct sl_quic_conn *conn, const uint8_t *dgram, size
 	must((answer == SL_PARSE_DONE) == (info.reason == SL_REASON_NONE));
 	must(answer != SL_PARSE_DONE || (info.initials > 0 && len >= SL_QUIC_INITIAL_DGRAM_MIN));
 	must(answer != SL_PARSE_DONE || sl_quic_count_initials(dgram, len) == info.initials);
-	/* What opens with the number that is expected opens with some number. */
+	/* A packet that opens with the expected number opens with some number. */
 	must(answer != SL_PARSE_DONE || opens_under(conn, dgram, len));
 }
 
@@ -81,7 +81,7 @@ static void check_first(const uint8_t *dgram, size_t len)
 		return;
 	must(sl_quic_conn_init(crypto, &conn, header.version, header.dcid, header.dcid_len));
 	must(sl_quic_conn_owns(&conn, &header));
-	/* What begins a connection is never taken for a datagram without an Initial. */
+	/* A datagram that begins a connection is never taken for one without an Initial. */
 	must(sl_quic_find_initial(dgram, len, &found) != SL_PARSE_NOT_MINE);
 	check_datagram(&conn, dgram, len);
 }
@@ -96,7 +96,7 @@ static enum sl_parse_result check_frames(const uint8_t *frames, size_t len)
 	return answer;
 }
 
-/* The same frames from a server: it is believed if they may stand there. */
+/* The same frames from a server: it is believed if they are allowed there. */
 static void check_server(const struct quic_options *sealed, const uint8_t *frames, size_t len,
                          enum sl_parse_result plain)
 {
@@ -136,7 +136,7 @@ static void check_sealed(unsigned how, const uint8_t *frames, size_t len)
 
 	if (len > 4096)
 		return;
-	if (len >= 1150) /* no padding comes behind it, so both readings see the same bytes */
+	if (len >= 1150) /* no padding follows, so both readings see the same bytes */
 		o.dgram_len = 0;
 	dgram_len = quic_initial(&o, frames, len, dgram);
 	plain = check_frames(frames, len);

@@ -3,10 +3,11 @@
  * fuzz_tls_hello.c: client streams through the record walker and the ClientHello parser.
  *
  * Input: one byte that says how (bit 0: as the second hello; bit 1: the rest is a bare handshake
- * message), one byte that says into how large pieces the stream is cut, the stream.
+ * message), one byte that gives the size of the pieces into which the stream is split, then the
+ * stream.
  *
- * Held besides memory safety: the pieces change nothing about the answer, the range or the hello;
- * an answer other than DONE has no name and, unless it is MORE, a reason; a name is canonical.
+ * Checked besides memory safety: the pieces do not change the result, the range or the hello; a
+ * result other than DONE has no name and, unless it is MORE, a reason; a name is canonical.
  */
 #include <stdlib.h>
 #include <string.h>

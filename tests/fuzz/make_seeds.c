@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * make_seeds.c: writes the seeds under tests/fuzz/corpus/{tls_hello,http_head,quic_initial} anew,
- * from the builders that the unit tests use. To be run by hand when their form changes: make_seeds
+ * make_seeds.c: rewrites the seeds under tests/fuzz/corpus/{tls_hello,http_head,quic_initial},
+ * with the builders of the unit tests. To be run by hand when their form changes: make_seeds
  * tests/fuzz/corpus
  */
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * corpus.h: recorded hellos and Initials that are not part of the repository. They lie in the
- * directory that the environment variable SLUICE_CORPUS names, described by its vectors.tsv.
+ * corpus.h: recorded hellos and Initials that are not part of the repository. They are in the
+ * directory named by the environment variable SLUICE_CORPUS, described by its vectors.tsv.
  */
 #ifndef SLUICE_TESTS_CORPUS_H
 #define SLUICE_TESTS_CORPUS_H
@@ -19,9 +19,9 @@ struct corpus_file {
 };
 
 /*
- * Reads every file of a kind, in the order of vectors.tsv, into a malloc'ed array (the caller
- * frees it). Returns how many; 0 with the reason printed if there is no corpus. Aborts on a file
- * that vectors.tsv promises and that is not there.
+ * Reads every file of a kind, in the order of vectors.tsv, into a malloc'ed array (the caller frees
+ * it). Returns how many; 0 with the reason printed if there is no corpus. Aborts if a file that
+ * vectors.tsv lists is missing.
  */
 size_t corpus_read(const char *kind, struct corpus_file **files);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns_build.h: DNS messages for tests, honest and dishonest, put together piece by piece.
+ * dns_build.h: builds DNS messages for tests, valid and invalid, piece by piece.
  *
  * Written from the RFCs and not from the parser: it shares no code with what it tests. Counts in
- *the header follow what is appended; any byte may be spoiled afterwards in msg->bytes.
+ * the header are updated by what is appended; any byte may be changed afterwards in msg->bytes.
  *
- *	struct dns_message msg;
+ * 	struct dns_message msg;
  *
- *	dns_begin(&msg, 0x1234, DNS_QR | DNS_RD | DNS_RA);
- *	dns_question(&msg, "www.example.com", DNS_A);
- *	dns_cname(&msg, DNS_ANSWER, "@12", "edge.example.net", 300);
- *	dns_address(&msg, DNS_ANSWER, "edge.example.net", "192.0.2.1", 60);
+ * 	dns_begin(&msg, 0x1234, DNS_QR | DNS_RD | DNS_RA);
+ * 	dns_question(&msg, "www.example.com", DNS_A);
+ * 	dns_cname(&msg, DNS_ANSWER, "@12", "edge.example.net", 300);
+ * 	dns_address(&msg, DNS_ANSWER, "edge.example.net", "192.0.2.1", 60);
  *
  * Names are text with dots; "" is the root. A last label "@N" is a compression pointer to offset N:
  * "www.@12". "\." is a dot inside a label, "\\" a backslash.
@@ -53,17 +53,20 @@ enum dns_section {
 
 struct dns_message {
 	size_t len;
-	size_t rdlength; /* where the last record's RDLENGTH stands */
+	size_t rdlength; /* the offset of the last record's RDLENGTH */
 	uint8_t bytes[DNS_MESSAGE_MAX];
 };
 
-/* All of these abort the program where a message would not fit or the text is no name or address.
+/*
+ * All of these abort the program if a message would not fit or the text is not a name or address.
  */
 void dns_begin(struct dns_message *msg, uint16_t id, uint16_t flags);
 void dns_question(struct dns_message *msg, const char *name, uint16_t type);
 void dns_question_class(struct dns_message *msg, const char *name, uint16_t type, uint16_t class);
 
-/* Raw bytes, a 16-bit number or a name at the end of the message, counted nowhere. */
+/*
+ * Raw bytes, a 16-bit number or a name at the end of the message, without a change of the counts.
+ */
 void dns_put(struct dns_message *msg, const void *bytes, size_t len);
 void dns_put16(struct dns_message *msg, uint16_t value);
 void dns_put_name(struct dns_message *msg, const char *name);

@@ -3,8 +3,8 @@
  * dns_lab.h: a sandbox that asks, and a resolver that answers, around the in-process gateway. For
  * the tests of DNS judgement and of pins.
  *
- * The resolver's side works on what left the gateway, byte for byte: it repeats the id and the
- * letter case that it got, as an honest one does.
+ * The resolver works on the bytes that left the gateway: it repeats the id and the letter case
+ * that it received, as a real one does.
  */
 #ifndef TESTS_DNS_LAB_H
 #define TESTS_DNS_LAB_H
@@ -34,7 +34,7 @@
 
 static struct dns_message lab_msg __attribute__((unused)); /* 64 KiB: not on the stack */
 
-/* A gateway as it runs: ids and letter case are drawn, every checksum must be right. */
+/* A gateway as in operation: random ids and letter case, every checksum must be right. */
 static inline struct inproc *lab_create(const char *policy, const char *config)
 {
 	return inproc_create_with(&(struct inproc_options){
@@ -88,7 +88,7 @@ static inline enum sl_reason lab_ask(struct inproc *gw, const char *name, uint16
 	return lab_ask_from(gw, &lab_client, LAB_ID, name, type);
 }
 
-/* ---- what came out ---- */
+/* ---- frames that left ---- */
 
 /* The newest frame at a port; the test fails if there is none. */
 static inline const struct packet_view *lab_last(const struct inproc *gw, enum sl_port_id port)
@@ -117,7 +117,7 @@ static inline size_t lab_question_bytes(const uint8_t *msg)
 
 /* ---- the resolver ---- */
 
-/* Begins an answer to the message that left last: its id and question, to the letter. */
+/* Begins an answer to the message that left last, with exactly its id and question. */
 static inline void lab_answer_to(const uint8_t *query, uint16_t flags)
 {
 	dns_begin(&lab_msg, lab_get16(query), (uint16_t)(DNS_QR | DNS_RD | DNS_RA | flags));
@@ -165,7 +165,7 @@ static inline void lab_resolve(struct inproc *gw, const char *name, const char *
 
 /* ---- connections ---- */
 
-/* A SYN under rule 3: what becomes of it. Every call is another flow. */
+/* Sends a SYN under rule 3 and returns its reason. Every call is another flow. */
 static inline enum sl_reason lab_connect_from(struct inproc *gw, const struct lab_from *from,
                                               const char *address)
 {

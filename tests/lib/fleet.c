@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fleet.c: random fleets. A fleet is a table of what each VLAN has, from which the document is put
- * together anew after every change.
+ * fleet.c: random fleets. A fleet is a table of what each VLAN has, from which the document is
+ * rebuilt after every change.
  */
 #include "fleet.h"
 
@@ -89,7 +89,7 @@ static void clear_host_bits(struct sl_prefix *prefix)
 		prefix->addr[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
 }
 
-/* Few values a byte, so that prefixes nest and stand side by side. */
+/* Few values for each byte, so that prefixes nest and adjoin. */
 static struct sl_prefix random_prefix(struct fleet *fleet)
 {
 	static const uint8_t lens4[] = {8, 12, 16, 20, 22, 24, 24, 25, 26, 28, 30, 31, 32, 32};
@@ -517,7 +517,10 @@ struct sl_addr fleet_address(struct fleet *fleet, const struct sl_config *config
 	return addr;
 }
 
-/* A pattern with words for its `*`, then perhaps a label more or less, or a letter changed. */
+/*
+ * A pattern with labels in place of its `*`, then possibly a label more or less, or a letter
+ * changed.
+ */
 static void near_pattern(struct fleet *fleet, const char *pattern, char *out, size_t size)
 {
 	size_t n = 0;

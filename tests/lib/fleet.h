@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fleet.h: random fleets of sandboxes for the oracle tests and for the reload bench: documents made
- * directly in memory, changes to them, and questions that fall close to where answers differ.
+ * directly in memory, changes to them, and questions close to where answers differ.
  *
  * Policies draw from one pool of prefixes and one of patterns, so that they share, nest and
  * collide. Everything follows from the seed.
@@ -58,7 +58,7 @@ struct fleet_port {
 };
 struct fleet_port fleet_port(struct fleet *fleet);
 
-/* A random VLAN, now and then one without a sandbox. */
+/* A random VLAN, sometimes one without a sandbox. */
 uint16_t fleet_vlan(struct fleet *fleet);
 
 uint64_t fleet_random(struct fleet *fleet);

@@ -39,7 +39,7 @@ static void put_u16(struct writer *w, unsigned value)
 	put_u8(w, value & 0xff);
 }
 
-/* Leaves room for a length of two bytes; close_u16() fills in what came behind it. */
+/* Leaves room for a length of two bytes; close_u16() fills in the number of bytes after it. */
 static size_t open_u16(struct writer *w)
 {
 	put_u16(w, 0);
@@ -106,7 +106,7 @@ static void put_extensions(struct writer *w, const struct hello_options *o)
 	put_u16(w, 0x002b); /* supported_versions */
 	put_u16(w, sizeof(versions));
 	put(w, versions, sizeof(versions));
-	put_extension(w, 0x0033, 0x5a, 38); /* key_share, of a shape nobody looks at */
+	put_extension(w, 0x0033, 0x5a, 38); /* key_share, its content is not parsed */
 	if (o->ech)
 		put_extension(w, 0xfe0d, 0x00, 120);
 	if (o->esni)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hello.h: builds ClientHellos, honest and dishonest, and the records around them, for tests.
+ * hello.h: builds ClientHellos, valid and invalid, and the records around them, for tests.
  *
  * Written from the RFCs and not from the parser: it shares no code with what it tests.
  */
@@ -23,15 +23,15 @@ struct hello_options {
 	bool list_empty;         /* a server_name_list of no entries */
 	bool extension_empty;    /* a server_name extension of no bytes, as servers send it */
 	const char *second_name; /* another entry in the same list */
-	const char *other_sni;   /* another server_name extension behind all others */
+	const char *other_sni;   /* another server_name extension after all others */
 	bool name_last;          /* the server_name extension comes last, not first */
-	bool name_trailing;      /* one byte behind the list, in the extension */
+	bool name_trailing;      /* one byte after the list, in the extension */
 
-	bool no_extensions;   /* the hello ends behind compression_methods */
+	bool no_extensions;   /* the hello ends after compression_methods */
 	bool ech;             /* encrypted_client_hello (0xfe0d) with an outer body */
 	bool esni;            /* its draft (0xffce) */
 	size_t repeated_type; /* this extension type twice, if not 0 */
-	size_t many;          /* so many further empty extensions of different types */
+	size_t many;          /* this many further empty extensions of different types */
 	size_t total_len;     /* pad the whole message to this many bytes (padding extension) */
 
 	uint16_t version;       /* 0: 0x0303 */

@@ -231,7 +231,7 @@ static uint64_t lost_in_handover(const struct inproc *gw)
 	return sum;
 }
 
-/* What every reason counts in the rows of some VLANs, over all workers. */
+/* Sums every reason over some VLANs and all workers. */
 static void add_rows(const struct inproc *gw, unsigned first, unsigned last,
                      uint64_t sum[SL_REASON_COUNT])
 {
@@ -296,7 +296,7 @@ static void events_drain(struct inproc *gw)
 	}
 }
 
-/* Lets every worker take what others handed over. */
+/* Lets every worker take the frames that others handed over. */
 static void others_turn(struct inproc *gw)
 {
 	if (gw->count == 1)
@@ -314,7 +314,10 @@ static unsigned vlan_of(const struct inproc *gw, const struct rte_mbuf *m)
 	return gw->settings.native_vlan[m->port];
 }
 
-/* The rows that a frame can be counted in; all, unless relaxed, which is for many packets. */
+/*
+ * The sums over the VLANs that a frame can be counted for; over all VLANs, unless relaxed, which
+ * is for many packets.
+ */
 static void rows_of(const struct inproc *gw, unsigned vlan, uint64_t sum[SL_REASON_COUNT])
 {
 	if (!gw->options.relaxed) {
@@ -382,7 +385,7 @@ enum sl_reason inproc_send_burst(struct inproc *gw, enum sl_port_id port,
 	return deliver(gw, 0, port, pkts, n);
 }
 
-/* ---- what came out ---- */
+/* ---- frames that left ---- */
 
 size_t inproc_count(const struct inproc *gw, enum sl_port_id port)
 {

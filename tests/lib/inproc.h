@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * inproc.h: a whole gateway inside a test: the real policy's walk, the real workers, two captured
- * ports and a clock that the test turns.
+ * ports and a clock that the test advances.
  *
- *	struct inproc *gw = inproc_create("sandboxes: [{vlan: 101}]", NULL);
- *	struct packet syn = TCP(.vlan = 101, ...);
- *	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &syn), SL_REASON_ALLOW_ALL);
- *	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 1);
- *	inproc_free(gw);
+ * 	struct inproc *gw = inproc_create("sandboxes: [{vlan: 101}]", NULL);
+ * 	struct packet syn = TCP(.vlan = 101, ...);
+ * 	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &syn), SL_REASON_ALLOW_ALL);
+ * 	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 1);
+ * 	inproc_free(gw);
  *
  * After every packet it is checked that in = reasons + held, and by inproc_free() that no mbuf is
- * left over; a violation prints what is wrong and ends the program. One thread. Depends on nothing
- * of a test framework, so that fuzzers and benches use it too.
+ * left over; a violation is printed and ends the program. One thread. Independent of the test
+ * framework, so that fuzzers and benches can use it too.
  */
 #ifndef TESTS_INPROC_H
 #define TESTS_INPROC_H
@@ -40,8 +40,8 @@ struct inproc_options {
 	unsigned workers;    /* 0: one */
 	uint32_t segment;    /* bytes in each mbuf of a chain; 0: a frame is one mbuf if it fits */
 	uint32_t mbufs;      /* 0: plenty */
-	bool dns_rewrite;    /* draw id and case, as a running gateway does */
-	bool checksums_full; /* no partial checksum is good, as in a running gateway */
+	bool dns_rewrite;    /* random ids and letter case, as in a running gateway */
+	bool checksums_full; /* partial checksums are refused, as in a running gateway */
 	struct sl_quic_ids *quic_ids; /* shared with another gateway, outlives it; NULL: its own */
 	bool relaxed; /* check the invariants only in inproc_check() and inproc_free() */
 };
@@ -50,14 +50,14 @@ struct inproc_options {
 struct inproc *inproc_create(const char *policy, const char *config);
 struct inproc *inproc_create_with(const struct inproc_options *options);
 
-/* Checks what must hold at the end and gives everything back. */
+/* Checks what must hold at the end and frees everything. */
 void inproc_free(struct inproc *gw);
 
 /*
- * A frame arrives (at the worker given, which hands it over if it is another's; inproc_send: at
- * worker 0). Returns the reason under which packets were counted since, or SL_REASON_NONE if there
- * is none: the frame is on hold, or left before its flow has a verdict. If several reasons were
- * counted, the first denial.
+ * A frame arrives (at the given worker, which hands it over if another one owns it; inproc_send:
+ * at worker 0). Returns the reason under which packets were counted since, or SL_REASON_NONE if
+ * there is none: the frame is on hold, or left before its flow has a verdict. If several reasons
+ * were counted, the first denial.
  */
 enum sl_reason inproc_send(struct inproc *gw, enum sl_port_id port, const struct packet *packet);
 enum sl_reason inproc_send_bytes(struct inproc *gw, enum sl_port_id port, const void *bytes,
@@ -88,10 +88,10 @@ const struct sl_event *inproc_event_last(const struct inproc *gw);
 /* Forgets captured frames and events. */
 void inproc_clear(struct inproc *gw);
 
-/* The clock moves on, in steps of at most 100 ms, the workers' tick at each. */
+/* Advances the clock, in steps of at most 100 ms, with the workers' tick at each. */
 void inproc_advance_us(struct inproc *gw, uint64_t us);
 void inproc_advance_s(struct inproc *gw, double seconds);
-/* The clock moves on and nobody has looked at it yet. */
+/* Advances the clock without a tick. */
 void inproc_pass_us(struct inproc *gw, uint64_t us);
 uint64_t inproc_now_us(const struct inproc *gw);
 
@@ -102,7 +102,7 @@ uint64_t inproc_now_us(const struct inproc *gw);
 uint64_t inproc_push(struct inproc *gw, const char *policy);
 const char *inproc_errors(const struct inproc *gw);
 
-/* From now on the port takes only so many more frames; -1 (the beginning): all. */
+/* From now on the port accepts only this many more frames; -1 (the default): all. */
 void inproc_tx_room(struct inproc *gw, enum sl_port_id port, long frames);
 
 /* Sums over all workers. */

@@ -204,7 +204,7 @@ static void put_icmp(struct out *out, const struct packet_spec *spec)
 	out_put(out, spec->payload, spec->payload_len);
 }
 
-/* Where the checksum of a protocol stands in its header; -1: it has none. */
+/* The offset of a protocol's checksum in its header; -1: it has none. */
 static int csum_offset(uint8_t proto)
 {
 	return proto == 6 ? 16 : proto == 17 ? 6 : proto == 1 || proto == 58 ? 2 : -1;

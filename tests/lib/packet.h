@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * packet.h: frames for tests. A frame is described by a struct with sane defaults (lengths and
- * checksums right, TTL 64), any field of which can be given another value, lies included.
+ * checksums right, TTL 64), any field of which can be given another value, valid or not.
  *
- *	struct packet syn = TCP(.vlan = 101, .src = "10.0.0.2", .dst = "192.0.2.1",
- *	                        .sport = 40000, .dport = 443, .flags = TCP_SYN, .seq = 1000);
+ * 	struct packet syn = TCP(.vlan = 101, .src = "10.0.0.2", .dst = "192.0.2.1",
+ * 	                        .sport = 40000, .dport = 443, .flags = TCP_SYN, .seq = 1000);
  *
  * A value that would be computed is overridden with PKT_SET(value), also with zero.
  */
@@ -41,9 +41,9 @@ struct packet_spec {
 	uint16_t vlan;     /* 0: untagged */
 	uint64_t tci;      /* PKT_SET: the whole tag, also VID 0 and priorities */
 	uint64_t tpid;     /* PKT_SET: instead of 0x8100 */
-	uint64_t tag2;     /* PKT_SET: a second 802.1Q tag behind the first */
+	uint64_t tag2;     /* PKT_SET: a second 802.1Q tag after the first */
 	uint64_t type;     /* PKT_SET: EtherType, or the length field of an LLC frame */
-	const char *inner; /* hexadecimal bytes behind the EtherType instead of IP; then no IP */
+	const char *inner; /* hexadecimal bytes after the EtherType instead of IP */
 
 	/* IP; the family is src's */
 	const char *src, *dst;
@@ -75,8 +75,8 @@ struct packet_spec {
 
 	const void *payload;
 	size_t payload_len;
-	size_t cut;          /* drop so many bytes off the end, lengths stay (a truncated frame) */
-	const void *trailer; /* behind what the IP length covers */
+	size_t cut; /* drop this many bytes off the end, lengths stay (a truncated frame) */
+	const void *trailer; /* bytes after the IP packet */
 	size_t trailer_len;
 	size_t pad_to; /* zeros up to this frame length */
 };
@@ -126,7 +126,7 @@ struct packet packet_nd(const struct nd_spec *spec);
 
 #define ND(...) packet_nd(&(struct nd_spec){__VA_ARGS__})
 
-/* What a frame says. ok is false, and the rest meaningless, if it is no whole IP packet. */
+/* A parsed frame. ok is false, and the rest undefined, if it is not a complete IP packet. */
 struct packet_view {
 	bool ok;
 	bool tagged;
@@ -144,7 +144,7 @@ struct packet_view {
 	uint32_t icmp_rest;
 	const uint8_t *ip, *l4, *options, *payload; /* into the frame */
 	size_t l4_len, options_len, payload_len;
-	size_t trailer_len; /* behind what the IP length covers */
+	size_t trailer_len; /* bytes after the IP packet */
 	bool ip_csum_ok, l4_csum_ok;
 };
 

@@ -177,7 +177,7 @@ size_t quic_initial(const struct quic_options *o, const uint8_t *frames, size_t 
 	at += payload_len + 16;
 	if (o->tag_broken)
 		out[at - 1] ^= 1;
-	/* A packet too short for a sample is protected with the mask of whatever lies behind it. */
+	/* A packet too short for a sample is protected with the mask of the bytes after it. */
 	hp_mask(keys.hp, out + number_at + 4, mask);
 	out[0] ^= mask[0] & 0x0f;
 	for (size_t i = 0; i < number_len; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_build.h: builds QUIC packets, honest and dishonest, for tests: sealed client Initials, other
+ * quic_build.h: builds QUIC packets, valid and invalid, for tests: sealed client Initials, other
  * long header packets with opaque payloads, Retry packets.
  *
  * It takes libcrypto's HMAC and AES-GCM the plain way and shares no code with what it tests.
@@ -29,7 +29,7 @@ struct quic_keys {
 	uint8_t hp[16];
 };
 
-/* How to write an Initial. The zero value with a DCID is an honest version 1 one. */
+/* How to write an Initial. The zero value with a DCID is a valid version 1 one. */
 struct quic_options {
 	uint32_t version; /* 0: version 1 */
 	const uint8_t *dcid;
@@ -40,7 +40,7 @@ struct quic_options {
 	size_t token_len;
 	uint64_t number;         /* packet number */
 	size_t number_len;       /* 1..4; 0: 1 */
-	const uint8_t *keys_cid; /* the keys' origin if it is another than dcid */
+	const uint8_t *keys_cid; /* the ID that keys are derived from, if not dcid */
 	size_t keys_cid_len;
 	uint32_t keys_version; /* 0: as version */
 	bool server;           /* seal it as the server */

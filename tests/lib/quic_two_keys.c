@@ -12,7 +12,7 @@
 #include "quic_build.h"
 
 #define DGRAM_LEN  1200
-#define FREE_BLOCK 4 /* index of the ciphertext's block that is solved for */
+#define FREE_BLOCK 4 /* index of the block of ciphertext that is solved for */
 
 struct block {
 	uint8_t b[16];
@@ -116,7 +116,7 @@ static struct block tag_of(const struct reading *r, size_t header_len, const uin
 	return xor(sum, pad);
 }
 
-/* What one bit of the free block is multiplied with on its way into the tag. */
+/* The factor by which the free block enters the tag. */
 static struct block weight_of(const struct reading *r, size_t len)
 {
 	size_t blocks_behind = (len + 15) / 16 - FREE_BLOCK - 1 + 1; /* and the lengths */

@@ -13,7 +13,7 @@
 /*
  * Writes a version 1 Initial of 1,200 bytes with this DCID. Under the keys that keys_cid gives it
  * holds one CONNECTION_CLOSE with a long reason phrase; under those that its own DCID gives it
- * opens as well, to bytes of no meaning. Returns its length.
+ * opens as well, to meaningless bytes. Returns its length.
  */
 size_t quic_two_keys(const uint8_t *dcid, size_t dcid_len, const uint8_t *keys_cid,
                      size_t keys_cid_len, uint8_t *out);

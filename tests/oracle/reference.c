@@ -48,7 +48,7 @@ static unsigned forms(const struct sl_addr *addr, struct sl_addr out[3])
 	return n;
 }
 
-/* What denies an address denies it in any of its forms. */
+/* An address is denied if any of its forms is. */
 static bool any_form_in(const struct sl_prefix *list, size_t n, const struct sl_addr *addr)
 {
 	struct sl_addr form[3];
@@ -83,7 +83,7 @@ static bool pattern_matches(const char *pattern, const char *name)
 	size_t np = labels_of(pattern, p, p_len), nn = labels_of(name, n, n_len);
 	bool leading = p[0][0] == '*';
 
-	/* Every label stands for one; a leading `*` for one or more. */
+	/* Every label matches one; a leading `*` matches one or more. */
 	if (leading ? nn < np : nn != np)
 		return false;
 	for (size_t i = 1; i <= np; i++) {
@@ -187,7 +187,7 @@ static bool opened_by_pin(const struct sl_policy *policy, const struct reference
 	return false;
 }
 
-/* Is the address pinned to this name, or (NULL) to any that the patterns match? */
+/* True if the address is pinned to this name, or (NULL) to any that the patterns match. */
 static bool is_pinned(const struct sl_policy *policy, const struct reference_question *q,
                       const char *name)
 {

@@ -4,8 +4,8 @@
  * document itself, rule by rule as the specification's sections 1 and 4 have them, with nothing
  * compiled. Where it and the fast path differ, the fast path is wrong.
  *
- * It knows no flows or holds, and of pins what the question says: what it answers is what the first
- * packet of a connection that then proves `name` must come to.
+ * It has no flows or holds, and only the pins of the question: its answer is the verdict that the
+ * first packet of a connection that then proves `name` must get.
  */
 #ifndef TESTS_REFERENCE_H
 #define TESTS_REFERENCE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_packet_oracle.c: random policies, random connections, sent as packets through a whole
- * gateway; each must come to what the reference model reads in the document. Seed: environment
- * SLUICE_SEED.
+ * gateway; each must get the verdict that the reference model reads in the document. Seed:
+ * environment SLUICE_SEED.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -290,8 +290,10 @@ static enum sl_reason ask_other(struct inproc *gw, const struct asked *asked, ui
 	return inproc_send(gw, SL_PORT_SANDBOX, &packet);
 }
 
-/* What the reference model calls a name's verdict, in the words of the protocol that cannot prove
- * one. */
+/*
+ * The expected reason: as the reference model says, or that of a protocol that cannot prove a
+ * name.
+ */
 static enum sl_reason expected(const struct asked *asked, enum sl_reason reference)
 {
 	const struct reference_question *q = &asked->question;
@@ -299,13 +301,13 @@ static enum sl_reason expected(const struct asked *asked, enum sl_reason referen
 	if (q->proto == 17 && q->port != 53 &&
 	    (reference == SL_REASON_DOMAIN_ALLOWED || reference == SL_REASON_DOMAIN_NOT_ALLOWED ||
 	     reference == SL_REASON_NO_SERVER_NAME))
-		return SL_REASON_NOT_QUIC; /* a DNS message is no QUIC */
+		return SL_REASON_NOT_QUIC; /* a DNS message is not QUIC */
 	return reference;
 }
 
 /* --- pins --- */
 
-/* What DNS has given to the sandboxes, by VLAN. */
+/* The addresses that DNS has given to the sandboxes, by VLAN. */
 static struct {
 	char names[PINS][64];
 	const char *address[PINS];
@@ -313,7 +315,7 @@ static struct {
 	size_t n;
 } given[VLANS + 2];
 
-/* A sandbox asks for a name and is given an address, if its policy lets it ask. */
+/* A sandbox asks for a name and gets an address, if its policy allows the query. */
 static void resolve(struct inproc *gw, uint16_t vlan, uint16_t id)
 {
 	const char *name = names[draw(sizeof(names) / sizeof(names[0]))];
@@ -362,12 +364,12 @@ static void ask_and_compare(struct inproc *gw, const struct sl_policy_doc *doc,
 	bool pins = config->dns.pinning != SL_CONFIG_PINNING_OFF;
 	enum sl_reason got, want;
 
-	/* DNS over TCP has tests of its own: its first packet decides nothing about names. */
+	/* DNS over TCP has tests of its own: no name is judged at its first packet. */
 	if (q->proto == 6 && q->port == 53)
 		q->port = 8443;
 	q->name = q->proto == 6 || q->proto == 17 ? asked.name : NULL;
 	if (pins && q->proto == 17 && q->port != 53)
-		q->name = NULL; /* the datagram says none */
+		q->name = NULL; /* the datagram has none */
 	q->pins = given[q->vlan].pin;
 	q->n_pins = pins ? given[q->vlan].n : 0;
 	if (q->n_pins > 0 && draw(4) > 0) { /* mostly to where DNS sends it */

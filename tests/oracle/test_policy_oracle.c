@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_policy_oracle.c: random fleets, changed and pushed again and again. After each push the
- * compiled state must say of addresses and names what the reference model reads in the document,
- * epochs and incarnations must be those of a model, and a fresh compile of the same document must
- * not differ.
+ * compiled state must give the same answers for addresses and names as the reference model, epochs
+ * and incarnations must be those of a model, and a fresh compile of the same document must not
+ * differ.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -48,7 +48,7 @@ static void bench_open(struct bench *bench, bool two_copies, struct sl_reload_ta
 	                                  .tables = tables};
 
 	memset(bench, 0, sizeof(*bench));
-	if (two_copies) { /* with nobody registered: there is nobody to wait for */
+	if (two_copies) { /* without registered threads there is none to wait for */
 		bench->publication.qsbr = aligned_alloc(64, rte_rcu_qsbr_get_memsize(1));
 		assert_int_equal(rte_rcu_qsbr_init(bench->publication.qsbr, 1), 0);
 	}
@@ -272,7 +272,7 @@ static void model_clear(struct model *model)
 	*model = (struct model){0};
 }
 
-/* What an entry makes of a sandbox; true if the sandbox's policy or identity changed. */
+/* Applies an entry to the model; true if the sandbox's policy or identity changed. */
 static bool model_take(struct model *model, const struct sl_policy_entry *entry, uint64_t number)
 {
 	struct model old = *model;
@@ -339,7 +339,10 @@ static bool model_differs(const struct model *model, const struct sl_policy_entr
 	return differs;
 }
 
-/* The document's sandboxes that differ from the model's, some that do not, and those that go. */
+/*
+ * Pushes the document's sandboxes that differ from the model's, some that do not, and those that
+ * are removed.
+ */
 static const struct sl_generation *bench_patch(struct bench *bench, const struct model *models,
                                                const struct sl_policy_doc *doc, unsigned vlans,
                                                struct sl_push *push)
@@ -463,7 +466,7 @@ static void run_refused(bool two_copies)
 			assert_true(diag.errors > 0);
 			assert_ptr_equal(atomic_load(&bench.publication.current), generation);
 			refused++;
-			/* make room again, in a document that is taken later */
+			/* make room again, in a document that is pushed later */
 			fleet_renew(fleet, fleet_vlan(fleet));
 		} else {
 			generation = atomic_load(&bench.publication.current);

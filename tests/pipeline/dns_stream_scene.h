@@ -133,7 +133,7 @@ static inline void expect_reset(const struct inproc *gw, enum sl_port_id port)
 	assert_true(lab_last(gw, port)->flags & TCP_RST);
 }
 
-/* What the client says beside its question leaves as zeros, in the same length (RFC 7830). */
+/* EDNS options of the client leave as zeros, in the same length (RFC 7830). */
 static inline struct bytes query_with_secret(uint16_t id, struct bytes *padded)
 {
 	const uint8_t cookie_and_padding[] = {0, 10, 0, 8,  's', 'e', 'c', 'r', 'e', 't',
@@ -142,7 +142,7 @@ static inline struct bytes query_with_secret(uint16_t id, struct bytes *padded)
 	struct bytes q = {0};
 
 	lab_query(id, "wWw.example.com", DNS_A);
-	dns_opt(&lab_msg, 4711, 0x80ff /* DO, and bits that mean nothing */, cookie_and_padding,
+	dns_opt(&lab_msg, 4711, 0x80ff /* DO, and undefined bits */, cookie_and_padding,
 	        sizeof(cookie_and_padding));
 	append(&q);
 	*padded = (struct bytes){0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quic_scene.h: one QUIC client and its server, played by a test on either side of a gateway in
- * this process. Only Initials are real; what comes after them has headers and no meaning.
+ * this process. Only Initials are real; later packets have headers and meaningless payloads.
  */
 #ifndef TESTS_PIPELINE_QUIC_SCENE_H
 #define TESTS_PIPELINE_QUIC_SCENE_H
@@ -122,7 +122,7 @@ static inline struct packet packet_with(const struct quic *q, bool from_client,
 	           .payload_len = d->len, .ttl = PKT_SET(ttl), .tos = 0);
 }
 
-/* As it comes: on its way from the sandbox its hop limit is raised to 64 again. */
+/* As it arrives: a low hop limit from the sandbox is raised to 64 on the way. */
 static inline struct packet packet_of(const struct quic *q, bool from_client,
                                       const struct datagram *d)
 {
@@ -153,7 +153,7 @@ static inline void expect_left_with(const struct quic *q, size_t i, const struct
 	assert_memory_equal(frame->bytes, packet.bytes, packet.len);
 }
 
-/* The i-th frame that left to the uplink is this datagram, as it was sent but for its hop limit. */
+/* The i-th frame that left to the uplink is this datagram, unchanged except for its hop limit. */
 static inline void expect_left(const struct quic *q, size_t i, const struct datagram *d)
 {
 	expect_left_with(q, i, d, 64);
@@ -253,7 +253,7 @@ static inline struct datagram server_hello(const struct quic *q, const uint8_t *
 	return server_hello_at(q, scid, scid_len, false, &offset);
 }
 
-/* A long header packet of no meaning, of either side. */
+/* A long header packet with a meaningless payload, of either side. */
 static inline struct datagram long_packet(const struct quic *q, enum quic_type type,
                                           bool from_client, const uint8_t *other, size_t other_len)
 {
@@ -325,7 +325,7 @@ static inline struct datagram retry_of(const struct quic *q, const uint8_t *scid
 	return d;
 }
 
-/* The client begins again as it was told. */
+/* The client starts again as the Retry asks. */
 static inline void follow_retry(struct quic *q, const uint8_t *cid, size_t len)
 {
 	memcpy(q->dcid, cid, len);
@@ -367,7 +367,7 @@ static inline void pin(struct inproc *gw, const char *address, const char *name)
 	struct sl_worker *worker = inproc_worker(gw, 0);
 	struct sl_addr addr = packet_addr(address);
 
-	sl_worker_tick(worker); /* it takes notice of the policy */
+	sl_worker_tick(worker); /* it takes over the policy */
 	sl_pins_add(worker, worker->generation->sandboxes[101], &addr, name, strlen(name), 300);
 }
 

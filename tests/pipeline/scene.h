@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scene.h: what the pipeline's tests have in common: a gateway with the config that an operator
- * would run, and one TCP connection whose both ends the test plays, by offsets into either stream.
+ * scene.h: shared by the pipeline's tests: a gateway with the config that an operator would run,
+ * and one TCP connection whose both ends the test plays, by offsets into either stream.
  *
- * Bytes are counted from the first one behind the SYN, on either side.
+ * Bytes are counted from the first one after the SYN, on either side.
  */
 #ifndef TESTS_PIPELINE_SCENE_H
 #define TESTS_PIPELINE_SCENE_H
@@ -169,8 +169,8 @@ static inline bool is_of(const struct conn *c, const struct packet_view *view, b
 }
 
 /*
- * What the server has of the connection's stream by now: the bytes from offset 0 without a gap.
- * Every frame must be well-formed, and bytes that come twice must be the same.
+ * The bytes of the connection's stream that the server has received: from offset 0 without a gap.
+ * Every frame must be well-formed, and bytes that are sent twice must be equal.
  */
 static inline size_t server_sees(const struct conn *c, uint8_t *out, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_by_address.c: rule 3a (spec section 1): a port of the addresses that DNS gave a sandbox for
- * a name, for protocols that say none.
+ * a name, for protocols that carry no name.
  */
 #include <stdio.h>
 
@@ -74,7 +74,7 @@ static void pinned_address_is_open_at_that_port(void **state)
 	lab_resolve(gw, GIT, A1, 60);
 	assert_int_equal(inproc_tcp_open(gw, &tcp), SL_REASON_PIN_ALLOWED);
 	expect_event(gw, SL_REASON_PIN_ALLOWED, GIT);
-	/* the server speaks first, and nothing is looked at */
+	/* the server speaks first, and no byte is inspected */
 	assert_int_equal(inproc_tcp_server(gw, &tcp, SSH, strlen(SSH)), SL_REASON_PIN_ALLOWED);
 	assert_int_equal(inproc_tcp_client(gw, &tcp, SSH, strlen(SSH)), SL_REASON_PIN_ALLOWED);
 	assert_true(inproc_left(gw, SL_PORT_SANDBOX, SSH, strlen(SSH)));
@@ -187,7 +187,7 @@ static void pin_of_another_sandbox_opens_nothing(void **state)
 	inproc_free(gw);
 }
 
-/* A name that comes late opens what was looked for in vain before it. */
+/* A name that is resolved later opens an address that was closed before. */
 static void many_names_of_one_address_are_told_apart(void **state)
 {
 	struct inproc *gw = gateway(BY("allow: ['*.example.org'], " ENTRIES));

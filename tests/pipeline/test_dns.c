@@ -297,12 +297,12 @@ static void query_for_denied_name_is_refused_at_once(void **state)
 	assert_memory_equal(a + 12, "\6Secret\7Example\3net", 20);
 	assert_int_equal(lab_get16(a + 6), 0);
 	/* the OPT says "blocked", and why (RFC 8914) */
-	assert_int_equal(lab_get16(a + 8), 0); /* no SOA: nobody keeps it */
+	assert_int_equal(lab_get16(a + 8), 0); /* no SOA: no cache keeps it */
 	assert_int_equal(lab_get16(a + 10), 1);
 	assert_int_equal(lab_get16(a + view->payload_len - strlen(REFUSED_TEXT) - 2), 15);
 	assert_memory_equal(a + view->payload_len - strlen(REFUSED_TEXT), REFUSED_TEXT,
 	                    strlen(REFUSED_TEXT));
-	/* no flow was opened: an answer meets none */
+	/* no flow was opened: an answer would have none */
 	assert_int_equal(inproc_stats(gw, 0)->flows, 1);
 	lab_answer_to(a, 0);
 	assert_int_equal(lab_reply_to(gw, &from), SL_REASON_NO_FLOW);
@@ -388,7 +388,7 @@ static void query_for_root_needs_a_star(void **state)
 	inproc_free(gw);
 }
 
-/* Makes one message malformed after the other from a good one; each is dropped in silence. */
+/* Derives malformed messages from a valid one; each is dropped silently. */
 static void query_malformed_is_dropped_in_silence(void **state)
 {
 	struct inproc *gw = lab_gateway();
@@ -467,7 +467,7 @@ static void query_again_leaves_as_before(void **state)
 	inproc_free(gw);
 }
 
-/* c-ares, Netty, nginx and Envoy ask everything from one socket. */
+/* c-ares, Netty, nginx and Envoy send all queries from one socket. */
 static void queries_of_one_port_all_wait_for_their_answers(void **state)
 {
 	struct inproc *gw = lab_gateway();
@@ -487,7 +487,9 @@ static void queries_of_one_port_all_wait_for_their_answers(void **state)
 	inproc_free(gw);
 }
 
-/* What is over the limit gets silence, allowed or not: a limit is no verdict on a name. */
+/*
+ * Queries over the limit are not answered, allowed or not: the limit is not a verdict on a name.
+ */
 static void queries_over_the_limit_get_silence(void **state)
 {
 	struct inproc *gw =
@@ -538,7 +540,7 @@ static void query_for_what_is_no_host_name_is_refused_at_once(void **state)
 			assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), p == 0 ? i + 1 : 0);
 			assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), p == 0 ? 0 : i + 1);
 		}
-		/* what is asked is answered, and opens nothing: no hello can say it */
+		/* the query is answered, and opens nothing: no hello can contain this name */
 		if (p > 0) {
 			lab_answer(gw, 0);
 			dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.1", 60);
@@ -566,7 +568,7 @@ static void query_memory_is_bounded_and_given_back(void **state)
 	}
 	assert_true(allowed > 50 && refused > 50 && allowed + refused == 1000);
 	assert_true(inproc_stats(gw, 0)->hold_bytes <= 65536);
-	/* another sandbox feels nothing */
+	/* another sandbox is not affected */
 	other.vlan = 102;
 	assert_int_equal(lab_ask_from(gw, &other, LAB_ID, "www.example.com", DNS_A),
 	                 SL_REASON_DNS_ALLOWED);

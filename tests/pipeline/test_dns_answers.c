@@ -174,7 +174,7 @@ static void letter_case_is_left_alone_without_mix_case(void **state)
 		assert_memory_equal(view->payload + 12, "\3wWw\7eXample\3com", 17);
 	}
 	assert_int_equal(inproc_stats(gw, 0)->pins, 1);
-	/* another name is none the less */
+	/* another name is still a mismatch */
 	assert_int_equal(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
 	lab_answer(gw, 0);
 	lab_msg.bytes[13] ^= 1;
@@ -201,7 +201,7 @@ static void answer_in_its_own_case_is_refused_and_counted(void **state)
 	inproc_free(gw);
 }
 
-/* What servers say to a query that they cannot read repeats no question. */
+/* The FORMERR of servers that cannot read a query does not repeat the question. */
 static void formerr_of_a_bare_header_reaches_who_asked(void **state)
 {
 	struct inproc *gw = lab_gateway();
@@ -330,7 +330,7 @@ static void answer_after_the_resolver_was_opened_is_put_back(void **state)
 	                            "[203.0.113.0/24]}}}]") != 0);
 	assert_int_equal(lab_reply(gw), SL_REASON_SUBNET_ALLOWED);
 	assert_int_equal(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload), LAB_ID);
-	/* rule 2 does not look */
+	/* rule 2 does not inspect */
 	assert_int_equal(lab_send(gw, &lab_client, "no DNS", 6), SL_REASON_SUBNET_ALLOWED);
 	assert_true(packet_view_says(lab_last(gw, SL_PORT_UPLINK), "no DNS"));
 	inproc_free(gw);

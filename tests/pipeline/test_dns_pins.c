@@ -37,7 +37,7 @@ static void ask(struct inproc *gw, const char *name, uint16_t type)
 	lab_answer(gw, 0);
 }
 
-/* A hello for a name over a new connection: what becomes of it. */
+/* Sends a hello for a name over a new connection and returns its reason. */
 static enum sl_reason say_hello(struct inproc *gw, const char *address, const char *name)
 {
 	static uint16_t port = 50000;
@@ -234,7 +234,7 @@ static void pin_that_ends_leaves_open_flows_alone(void **state)
 	inproc_free(gw);
 }
 
-/* ---- whose and for which name ---- */
+/* ---- for which sandbox and name ---- */
 
 static void pin_is_one_sandboxes_own(void **state)
 {
@@ -273,7 +273,7 @@ static void pin_gone_with_the_sandbox_is_not_inherited(void **state)
 	assert_true(inproc_push(gw, "sandboxes: [{vlan: 102}]") != 0);
 	assert_true(inproc_push(gw, LAB_POLICY) != 0);
 	expect_not_pinned(gw, A1); /* before any sweep */
-	/* what the new one gets is its own, and stays when the sweep comes */
+	/* the new sandbox's pins are its own, and the sweep keeps them */
 	lab_resolve_from(gw, &fresh, "www.example.com", A2, 60);
 	inproc_advance_s(gw, 1);
 	expect_open(gw, A2);
@@ -326,7 +326,7 @@ static void pin_to_internal_or_protected_address_opens_nothing(void **state)
 	inproc_free(gw);
 }
 
-/* ---- when it is obeyed ---- */
+/* ---- when it is enforced ---- */
 
 static void pinning_off_lets_syns_go_anywhere(void **state)
 {

@@ -264,7 +264,7 @@ static void query_with_options_leaves_with_padding(void **state)
 	start = tcp.client_seq;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	expect_left(gw, start, &padded);
-	/* lost on the way: what comes again leaves as it did, however it is cut */
+	/* lost on the way: a retransmission leaves as before, however it is split */
 	for (size_t from = 0; from < q.len; from += 9) {
 		size_t n = q.len - from < 20 ? q.len - from : 20;
 
@@ -272,7 +272,8 @@ static void query_with_options_leaves_with_padding(void **state)
 		                 SL_REASON_DNS_ALLOWED);
 	}
 	expect_left(gw, start, &padded);
-	/* the copy is of what the client wrote: another byte is a conflict, where zeros leave too
+	/*
+	 * the copy holds what the client wrote: another byte is a conflict, even where zeros leave
 	 */
 	memcpy(both.b + both.len, padded.b, padded.len);
 	both.len += padded.len;
@@ -305,7 +306,7 @@ static void query_that_is_only_repeated_is_acknowledged(void **state)
 		inproc_advance_s(gw, 0.5);
 		expect_left(gw, start, &q);
 	}
-	/* once the server has it, what follows is the client's to repeat again */
+	/* once the server has it, the client retransmits what follows */
 	tcp.client_seq += (uint32_t)q.len;
 	a = answer(&q, A1);
 	assert_int_equal(hear(gw, &tcp, &a), SL_REASON_DNS_ALLOWED);

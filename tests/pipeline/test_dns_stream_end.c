@@ -48,7 +48,7 @@ static void fin_with_the_query_follows_it(void **state)
 	assert_int_equal(view->flags, TCP_FIN | TCP_ACK);
 	assert_int_equal(view->seq, tcp.client_seq + q.len);
 	assert_int_equal(view->payload_len, 0);
-	/* nothing comes behind it */
+	/* nothing may follow it */
 	assert_int_equal(say_at(gw, &tcp, (uint32_t)q.len, "more", 4, 0),
 	                 SL_REASON_STREAM_CONFLICT);
 	/* the same again passes again */
@@ -238,7 +238,8 @@ static void queries_beyond_the_limit_wait_for_answers(void **state)
 		assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	}
 	struct bytes last = query(64, "www.example.com", DNS_A);
-	inproc_advance_s(gw, 0.5); /* it may ask again, but as many wait as may */
+	inproc_advance_s(gw,
+	                 0.5); /* it may ask again, but the limit of waiting queries is reached */
 	assert_int_equal(say(gw, &tcp, &last), SL_REASON_NONE);
 	assert_int_equal(inproc_held(gw), 1);
 	tcp.client_seq -= (uint32_t)last.len; /* the server has not seen it */
@@ -310,7 +311,7 @@ static void policy_that_opens_the_resolver_lets_go(void **state)
 	inproc_free(gw);
 }
 
-/* What left padded and is lost leaves padded again, whatever the policy is by then. */
+/* A padded query that was lost leaves padded again, whatever the policy is by then. */
 static void policy_that_opens_the_resolver_mixes_no_query(void **state)
 {
 	struct inproc *gw = lab_gateway();
@@ -326,7 +327,7 @@ static void policy_that_opens_the_resolver_mixes_no_query(void **state)
 	inproc_clear(gw);
 	assert_int_equal(say_at(gw, &tcp, (uint32_t)-q.len, q.b, q.len, 0), SL_REASON_DNS_ALLOWED);
 	expect_left(gw, start, &padded);
-	/* and a part of it with what comes behind it */
+	/* and a part of it with what follows it */
 	inproc_clear(gw);
 	memcpy(q.b + q.len, "no DNS", 6);
 	assert_int_equal(say_at(gw, &tcp, (uint32_t)-20, q.b + q.len - 20, 26, 0),
@@ -339,7 +340,7 @@ static void policy_that_opens_the_resolver_mixes_no_query(void **state)
 	inproc_free(gw);
 }
 
-/* What passed unasked makes the connection one without a name. */
+/* If messages pass that were not judged, the connection has no name any more. */
 static void policy_that_locks_again_cuts_what_it_opened(void **state)
 {
 	for (int acked = 0; acked < 2; acked++) {

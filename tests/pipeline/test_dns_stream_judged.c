@@ -46,7 +46,7 @@ static void bytes_acknowledged_long_ago_leave_no_more(void **state)
 	tcp.client_seq = start;
 	assert_int_equal(say_at(gw, &tcp, 0, evil.b, q.len, 0), SL_REASON_DNS_ALLOWED);
 	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->payload_len, 0);
-	/* what lies over the edge counts from there on only */
+	/* only the bytes after the acknowledged ones count */
 	tcp.client_seq = start + (uint32_t)q.len;
 	assert_int_equal(say_at(gw, &tcp, 0u - 5, "xxxxx", 5, 0), SL_REASON_DNS_ALLOWED);
 	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->payload_len, 0);
@@ -62,7 +62,7 @@ static void bytes_out_of_place_do_not_leave(void **state)
 	struct packet packet;
 
 	establish(gw, &tcp);
-	/* far ahead, urgent, without ACK, with an acknowledgement of what was never sent */
+	/* far ahead, urgent, without ACK, with an acknowledgement of bytes that were never sent */
 	assert_int_equal(say_at(gw, &tcp, 40000, q.b, q.len, 0), SL_REASON_HOLD_LIMIT);
 	assert_int_equal(say_at(gw, &tcp, 0, q.b, q.len, TCP_URG), SL_REASON_MALFORMED_PACKET);
 	packet = TCP(.vlan = LAB_VLAN, .src = LAB_CLIENT, .dst = LAB_RESOLVER, .sport = 41000,
@@ -191,8 +191,10 @@ static void long_connections_do_not_run_out_of_room(void **state)
 
 /* ---- what a server may still have ---- */
 
-/* A reset that the server ignores forgets nothing; one that it must take puts the numbers on
- * record. */
+/*
+ * A reset that the server ignores ends nothing; after one that it must accept the numbers stay on
+ * record.
+ */
 static void reset_that_the_server_ignores_ends_nothing(void **state)
 {
 	struct inproc *gw = lab_gateway();

@@ -112,7 +112,7 @@ static void early_data_in_pieces_leaves_as_it_comes(void **state)
 	}
 }
 
-/* Records of other types, and what is no record, wait for the server's first message. */
+/* Records of other types, and bytes that are not a record, wait for the server's first message. */
 static void other_records_wait_for_the_servers_first_message(void **state)
 {
 	static const struct {
@@ -210,7 +210,7 @@ static void second_hello_after_early_data_is_judged(void **state)
 		}
 }
 
-/* A server that has not got all of the first hello asks for no second one. */
+/* A server that does not have all of the first hello cannot ask for a second one. */
 static void retry_before_the_hello_is_acknowledged_ends(void **state)
 {
 	struct conn c = judged();
@@ -221,7 +221,7 @@ static void retry_before_the_hello_is_acknowledged_ends(void **state)
 	inproc_free(c.gw);
 }
 
-/* Early data that dies on the way does not make room for a hello in its place. */
+/* Early data that is lost on the way cannot be replaced by a hello. */
 static void retry_early_data_cannot_be_replaced_by_a_hello(void **state)
 {
 	for (int late = 0; late < 2; late++) {

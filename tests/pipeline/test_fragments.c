@@ -90,11 +90,11 @@ static void fragment_from_the_uplink_needs_a_live_flow(void **state)
 	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
 	other = piece, other.vlan = ALL;
 	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
-	/* a flow that is judged by name is none of these */
+	/* a flow that is judged by name does not count */
 	OUT(gw, .proto = 6, .vlan = BOTH, V4, .sport = 1, .dport = 443, .flags = TCP_SYN);
 	other = piece, other.src = PUBLIC, other.proto = 6;
 	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
-	/* nor is one that is over, or no longer allowed */
+	/* nor does one that has ended, or is no longer allowed */
 	inproc_advance_s(gw, 122);
 	expect(send_spec(gw, UPLINK, piece), SL_REASON_NO_FLOW);
 	OUT(gw, .proto = 17, .vlan = BOTH, .src = INSIDE, .dst = NET, .sport = 1, .dport = 2,
@@ -105,7 +105,9 @@ static void fragment_from_the_uplink_needs_a_live_flow(void **state)
 	inproc_free(gw);
 }
 
-/* Whoever sends fragments pays by the flows that are looked at for them: a worker has better to do.
+/*
+ * Fragments are limited by the number of flows that are searched for them, so that they cannot
+ * occupy a worker.
  */
 static void fragments_cost_no_more_where_there_are_more_flows(void **state)
 {
@@ -130,7 +132,7 @@ static void fragments_cost_no_more_where_there_are_more_flows(void **state)
 	inproc_free(gw);
 }
 
-/* A later policy ends what fragments opened as well. */
+/* A later policy also cuts flows that fragments opened. */
 static void fragment_flow_is_cut_by_a_later_policy(void **state)
 {
 	struct inproc *gw = gateway(POLICY);

@@ -25,7 +25,7 @@ static struct conn opened(void)
 	return c;
 }
 
-/* The sandbox was told that the server has so many bytes. */
+/* The sandbox got an acknowledgement of this many bytes. */
 static void expect_acknowledged(const struct conn *c, size_t bytes)
 {
 	const struct packet_view *view = from_end(c->gw, SANDBOX, 0);
@@ -54,7 +54,7 @@ static void repeated_piece_is_acknowledged_and_the_rest_follows(void **state)
 	inproc_free(c.gw);
 }
 
-/* What is acknowledged is the gateway's to deliver: again and again, until the server has it. */
+/* The gateway delivers what it has acknowledged: it retransmits until the server has it. */
 static void acknowledged_bytes_are_sent_until_the_server_has_them(void **state)
 {
 	struct conn c = opened();
@@ -80,7 +80,7 @@ static void acknowledged_bytes_are_sent_until_the_server_has_them(void **state)
 	assert_int_equal(inproc_held(c.gw), 0);
 	inproc_free(c.gw);
 
-	/* a server that never answers: the copy is not kept for ever */
+	/* if the server never answers, the copy is not kept for ever */
 	c = opened();
 	client(&c, 0, good.bytes, 100);
 	client(&c, 0, good.bytes, 100);
@@ -91,7 +91,9 @@ static void acknowledged_bytes_are_sent_until_the_server_has_them(void **state)
 	inproc_free(c.gw);
 }
 
-/* A server whose window is smaller than the hello gets it by and by, and never more than it takes.
+/*
+ * A server whose window is smaller than the hello gets it piece by piece, and never more than its
+ * window.
  */
 static void window_smaller_than_the_hello_is_filled_and_not_overrun(void **state)
 {
@@ -121,7 +123,8 @@ static void window_smaller_than_the_hello_is_filled_and_not_overrun(void **state
 	inproc_free(c.gw);
 }
 
-/* An acknowledgement is no verdict: a denied name is refused as ever, and nothing of it has left.
+/*
+ * An acknowledgement is not a verdict: a denied name is still refused, and nothing of it has left.
  */
 static void acknowledged_bytes_of_a_denied_name_never_leave(void **state)
 {
@@ -144,7 +147,7 @@ static void acknowledged_bytes_of_a_denied_name_never_leave(void **state)
 	inproc_free(c.gw);
 }
 
-/* A server that acknowledges and then says nothing for hours: the hello's memory is given back. */
+/* A server that acknowledges and then is silent for hours: the hello's memory is freed. */
 static void copy_goes_once_the_server_has_it(void **state)
 {
 	struct conn c = opened();

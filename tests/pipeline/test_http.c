@@ -101,7 +101,7 @@ static void request_for_a_denied_host_gets_a_403(void **state)
 	event = last_event(c.gw, false, SL_REASON_DOMAIN_NOT_ALLOWED);
 	expect_event_name(event, DENIED);
 	assert_int_equal(event->via, SL_VIA_HTTP);
-	/* what still comes is reset */
+	/* later packets are reset */
 	inproc_clear(c.gw);
 	expect(say(&c, 0, GOOD), SL_REASON_DOMAIN_NOT_ALLOWED);
 	assert_int_equal(inproc_count(c.gw, UPLINK), 0);
@@ -144,7 +144,7 @@ static void request_is_not_tls_where_http_is_denied(void **state)
 	}
 }
 
-/* TLS and PostgreSQL go on as they did, and neither is a way into the other. */
+/* TLS and PostgreSQL work as before, and neither is a way into the other. */
 static void request_beside_tls_changes_nothing_for_it(void **state)
 {
 	static const uint8_t ssl_request[8] = {0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f};
@@ -420,7 +420,7 @@ static void request_in_one_byte_segments_reversed_is_judged(void **state)
 	one_byte_segments(true);
 }
 
-/* Nagle: what is only repeated is acknowledged by the gateway, and is no verdict. */
+/* Nagle: the gateway acknowledges what is only repeated; that is not a verdict. */
 static void request_that_is_acknowledged_early_is_judged_alike(void **state)
 {
 	struct conn c = opened(), d;
@@ -478,7 +478,7 @@ static void retransmission_with_another_host_conflicts(void **state)
 	inproc_free(c.gw);
 }
 
-/* Equal bytes pass however cut, also with the body behind them. */
+/* Equal bytes pass however split, even with the body after them. */
 static void retransmission_that_reaches_into_the_body_passes(void **state)
 {
 	struct conn c = opened();
@@ -586,7 +586,7 @@ static void server_first_bytes_are_not_delivered(void **state)
 	}
 }
 
-/* A request is no password for a service that puts up with it. */
+/* A request must not open a service that merely tolerates it. */
 static void server_that_speaks_no_http_ends_the_flow(void **state)
 {
 	static const char *const answers[] = {"SSH-2.0-x\r\n",      "-ERR unknown command\r\n",
@@ -635,7 +635,10 @@ static void server_that_answers_in_pieces_is_heard(void **state)
 	}
 }
 
-/* Nothing is delivered ahead of what tells who answers, nor may be acknowledged unseen. */
+/*
+ * Nothing is delivered before the bytes that identify the protocol, nor may it be acknowledged
+ * before.
+ */
 static void server_bytes_out_of_order_wait_for_the_first(void **state)
 {
 	struct conn c = opened();
@@ -651,7 +654,7 @@ static void server_bytes_out_of_order_wait_for_the_first(void **state)
 	inproc_free(c.gw);
 }
 
-/* The server answers before it has all of the request: what it lacks is compared as ever. */
+/* The server answers before it has all of the request: the missing bytes are still compared. */
 static void server_that_answers_early_changes_nothing(void **state)
 {
 	struct conn c = opened();

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_mixing.c: two messages that were judged, put together into one that was not. h1 and h2 name
+ * test_mixing.c: two judged messages, combined into one that was not judged. h1 and h2 name
  * allowed servers and are of equal length; h1[:k] + h2[k:] names another one. h1 is judged and
  * lost, its first bytes are sent again, the gateway is made to forget it while the server's
  * connection lives on, and h2 is judged as a new connection, whose rest the server takes for the
  * old one's.
  *
- * Whatever leaves is put together here by the freest rule: of every frame, in any order, with any
- * of them lost (spec section 2, "a record outlives the entry").
+ * All that leaves is reassembled here by the most permissive rule: from every frame, in any order,
+ * with any of them lost (spec section 2, "a record outlives the entry").
  */
 #include <stdlib.h>
 
@@ -83,14 +83,14 @@ static void reset_that_the_server_ignores_ends_nothing(void **state)
 	inproc_clear(c.gw);
 	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = 0), SL_REASON_NO_FLOW);
 	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = len - 1), SL_REASON_NO_FLOW);
-	/* all of it may be on its way: it is not known yet what the server expects */
+	/* all of it may be in flight: it is not known yet what the server expects */
 	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = len), SL_REASON_NO_FLOW);
 	assert_int_equal(inproc_count(c.gw, UPLINK), 0);
 	assert_int_equal(inproc_stats(c.gw, 0)->flows, 1);
 	expect(client(&c, 0, second.bytes, second.len), SL_REASON_STREAM_CONFLICT);
 	inproc_free(c.gw);
 
-	/* the honest twin: it goes once the server has acknowledged */
+	/* the honest twin: the reset passes once the server has acknowledged */
 	c = opened();
 	expect(client(&c, 0, first.bytes, first.len), SL_REASON_DOMAIN_ALLOWED);
 	SEND(&c, SERVER, .ack = len);
@@ -100,7 +100,7 @@ static void reset_that_the_server_ignores_ends_nothing(void **state)
 	inproc_free(c.gw);
 }
 
-/* The same number again while a server may keep what it has: refused, and told so. */
+/* The same number again while a server may still have state: refused, with an answer. */
 static void numbers_of_an_ended_connection_are_refused(void **state)
 {
 	struct conn c = opened();
@@ -115,7 +115,7 @@ static void numbers_of_an_ended_connection_are_refused(void **state)
 	       SL_REASON_STREAM_CONFLICT);
 	assert_int_equal(inproc_count(c.gw, UPLINK), 0);
 	assert_int_equal(from_end(c.gw, SANDBOX, 0)->flags, TCP_RST | TCP_ACK);
-	/* neither a little before, so that what is judged then falls onto it */
+	/* nor a little before, so that the judged bytes would overlap */
 	c.iss -= 50;
 	expect(SEND(&c, CLIENT, .flags = TCP_SYN), SL_REASON_STREAM_CONFLICT);
 	c.iss += 50 + (uint32_t)first.len;
@@ -153,7 +153,7 @@ static void numbers_of_a_refused_connection_are_refused(void **state)
 	}
 }
 
-/* Who closes as one should may use the ports again at once, with any number. */
+/* After a proper close the ports may be used again at once, with any number. */
 static void numbers_of_a_closed_connection_are_free(void **state)
 {
 	struct conn c = opened();
@@ -170,7 +170,7 @@ static void numbers_of_a_closed_connection_are_free(void **state)
 	inproc_free(c.gw);
 }
 
-/* The server has the byte in the FIN's place, not the FIN, when it acknowledges the number. */
+/* The server has a byte with the FIN's number, not the FIN, when it acknowledges the number. */
 static void numbers_behind_a_fin_that_was_none_are_refused(void **state)
 {
 	for (int after = 0; after < 2; after++) {
@@ -191,7 +191,9 @@ static void numbers_behind_a_fin_that_was_none_are_refused(void **state)
 	}
 }
 
-/* After the verdict as before it: a live connection is not given up for a reset that is ignored. */
+/*
+ * After the verdict as before it: a reset that the server ignores does not end a live connection.
+ */
 static void reset_of_a_judged_flow_fits_exactly(void **state)
 {
 	static const int64_t off[] = {-1, 1, 1000, -1000, 1 << 20};
@@ -212,7 +214,7 @@ static void reset_of_a_judged_flow_fits_exactly(void **state)
 	inproc_free(c.gw);
 }
 
-/* What was open when its sandbox was locked down: its server may have missed the reset. */
+/* A flow that was cut by a deny-all policy: its server may have missed the reset. */
 static void numbers_of_a_cut_connection_are_refused(void **state)
 {
 	struct conn c = conn_of(gateway("sandboxes: [{vlan: 101}]"));
@@ -227,9 +229,11 @@ static void numbers_of_a_cut_connection_are_refused(void **state)
 	inproc_free(c.gw);
 }
 
-/* ---- frames keep to their way ---- */
+/* ---- frames keep to their next hop ---- */
 
-/* The SYN went to nobody's address; the router answered another one. What is released goes there.
+/*
+ * The SYN went to an unused MAC address; the router answered another SYN. Released bytes go to the
+ * router.
  */
 static void release_goes_where_the_answer_came_from(void **state)
 {
@@ -294,7 +298,7 @@ static void hop_limit_is_raised_for_names_alone(void **state)
 		assert_true(from_end(c.gw, UPLINK, 0)->ip_csum_ok);
 		inproc_free(c.gw);
 	}
-	/* what needs no name may die where it likes: traceroute works */
+	/* flows that need no name keep their hop limit: traceroute works */
 	struct conn c = conn_of(gateway("sandboxes: [{vlan: 101}]"));
 
 	expect(SEND(&c, CLIENT, .flags = TCP_SYN, .ttl = PKT_SET(1)), SL_REASON_ALLOW_ALL);
@@ -302,7 +306,7 @@ static void hop_limit_is_raised_for_names_alone(void **state)
 	inproc_free(c.gw);
 }
 
-/* ---- a name stands for what was judged, and for nothing else ---- */
+/* ---- a name covers what was judged, and nothing else ---- */
 
 /* The hello is judged and not acknowledged, the address opens, other bytes pass, it closes again.
  */
@@ -341,7 +345,7 @@ static void name_stays_with_an_answered_flow(void **state)
 	inproc_free(c.gw);
 }
 
-/* A hello is no password for a service that tolerates it: what answers must be TLS. */
+/* A hello must not open a service that merely tolerates it: the answer must be TLS. */
 static void server_that_speaks_no_tls_ends_the_flow(void **state)
 {
 	static const struct {
@@ -387,16 +391,17 @@ static void server_that_speaks_no_tls_ends_the_flow(void **state)
 
 #define LIVES 12 /* connections of one attack, on the same addresses and ports */
 
-/* A server as RFC 9293 has it: what it acknowledges it has, and it ignores resets that do not fit.
+/*
+ * A server as in RFC 9293: it has what it acknowledges, and it ignores resets with a wrong number.
  */
 struct peer {
 	bool open, known; /* known: it was open once */
-	bool fin;         /* it has the client's */
+	bool fin;         /* it has received the client's FIN */
 	uint32_t iss, next, isn;
 	uint32_t acked; /* what it has told the gateway that it has */
 };
 
-/* Two messages that are judged, and what the server must not read. */
+/* Two messages that are judged, and the one that the server must not read. */
 struct mix {
 	struct message {
 		size_t len;
@@ -424,14 +429,14 @@ static unsigned below(unsigned *seed, unsigned n)
 	return (unsigned)rand_r(seed) % n;
 }
 
-/* The server gets a frame, or it is lost; the freest reader gets it in any case. */
+/* The server gets a frame, or it is lost; the permissive reader gets it in any case. */
 static void deliver(struct attack *a, const struct packet_view *view, bool lost)
 {
 	struct peer *peer = &a->peer;
 	uint32_t at = view->seq - a->base;
 
 	for (size_t i = 0; i < view->payload_len; i++)
-		/* What it has acknowledged it has, and nothing that comes later takes its place. */
+		/* It has what it has acknowledged, and later bytes do not replace that. */
 		if (at + i < COUNT(a->seen) &&
 		    (!peer->known || (int32_t)(view->seq + (uint32_t)i - peer->acked) >= 0))
 			a->seen[at + i][view->payload[i] / 8] |=
@@ -463,7 +468,7 @@ static void take_frames(struct attack *a, unsigned *seed)
 		deliver(a, &inproc_frame(a->c.gw, UPLINK, a->frames)->view, below(seed, 3) == 0);
 }
 
-/* True if some of what left, wherever it began, reads as the message that nobody judged. */
+/* True if bytes that left, from any number on, read as the message that was not judged. */
 static bool reads_mixed(const struct attack *a)
 {
 	const struct message *mixed = &a->mix->mixed;
@@ -521,7 +526,10 @@ static void step(struct attack *a, unsigned *seed)
 		if (a->peer.open)
 			a->peer.acked = a->peer.next;
 		if (a->peer.open && a->peer.fin) {
-			/* It took all there was, says so, and is gone: nothing is added to that. */
+			/*
+			 * It has received everything, acknowledges that, and is gone: nothing can
+			 * be added.
+			 */
 			server(c, 0, (int64_t)taken, NULL, 0);
 			memset(a->seen, 0, sizeof(a->seen));
 			a->peer.open = false;
@@ -554,7 +562,7 @@ static void step(struct attack *a, unsigned *seed)
 	take_frames(a, seed);
 }
 
-/* Random attacks with random loss: no message that was not judged can be put together. */
+/* Random attacks with random loss: no message can be assembled that was not judged. */
 static void attack_at_random(const struct mix *mix)
 {
 	const char *text = getenv("SLUICE_MIXING_RUNS");
@@ -614,7 +622,8 @@ static struct message request_for(const char *name)
 	                                         "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", name));
 }
 
-/* Bytes behind a judged request pass freely: the attacks send none, only requests in their place.
+/*
+ * Bytes after a judged request pass freely: the attacks send none, only requests in their place.
  */
 static void no_two_judged_requests_make_a_third(void **state)
 {
@@ -630,7 +639,7 @@ static void no_two_judged_requests_make_a_third(void **state)
 	attack_at_random(&mix);
 }
 
-/* A query as it stands in a stream, with one option of these bytes if there are any. */
+/* A query with its length prefix, and one option of these bytes if there are any. */
 static struct message query_for(const char *name, const struct message *option)
 {
 	static struct dns_message dns;

@@ -132,7 +132,9 @@ static void arp_of_another_form_is_malformed(void **state)
 	inproc_free(gw);
 }
 
-/* "rebuilt to fixed length": nothing rides behind it, nor in the field that a request leaves open.
+/*
+ * "rebuilt to fixed length": nothing may follow it, nor be in the field that a request leaves
+ * unused.
  */
 static void arp_leaves_with_nothing_else_in_it(void **state)
 {
@@ -165,7 +167,7 @@ static void neighbour_discovery_is_limited_and_not_for_deny_all(void **state)
 		expect(out_bytes(gw, &arp), SL_REASON_NEIGHBOUR);
 	expect(out_bytes(gw, &arp), SL_REASON_RATE_LIMIT);
 	expect(out_bytes(gw, &other), SL_REASON_NEIGHBOUR);
-	/* what comes from the uplink is not counted against the sandbox's own */
+	/* messages from the uplink do not count against the sandbox's limit */
 	expect(inproc_send(gw, UPLINK, &arp), SL_REASON_NEIGHBOUR);
 	inproc_advance_s(gw, 0.1);
 	for (int i = 0; i < 5; i++)
@@ -180,7 +182,7 @@ static void neighbour_discovery_is_limited_and_not_for_deny_all(void **state)
 
 /*
  * "1/s for targets that have not answered lately (a target address is a message to whoever listens
- * on the segment)"; who has answered, or asks itself, is talked to as often as all others.
+ * on the segment)"; targets that have answered, or ask themselves, have the normal limit only.
  */
 static void targets_that_never_answered_are_asked_for_once_a_second(void **state)
 {
@@ -346,7 +348,7 @@ static void nd_targets_that_never_answered_are_asked_for_once_a_second(void **st
 		inproc_advance_us(gw, 10000);
 	}
 	assert_in_range(left, 3, 4);
-	/* who asks is answered, and may be asked for */
+	/* a host that asks is answered, and may be asked for */
 	expect(inproc_send(gw, UPLINK, &asked), SL_REASON_NEIGHBOUR);
 	for (int i = 0; i < 10; i++) {
 		struct packet ns = NS(.src = LINK6, SOLICITED, .target = "fe80::1");

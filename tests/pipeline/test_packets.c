@@ -120,7 +120,9 @@ static void frame_whose_casts_disagree_is_malformed(void **state)
 	inproc_free(gw);
 }
 
-/* Every honest frame, cut at every length, is never forwarded and never read beyond its end. */
+/*
+ * Every valid frame, truncated at every length, is never forwarded and never read beyond its end.
+ */
 static void frame_cut_at_every_length_never_leaves(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -156,7 +158,10 @@ static void frame_cut_at_every_length_never_leaves(void **state)
 	inproc_free(gw);
 }
 
-/* A port that takes the tag out of the frame gives it back, and the lengths are still right. */
+/*
+ * If the port strips the tag from the frame, it is inserted again, and the lengths are still
+ * right.
+ */
 static void frame_with_a_stripped_tag_is_as_with_it(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -206,7 +211,7 @@ static void expect_malformed(struct inproc *gw, const struct lie *lies, size_t n
 	expect_nothing_left(gw);
 }
 
-/* Lengths, versions and checksums that lie; "IPv4 options, ... source = destination, broadcast". */
+/* Wrong lengths, versions and checksums; "IPv4 options, ... source = destination, broadcast". */
 static void ipv4_that_lies_is_malformed(void **state)
 {
 	static const struct lie lies[] = {
@@ -346,7 +351,7 @@ static void trailer_is_cut_and_padding_is_zero(void **state)
 		expect_zero_trailer(from_end(gw, SANDBOX, 0));
 		assert_false(inproc_left(gw, UPLINK, "TT", 2));
 		assert_false(inproc_left(gw, SANDBOX, "TT", 2));
-		/* one that came too short is made as long as a frame has to be */
+		/* a frame that is too short is padded to the minimum */
 		expect(OUT(gw, .proto = 17, .vlan = ALL, V4, .sport = 1, .dport = 2, PKT_TEXT("x")),
 		       SL_REASON_ALLOW_ALL);
 		assert_int_equal(inproc_last(gw, UPLINK)->len, 60);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_quic.c: what leaves of QUIC under rule 3, up to the verdict: honest clients of all kinds,
- * and what is refused. What comes after the verdict is test_quic_later.c's.
+ * test_quic.c: QUIC under rule 3, up to the verdict: honest clients of all kinds, and what is
+ * refused. test_quic_later.c covers what follows the verdict.
  */
 #include <stdlib.h>
 
@@ -213,7 +213,7 @@ static void early_data_between_two_datagrams_is_held_with_them(void **state)
 	expect_left(&q, 0, &one);
 	expect_left(&q, 1, &early);
 	expect_left(&q, 2, &two);
-	/* and behind the verdict it passes */
+	/* and after the verdict it passes */
 	expect_passes(&q, &early);
 	inproc_free(gw);
 }

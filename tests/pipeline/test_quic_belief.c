@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_quic_belief.c: QUIC under rule 3: what of a server is believed, and what tells connections,
- * keys and packets from each other, so that no server can put a hello together that nobody judged.
+ * test_quic_belief.c: QUIC under rule 3: which of a server's packets are believed, and how
+ * connections, keys and packets are distinguished, so that no server can assemble a hello that was
+ * not judged.
  */
 #include "quic_scene.h"
 #include "quic_two_keys.h"
@@ -64,7 +65,7 @@ static void answer_that_does_not_open_is_not_believed(void **state)
 		                         .dgram_len = 1200};
 
 		d.len = quic_initial(&o, frames, len, d.bytes);
-		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED); /* it is the sandbox's to judge */
+		expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED); /* the sandbox has to judge it */
 		assert_int_equal(inproc_count(gw, SANDBOX), way + 1);
 		d = acknowledgement(&q, cid);
 		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
@@ -76,7 +77,7 @@ static void answer_that_does_not_open_is_not_believed(void **state)
 	inproc_free(gw);
 }
 
-/* Anybody can write a Handshake packet: it shows nothing, nor does an acknowledgement. */
+/* Anyone can forge a Handshake packet: it proves nothing, nor does an acknowledgement. */
 static void copy_stays_until_the_server_shows_its_hello(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -102,7 +103,7 @@ static void copy_stays_until_the_server_shows_its_hello(void **state)
 	inproc_free(gw);
 }
 
-/* A HelloRetryRequest asks for another hello, behind which the ServerHello comes. */
+/* A HelloRetryRequest asks for another hello, after which the ServerHello follows. */
 static void copy_stays_until_the_second_hello_is_answered(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -153,7 +154,7 @@ static void retry_leaves_the_copy_where_it_is(void **state)
 	expect_passes(&again, &d);
 	expect_compared(&q);
 	expect_compared(&again);
-	/* once the new one is through, the old ID carries nothing */
+	/* once the new connection is accepted, the old ID may send no CRYPTO data */
 	fresh_cid(cid, 8);
 	d = server_hello(&again, cid, 8);
 	expect(down(&again, &d), SL_REASON_DOMAIN_ALLOWED);
@@ -214,7 +215,7 @@ static void id_goes_to_another_version_when_negotiated_alone(void **state)
 	inproc_free(gw);
 }
 
-/* A connection beside it on the same ports is through: what was given up is forgotten. */
+/* Another connection on the same ports is accepted: connections that were given up are freed. */
 static void pass_by(const struct quic *q)
 {
 	struct quic other = quic_for(q->gw, ALLOWED);
@@ -277,7 +278,9 @@ static struct quic judged_for_two_keys(struct inproc *gw, uint16_t sport, uint8_
 	return q;
 }
 
-/* AES-GCM does not commit to its key, nor do eight bits say which packet number is meant. */
+/*
+ * AES-GCM does not commit to its key, nor does a truncated packet number say which one is meant.
+ */
 static void initial_that_opens_under_two_keys_is_refused(void **state)
 {
 	for (int far = 0; far < 2; far++) {
@@ -368,7 +371,7 @@ static void every_key_that_is_tried_costs_a_token(void **state)
 	inproc_free(gw);
 }
 
-/* A server's Initials are paid for as well, out of another purse than its client's. */
+/* A server's Initials count against a limit as well, separate from its client's. */
 static void servers_initials_cost_their_client_nothing(void **state)
 {
 	struct inproc *gw = inproc_create_with(&(struct inproc_options){
@@ -399,7 +402,7 @@ static void servers_initials_cost_their_client_nothing(void **state)
 	inproc_free(gw);
 }
 
-/* ---- what tells packets from each other ---- */
+/* ---- how packets are distinguished ---- */
 
 static void source_id_of_a_connection_never_changes(void **state)
 {
@@ -417,7 +420,7 @@ static void source_id_of_a_connection_never_changes(void **state)
 			other.scid_len = 0;
 		d = ping(&other);
 		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
-		/* behind one that has the right one */
+		/* after one that has the right one */
 		options = options_of(&q);
 		options.dgram_len = 0;
 		d.len = quic_initial(&options, (const uint8_t *)"\1\0\0\0", 4, d.bytes);
@@ -495,7 +498,7 @@ static void id_of_another_workers_sandbox_is_refused(void **state)
 	fresh_cid(two.dcid, 8);
 	d = initial_whole(&two);
 	expect(up(&two, &d), SL_REASON_DOMAIN_ALLOWED);
-	/* once nobody has it any more it is free for either worker */
+	/* once no flow has it any more it is free for either worker */
 	memcpy(two.dcid, one.dcid, 8);
 	inproc_advance_s(gw, 190);
 	d = initial_whole(&two);

@@ -69,7 +69,9 @@ static void a_judged_connection_is_only_looked_at_for_another_one(void **state)
 	inproc_free(gw);
 }
 
-/* RFC 9287 3: who knows that the server does not mind the fixed bit clears it everywhere. */
+/*
+ * RFC 9287 3: a client that knows that the server ignores the fixed bit may clear it everywhere.
+ */
 static void a_client_that_was_answered_may_clear_the_fixed_bit(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -91,7 +93,7 @@ static void a_client_that_was_answered_may_clear_the_fixed_bit(void **state)
 	inproc_free(gw);
 }
 
-/* Behind other packets the greased first byte may look as padding does: the ID tells them apart. */
+/* After other packets a greased first byte may look like padding: the ID distinguishes them. */
 static void a_short_header_that_begins_with_zero_goes_with_the_rest(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -114,7 +116,7 @@ static void a_short_header_that_begins_with_zero_goes_with_the_rest(void **state
 	inproc_free(gw);
 }
 
-/* It must be the server's, and hide nothing in front of it. */
+/* It must be the server's ID, and nothing may be hidden before it. */
 static void what_hides_behind_zeros_does_not_leave(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -122,7 +124,7 @@ static void what_hides_behind_zeros_does_not_leave(void **state)
 	struct quic q = judged(gw, ALLOWED, cid), other = q;
 	struct datagram finished = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8), d, more;
 
-	/* the server's ID, but behind another zero; the client's own; one that it made up */
+	/* the server's ID, but after another zero; the client's own; an invented one */
 	for (int way = 0; way < 3; way++) {
 		more = short_packet(way == 0 ? cid : way == 1 ? q.dcid : own, 8);
 		more.bytes[0] = 0;
@@ -134,7 +136,7 @@ static void what_hides_behind_zeros_does_not_leave(void **state)
 		append(&d, &more);
 		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
 	}
-	/* another hello, all of it or behind the server's ID cut short */
+	/* another hello, all of it or after the truncated server's ID */
 	fresh_cid(other.dcid, 8);
 	set_hello(&other, &(struct hello_options){.name = DENIED});
 	more = initial_whole(&other);
@@ -148,7 +150,7 @@ static void what_hides_behind_zeros_does_not_leave(void **state)
 	d.len += 7;
 	append(&d, &more);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
-	/* nor does the server's ID help another hello in front of it */
+	/* nor does the server's ID help another hello before it */
 	d = more;
 	more = short_packet(cid, 8);
 	more.bytes[0] = 0;
@@ -157,7 +159,7 @@ static void what_hides_behind_zeros_does_not_leave(void **state)
 	inproc_free(gw);
 }
 
-/* An ID of few bytes that reads as a header, a client may have tried for. */
+/* A client may have tried to get a short ID that reads as a header. */
 static void a_short_id_of_the_servers_is_not_believed_behind_a_zero(void **state)
 {
 	static const uint8_t cid[4] = {0xc3, 0, 0, 0};
@@ -193,7 +195,7 @@ static void judged_bytes_may_come_again_however_they_are_cut(void **state)
 	inproc_free(gw);
 }
 
-/* The judged datagram may die on its way, so that the server takes the next for the first. */
+/* The judged datagram may be lost on its way, so that the server takes the next for the first. */
 static void other_bytes_in_the_judged_range_do_not_leave(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -408,7 +410,7 @@ static void another_connection_of_another_name_does_not_leave(void **state)
 		event = last_event(gw, false, SL_REASON_DOMAIN_NOT_ALLOWED);
 		expect_event_name(event, names[i]);
 		assert_int_equal(event->via, SL_VIA_QUIC);
-		/* Behind a Handshake packet, of the judged connection or of its own. */
+		/* After a Handshake packet, of the judged connection or of its own. */
 		hidden = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8);
 		append(&hidden, &d);
 		expect_refused(&evil, &hidden, SL_REASON_MALFORMED_QUIC, false);
@@ -418,7 +420,7 @@ static void another_connection_of_another_name_does_not_leave(void **state)
 		hidden = long_packet(&q, QUIC_ZERO_RTT, true, evil.dcid, 8);
 		append(&hidden, &d);
 		assert_int_not_equal(up(&evil, &hidden), SL_REASON_DOMAIN_ALLOWED);
-		/* Behind an Initial of the judged one. */
+		/* After an Initial of the judged one. */
 		hidden = acknowledgement(&q, cid);
 		append(&hidden, &d);
 		expect_refused(&evil, &hidden, SL_REASON_MALFORMED_QUIC, false);
@@ -485,7 +487,7 @@ static void other_versions_do_not_leave(void **state)
 	       14);
 	expect_refused(&q, &gquic, SL_REASON_NOT_QUIC, false);
 	d = long_packet(&q, QUIC_HANDSHAKE, true, cid, 8);
-	append(&d, &gquic); /* behind a packet it is a short header: no server sees a version */
+	append(&d, &gquic); /* after a packet it is a short header: no server sees a version */
 	expect_passes(&q, &d);
 	inproc_free(gw);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_quic_lies.c: QUIC under rule 3 up to the verdict: what is no QUIC, or lies, or takes too
- * much, is refused with its reason, and nothing of it leaves.
+ * test_quic_lies.c: QUIC under rule 3 up to the verdict: datagrams that are not QUIC, are
+ * malformed or exceed a limit are refused with their reason, and nothing of them leaves.
  */
 #include "quic_scene.h"
 
@@ -100,13 +100,13 @@ static void initials_that_lie_are_malformed(void **state)
 	o.keys_version = QUIC_V2;
 	d.len = quic_initial(&o, frames, len, d.bytes);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	/* No hello in it, or what may not stand in an Initial. */
+	/* No hello in it, or frames that are not allowed in an Initial. */
 	d.len = quic_initial(&options, &ping, 1, d.bytes);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
 	memcpy(frames + len, stream, sizeof(stream));
 	d.len = quic_initial(&options, frames, len + sizeof(stream), d.bytes);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	/* The fixed bit is not for grease here (RFC 9287): not QUIC as far as it can be told. */
+	/* The fixed bit must not be greased here (RFC 9287): it cannot be recognised as QUIC. */
 	o = options;
 	o.fixed_bit_clear = true;
 	d.len = quic_initial(&o, frames, len, d.bytes);
@@ -158,7 +158,7 @@ static void bytes_behind_the_hello_are_malformed(void **state)
 	memset(q.hello + q.hello_len, 1, 10);
 	d = initial_of(&q, 0, q.hello_len + 1);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	/* Far behind it, before it is whole. */
+	/* Far beyond it, before it is complete. */
 	d = initial_of(&q, q.hello_len + 5, q.hello_len + 6);
 	expect_held(&q, &d);
 	d = initial_of(&q, 0, q.hello_len);
@@ -187,7 +187,7 @@ static void hellos_beyond_hello_max_are_too_large(void **state)
 	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
 	d = initial_of(&q, 0, 1000); /* its length is known */
 	expect_refused(&q, &d, SL_REASON_HELLO_TOO_LARGE, true);
-	d = initial_of(&q, 1000, q.hello_len); /* or its offset alone says it */
+	d = initial_of(&q, 1000, q.hello_len); /* or its offset alone is too large */
 	expect_refused(&q, &d, SL_REASON_HELLO_TOO_LARGE, true);
 	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = 1500});
 	d = initial_of(&q, 0, 1000);
@@ -221,7 +221,7 @@ static void a_small_or_broken_datagram_ends_the_hold(void **state)
 	inproc_free(gw);
 }
 
-/* What belongs to another connection does not disturb the one on hold, and does not leave. */
+/* Packets of another connection do not disturb the one on hold, and do not leave. */
 static void foreign_datagrams_do_not_leave_during_a_hold(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -240,7 +240,7 @@ static void foreign_datagrams_do_not_leave_during_a_hold(void **state)
 	expect_refused(&q, &d, SL_REASON_NOT_QUIC, false);
 	d = long_packet(&q, QUIC_ZERO_RTT, true, other.dcid, 8);
 	expect_refused(&q, &d, SL_REASON_NOT_QUIC, false);
-	/* Nobody has asked the server. */
+	/* The server has not received anything yet. */
 	d = short_packet(q.scid, 8);
 	expect(down(&q, &d), SL_REASON_NO_FLOW);
 	assert_int_equal(inproc_count(gw, SANDBOX), 0);

@@ -4,10 +4,10 @@
  * length, of which the one's beginning and the other's rest name a third server. They are sent in
  * CRYPTO frames of any size over any Initials, from two sandboxes of two workers, from several
  * ports, to several addresses, with few connection IDs that all share, while a server answers,
- * retries, negotiates and lies.
+ * retries, negotiates and misbehaves.
  *
- * Whatever leaves is put together by the freest rule: by the keys alone, whichever flow, ID,
- * version and packet number it has, in any order, with any of it lost or taken twice.
+ * All that leaves is reassembled by the most permissive rule: by the keys alone, whatever flow,
+ * ID, version and packet number it has, in any order, with any of it lost or received twice.
  */
 #include <stdlib.h>
 
@@ -26,13 +26,16 @@
 #define FRAMES  3 /* CRYPTO frames of one Initial at most */
 #define BYTES   1024
 #define NUMBERS 24
-/* A server that heard nothing for so long keeps nothing: two minutes are the idle flow's. */
+/*
+ * A server that received nothing for this long keeps nothing; the idle flow takes two minutes of
+ * it.
+ */
 #define FORGETS_S 170
 
 static struct quic first, second, mixed; /* for their hellos */
 static size_t cut;                       /* from here on the mixed hello is the second one */
 
-/* What one datagram brings a server that opens it. */
+/* What a server gets that opens one datagram. */
 struct sent {
 	struct datagram d;
 	unsigned keys; /* index of the ID that they come from */
@@ -198,8 +201,9 @@ static void send_initial(struct attack *a)
 }
 
 /*
- * An Initial to the ID that a server has chosen, which opens under that ID's own keys as well: who
- * knows nothing of the connection takes it for another one's first, with a part of a hello in it.
+ * An Initial to the ID that a server has chosen, which opens under that ID's own keys as well: a
+ * server that does not know the connection takes it for the first Initial of another one, with a
+ * part of a hello in it.
  */
 static void send_with_two_keys(struct attack *a)
 {
@@ -229,7 +233,7 @@ static void send_again(struct attack *a)
 		up(&q, &a->sent[below(a, a->sent_count)].d);
 }
 
-/* To the last client that was judged, or to any, whatever it has said. */
+/* To the last client that was judged, or to any, whatever it has sent. */
 static void answer_something(struct attack *a)
 {
 	struct quic q = line_of(a);
@@ -339,7 +343,7 @@ static void no_two_judged_hellos_make_a_third(void **state)
 	assert_true(judged > runs && answered > runs); /* the attacks do get somewhere */
 }
 
-/* The reader is no fool: without a gateway between them the two hellos do make the third. */
+/* The reader works: without a gateway in between the two hellos do make the third. */
 static void reader_sees_what_is_mixed(void **state)
 {
 	static struct attack a;

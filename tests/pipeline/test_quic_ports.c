@@ -126,7 +126,10 @@ static void id_of_another_flow_is_refused(void **state)
 	}
 }
 
-/* The flow is over, its server's connection perhaps not: its ID is nobody's for a minute more. */
+/*
+ * The flow has ended, its server's connection perhaps not: no flow may use its ID for another
+ * minute.
+ */
 static void id_of_an_ended_flow_is_refused_for_a_while(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -145,7 +148,7 @@ static void id_of_an_ended_flow_is_refused_for_a_while(void **state)
 	inproc_free(gw);
 }
 
-/* A flow that is kept warm, whose copy has long been given up: its ID is still used up. */
+/* A flow that is kept alive, whose copy was freed long ago: its ID may still not be used again. */
 static void id_of_an_open_flow_is_not_used_again(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -168,7 +171,7 @@ static void id_of_an_open_flow_is_not_used_again(void **state)
 	inproc_free(gw);
 }
 
-/* Version Negotiation that lists the version in use is no server's (RFC 9000 6.2). */
+/* Version Negotiation that lists the version in use is ignored (RFC 9000 6.2). */
 static void negotiation_with_our_version_is_not_believed(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -230,7 +233,7 @@ static void a_judged_flow_lives_as_long_as_its_name_is_allowed(void **state)
 	inproc_free(gw);
 }
 
-/* What passed while no name was asked for does not outlive that. */
+/* Connections that passed while no name was needed do not outlive that policy. */
 static void another_name_under_allow_all_is_cut_by_the_next_policy(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
@@ -268,7 +271,7 @@ static void another_name_under_allow_all_is_cut_by_the_next_policy(void **state)
 
 /* ---- limits ---- */
 
-/* Copies of judged hellos never keep new ones out while there is half the room. */
+/* Copies of judged hellos never take more than half the room from new ones. */
 static void judged_connections_give_their_copies_up_when_it_is_crowded(void **state)
 {
 	struct inproc *gw =

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_sweep.c: what a push does to what was there before it, without a packet: flows that are
- * idle, however many, and what a sandbox leaves behind on a VLAN that another one gets.
+ * test_sweep.c: what a push does to existing state, without a packet: idle flows, however many,
+ * and the state of a sandbox whose VLAN another one gets.
  */
 #include "dns_build.h"
 #include "quic_scene.h"
@@ -96,7 +96,7 @@ static uint64_t held_bytes(struct inproc *gw)
 	return inproc_stats(gw, 0)->hold_bytes;
 }
 
-/* The first half of a hello is the old one's; the new one cannot make it whole. */
+/* The first half of a hello is the old sandbox's; the new one cannot complete it. */
 static void hello_on_hold_is_not_inherited(void **state)
 {
 	struct inproc *gw = gateway(OLD);
@@ -121,7 +121,7 @@ static void hello_on_hold_is_not_inherited(void **state)
 	inproc_free(gw);
 }
 
-/* One gateway for both, in which the old one's first datagram is on hold; *rest makes it whole. */
+/* One gateway for both, in which the old one's first datagram is on hold; *rest completes it. */
 static struct inproc *gateway_with_quic_on_hold(struct quic *q, struct datagram *rest)
 {
 	struct inproc *gw = gateway(OLD);
@@ -164,7 +164,7 @@ static void quic_on_hold_is_not_inherited(void **state)
 	inproc_free(gw);
 }
 
-/* As above, but nobody sends anything more: the sweep gives the hold back. */
+/* As above, but no more packets are sent: the sweep frees the hold. */
 static void quic_hold_of_a_sandbox_that_is_replaced_is_given_back(void **state)
 {
 	static const char *const after[] = {NEW, "sandboxes: []"};
@@ -182,7 +182,7 @@ static void quic_hold_of_a_sandbox_that_is_replaced_is_given_back(void **state)
 	}
 }
 
-/* As above, but nobody sends anything more: the sweep gives the hold back. */
+/* As above, but no more packets are sent: the sweep frees the hold. */
 static void hold_of_a_sandbox_that_is_gone_is_given_back(void **state)
 {
 	struct inproc *gw = gateway(OLD);
@@ -203,7 +203,7 @@ static void hold_of_a_sandbox_that_is_gone_is_given_back(void **state)
 	inproc_free(gw);
 }
 
-/* The answer to the old one's query is not the new one's, and pins nothing for it. */
+/* The answer to the old one's query is not delivered to the new one, and pins nothing for it. */
 static void query_under_way_is_not_inherited(void **state)
 {
 	struct inproc *gw = gateway(OLD);
@@ -217,7 +217,7 @@ static void query_under_way_is_not_inherited(void **state)
 	       SL_REASON_DNS_ALLOWED);
 	assert_int_not_equal(inproc_push(gw, NEW), 0);
 	inproc_clear(gw);
-	query.bytes[2] |= 0x80; /* an answer with nothing in it */
+	query.bytes[2] |= 0x80; /* an empty answer */
 	assert_false(sl_reason_allows(IN(gw, .proto = 17, .vlan = 101, .src = "203.0.113.53",
 	                                 .dst = "10.0.0.2", .sport = 53, .dport = 4000,
 	                                 .payload = query.bytes, .payload_len = query.len)));

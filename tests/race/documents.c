@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * documents.c: random documents whose sandboxes, policies and names come, go and move, close enough
- * to each other that most answers differ between one and the next.
+ * documents.c: random documents in which sandboxes, policies and names are added, removed and
+ * moved, so that many answers differ between one document and the next.
  */
 #include "documents.h"
 
@@ -165,7 +165,7 @@ struct sl_policy_doc *race_read(const struct race_model *model, uint32_t mask)
 	return doc;
 }
 
-/* Written before the generation is published, read behind the pointer to it. */
+/* Written before the generation is published, read after the pointer to it. */
 static struct sl_policy_doc *documents[RACE_GENERATIONS];
 
 void race_documents_set(uint64_t generation, struct sl_policy_doc *doc)

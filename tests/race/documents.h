@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * documents.h: the random documents of the race suite, and what each generation makes of them.
+ * documents.h: the random documents of the race suite, and the answers of each generation.
  *
  * The control thread writes; any thread may ask about a generation that it has seen published.
  */
@@ -28,7 +28,7 @@ struct race_model {
 
 uint32_t race_draw(uint64_t *state, uint32_t n);
 
-/* Gives up to n sandboxes something else, and says which: bit by VLAN. */
+/* Changes up to n sandboxes at random; returns which, as a bit for each VLAN. */
 uint32_t race_change(struct race_model *model, unsigned n);
 
 /* The same for one sandbox: a policy whose patterns take long to compile. */

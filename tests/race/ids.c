@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ids.c: the table of connection IDs under threads that list and give back the same few of them,
- * and under two gateways that share it, to which the same connections come.
+ * ids.c: the table of connection IDs, used by threads that list and free the same few IDs, and by
+ * two gateways that share it and receive the same connections.
  */
 #include "ids.h"
 
@@ -17,7 +17,7 @@
 #include "watch/quic/quic_ids_table.h"
 
 #define THREADS 4
-#define IDS     32 /* wanted by all */
+#define IDS     32 /* all threads want them */
 #define ROOM    1  /* connection, so two elements: less than the threads want at times */
 #define TURNS   20000
 #define HELLOS  1000 /* each with an ID of its own, to both gateways */
@@ -28,7 +28,7 @@ struct rivals {
 	atomic_uint won, lost, full, serial;
 };
 
-/* Nobody else has it as long as it is listed. */
+/* No other thread has it as long as it is listed. */
 static void hold(struct rivals *rivals, unsigned wanted, uint32_t index)
 {
 	const uint8_t cid[8] = {(uint8_t)wanted};
@@ -36,7 +36,7 @@ static void hold(struct rivals *rivals, unsigned wanted, uint32_t index)
 	if (atomic_fetch_add(&rivals->holders[wanted], 1) != 0 ||
 	    !sl_quic_ids_has(rivals->ids, cid, sizeof(cid)))
 		abort();
-	sl_quic_ids_at(rivals->ids, index)->flow = wanted; /* the owner's, without a lock */
+	sl_quic_ids_at(rivals->ids, index)->flow = wanted; /* the owner's field, without a lock */
 	atomic_fetch_sub(&rivals->holders[wanted], 1);
 }
 
@@ -97,7 +97,9 @@ static void number_cid(uint8_t cid[8], uint8_t kind, unsigned i)
 	cid[7] = (uint8_t)i;
 }
 
-/* Says hello with an ID that the other gateway's sandbox uses as well, and is answered if it may.
+/*
+ * Sends a hello with an ID that the other gateway's sandbox uses as well, and an answer if it
+ * passed.
  */
 static void say_hello(struct side *side, unsigned i)
 {
@@ -111,7 +113,7 @@ static void say_hello(struct side *side, unsigned i)
 	if (up(&q, &d) != SL_REASON_DOMAIN_ALLOWED)
 		return;
 	atomic_fetch_add(&side->judged[i], 1);
-	number_cid(server_cid, 2, i / 2); /* of two connections, one of which is believed */
+	number_cid(server_cid, 2, i / 2); /* shared by two connections, one of which is accepted */
 	d = server_hello(&q, server_cid, 8);
 	down(&q, &d);
 	d = short_packet(server_cid, 8);
@@ -147,7 +149,7 @@ void race_for_connections(void)
 	for (unsigned k = 0; k < 2; k++)
 		pthread_join(sides[k].thread, NULL);
 	for (unsigned k = 0; k < 2; k++) {
-		inproc_advance_s(sides[k].gw, 190); /* all of it is given back */
+		inproc_advance_s(sides[k].gw, 190); /* everything has expired */
 		inproc_free(sides[k].gw);
 	}
 	assert_int_equal(sl_quic_ids_pool(ids)->used, 0);

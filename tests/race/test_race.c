@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_race.c: two workers at work while the control thread pushes. Every single packet must come
- * to what the specification's reference model reads in the document of the one generation by which
- * its worker judged that turn; that generation is never older than what was acknowledged when the
- * packet came in, and never older than the one before. At the end every packet is accounted for.
+ * test_race.c: two workers at work while the control thread pushes. Every single packet must get
+ * the verdict of the reference model for the document of the one generation by which its worker
+ * judged in that turn; that generation is never older than what was acknowledged when the packet
+ * came in, and never older than the one before. At the end every packet is accounted for.
  *
- * What the sanitisers of the build see is theirs to tell. Environment: SLUICE_SEED, SLUICE_RACE_MS.
+ * The sanitisers of the build report what they see. Environment: SLUICE_SEED, SLUICE_RACE_MS.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -44,9 +44,9 @@
 #define EVENTS        8192
 #define PATIENCE_MS   60000
 #define RACE_MS       6000
-#define PUSHES_MIN    100 /* also where the machine is slow */
+#define PUSHES_MIN    100 /* even on a slow machine */
 #define SLOW_EACH     25  /* pushes */
-#define PENDING_MAX   64  /* talks that a worker looks at in a turn */
+#define PENDING_MAX   64  /* talks that a worker handles in a turn */
 #define OTHERS_MAX    (2 * TALKS)
 #define ALL_SANDBOXES UINT32_MAX
 
@@ -54,11 +54,11 @@
 	"dns: {resolvers: [203.0.113.53], pinning: off}\n"                                         \
 	"limits: {flows: 4194304, flows-per-sandbox: 1048576}\n"
 
-/* ---- a pool that every build sees into ---- */
+/* ---- a pool that sanitisers can see into ---- */
 
 /*
- * DPDK's library is not built for the thread sanitiser, so what its pools do to hand an mbuf from
- * one thread to the next cannot be seen. This one is a stack behind a lock.
+ * DPDK's library is not built for the thread sanitiser, so the synchronisation inside its pools is
+ * invisible to it. This pool is a stack with a lock.
  */
 struct stack {
 	pthread_mutex_t lock;
@@ -176,7 +176,7 @@ struct member {
 	unsigned n_taken_in;
 	unsigned received; /* of its own sandboxes, by itself */
 
-	/* What it gave the other worker, in that order; read by that one behind the ring. */
+	/* What it gave the other worker, in that order; the other one reads it after the ring. */
 	struct race_talk *given[OTHERS_MAX];
 	uint64_t n_given;
 	uint64_t others_done; /* of what the other one gave to this one */
@@ -285,7 +285,9 @@ static uint16_t leave(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 			talk = &member->crew->talks[serial - FIRST_PORT];
 			if (talk->vlan != vlan || owner_of(member->crew, vlan) != member)
 				violated(member, talk, "a frame left on VLAN %u", vlan);
-			/* an alert that the gateway makes goes back to where the packet came from
+			/*
+			 * an alert that the gateway makes goes back to the port that the packet
+			 * came from
 			 */
 			if (race_talk_port(talk) != port->id)
 				talk->seen = true;
@@ -296,7 +298,7 @@ static uint16_t leave(void *ctx, struct rte_mbuf **pkts, uint16_t n)
 	return n;
 }
 
-/* ---- a turn, and what must have come of it ---- */
+/* ---- a turn, and its expected results ---- */
 
 static uint64_t received(const struct sl_worker *worker)
 {
@@ -502,7 +504,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Lets both workers get some way, most often only a little. */
+/* Lets both workers run for a while, most often a short one. */
 static void let_work(struct crew *crew, uint64_t *random)
 {
 	uint64_t want = race_draw(random, 8) == 0 ? 200 : race_draw(random, 12), until[WORKERS];
@@ -656,7 +658,7 @@ static void check_balance(const struct crew *crew)
 	assert_int_equal(in, out);
 }
 
-/* What the run did; a run that did too little has shown nothing. */
+/* Checks what the run did: a run that did too little has shown nothing. */
 static void check_coverage(const struct crew *crew, const struct pushes *pushes)
 {
 	uint64_t judged = 0, passed = 0, handed = 0, cut = 0;
@@ -683,7 +685,7 @@ static void end_crew(struct crew *crew)
 		struct member *member = &crew->member[i];
 		struct rte_mbuf *mbuf;
 
-		/* frames that were on their way when it stopped */
+		/* frames in flight when it stopped */
 		while (rte_ring_dequeue(crew->handover[i], (void **)&mbuf) == 0)
 			rte_pktmbuf_free(mbuf);
 		sl_worker_free(member->worker);

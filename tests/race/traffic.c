@@ -15,7 +15,7 @@
 #include "sluice/reason.h"
 
 #define COUNT(a)     (sizeof(a) / sizeof((a)[0]))
-#define DATA_STEPS   24 /* packets of a connection behind its handshake, half from either end */
+#define DATA_STEPS   24 /* packets of a connection after its handshake, half from either end */
 #define REPLIES_MAX  5  /* of a UDP or echo conversation before it asks again */
 #define PAYLOAD_SIZE 16
 
@@ -174,7 +174,10 @@ void race_talk_next(struct race_talk *talk, uint64_t *state, bool passed)
 {
 	unsigned last = talk->kind == RACE_TCP ? DATA + DATA_STEPS : REPLIES_MAX;
 
-	/* As a host would: what a record of an earlier connection refuses is far away. */
+	/*
+	 * As a host would: the new number is far from those that a record of an earlier connection
+	 * refuses.
+	 */
 	if (passed && talk->step == SYN)
 		talk->next_iss += 1u << 18;
 	talk->step++;
@@ -206,7 +209,7 @@ uint16_t race_talk_of(const uint8_t *frame, size_t len, enum sl_port_id out, uin
 	}
 }
 
-/* ---- what must become of a packet ---- */
+/* ---- the expected verdict of a packet ---- */
 
 static enum sl_reason judge(struct race_talk *talk, const struct sl_config *config,
                             uint64_t generation, bool named)
@@ -221,13 +224,15 @@ static bool may_begin(const struct race_talk *talk, enum sl_reason reason)
 	return talk->kind == RACE_TCP && reason == SL_REASON_NO_SERVER_NAME;
 }
 
-/* The flow that was there meets a generation. */
+/* Judges an existing flow by a generation. */
 static void meet(struct race_talk *talk, const struct sl_config *config, uint64_t generation)
 {
 	enum sl_reason reason;
 
-	/* Before the server has answered, a policy that opens the address ends what the name was
-	 * good for: other bytes than the hello may have passed since. */
+	/*
+	 * If a policy opens the address before the server has answered, the name no longer covers
+	 * the flow: other bytes than the hello may have passed since.
+	 */
 	if (talk->ground == RACE_BY_NAME && talk->step <= SERVER_HELLO &&
 	    sl_reason_allows(judge(talk, config, generation, false)))
 		talk->ground = RACE_BY_ADDRESS;
@@ -239,7 +244,10 @@ static void meet(struct race_talk *talk, const struct sl_config *config, uint64_
 		talk->ground = RACE_CLOSED;
 }
 
-/* A generation that the worker never took did nothing; but who came in between is another one. */
+/*
+ * A generation that the worker never saw had no effect; but a sandbox that got the VLAN in between
+ * is another one.
+ */
 static void meet_all(struct race_talk *talk, const struct sl_config *config,
                      const struct race_taken *taken)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * traffic.h: many small conversations, one packet of each under way at a time, so that what became
- * of every single packet is known and can be held against what the generation says that judged it.
+ * traffic.h: many small conversations, each with one packet in flight at a time, so that the
+ * outcome of every single packet is known and can be compared with the document of the generation
+ * that judged it.
  *
  * A talk belongs to the worker that receives its frames, which is not always the one that owns its
  * VLAN: those are handed over. `result` passes the talk from the owner back to the receiver.
@@ -20,18 +21,18 @@
 enum race_kind {
 	RACE_UDP = 0,
 	RACE_PING,
-	RACE_TCP, /* a TLS connection, as far as its policy looks into it */
+	RACE_TCP, /* a TLS connection, as far as its policy inspects it */
 	RACE_KINDS,
 };
 
 enum race_result {
-	RACE_NONE = 0, /* no packet is under way */
+	RACE_NONE = 0, /* no packet is in flight */
 	RACE_PENDING,
 	RACE_PASSED,
 	RACE_DROPPED,
 };
 
-/* What the flow rests on, in the eyes of the specification. */
+/* Why the specification lets the flow pass. */
 enum race_ground {
 	RACE_CLOSED = 0,
 	RACE_ON_HOLD,
@@ -47,9 +48,9 @@ struct race_talk {
 	struct reference_question question; /* its name is set for each look */
 
 	/* the receiver's, until the packet is given to the gateway */
-	unsigned step; /* of the conversation: the packet that comes next, or is under way */
+	unsigned step; /* of the conversation: the packet that comes next, or is in flight */
 	uint32_t iss, irs, client_at, server_at, next_iss;
-	uint64_t acknowledged; /* the newest generation that was, when the packet came in */
+	uint64_t acknowledged; /* the newest acknowledged generation when the packet came in */
 	_Atomic int result;
 
 	/* the owner's */
@@ -70,7 +71,7 @@ size_t race_talk_packet(struct race_talk *talk, uint64_t *state, uint8_t *out, s
 /* The packet passed or was dropped: the talk goes on, or begins again. */
 void race_talk_next(struct race_talk *talk, uint64_t *state, bool passed);
 
-/* Which talk's present packet it is that left by a port: its serial; 0: a frame made here. */
+/* The serial of the talk whose packet left by a port; 0: a frame that the gateway made. */
 uint16_t race_talk_of(const uint8_t *frame, size_t len, enum sl_port_id out, uint16_t *vlan);
 
 /* Which generations a worker has judged by. */
@@ -80,8 +81,8 @@ struct race_taken {
 };
 
 /*
- * What must become of its present packet, which was judged by the newest of the generations taken.
- * Follows what the flow rests on.
+ * True if its current packet, which was judged by the newest of the generations taken, must pass.
+ * Updates the talk's ground.
  */
 bool race_talk_must_pass(struct race_talk *talk, const struct sl_config *config,
                          const struct race_taken *taken);

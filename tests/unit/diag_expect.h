@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * diag_expect.h: what the tests of documents share: all errors of a text, compared with all that
- * are expected, in the order of the file. One missing, one too many, or one in another place fails.
+ * diag_expect.h: shared by the tests of documents: compares all errors of a text with those
+ * expected, in the order of the file. A missing or additional error, or one in another place,
+ * fails.
  */
 #ifndef TESTS_DIAG_EXPECT_H
 #define TESTS_DIAG_EXPECT_H
@@ -22,7 +23,7 @@
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 #define TEXTS_MAX   (SL_DIAG_MAX + 1)
 
-/* Files are named from the source directory; the build tells where that is. */
+/* Changes to the source directory, which file names are relative to; the build passes its path. */
 static inline int enter_source(void)
 {
 	const char *source = getenv("SLUICE_SOURCE");
@@ -45,7 +46,10 @@ static inline void keep_text(void *opaque, const char *text)
 	texts->n++;
 }
 
-/* Each of expected is "LINE:COLUMN: words": the place of the error, and words that are in it. */
+/*
+ * Each of expected is "LINE:COLUMN: words": the place of the error, and words that it must
+ * contain.
+ */
 static inline void expect_one(const char *file, const char *text, const char *expected)
 {
 	const char *words = strstr(expected, ": ");
@@ -72,7 +76,7 @@ static inline void expect_texts(struct sl_diag *diag, enum sl_diag_severity seve
 		free(texts.list[i]);
 }
 
-/* A heap copy of exactly that many bytes, so that a sanitiser sees any read behind them. */
+/* A heap copy of exactly that many bytes, so that a sanitiser sees any read past its end. */
 static inline char *exact_copy(const void *bytes, size_t len)
 {
 	char *copy = malloc(len != 0 ? len : 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns_expect.h: what the DNS tests share. Every message is parsed from a heap copy of exactly its
- * length, so that a sanitiser sees any read behind it.
+ * dns_expect.h: shared by the DNS tests. Every message is parsed from a heap copy of exactly its
+ * length, so that a sanitiser sees any read past its end.
  */
 #ifndef TESTS_DNS_EXPECT_H
 #define TESTS_DNS_EXPECT_H
@@ -69,7 +69,7 @@ static inline struct sl_dns_query query_for(const char *name, uint16_t type)
 	return query;
 }
 
-/* ---- what addresses an answer told ---- */
+/* ---- addresses that an answer reported ---- */
 
 struct told {
 	size_t count;

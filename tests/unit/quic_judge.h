@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quic_judge.h: what the tests of QUIC's parsers share: one connection, a collector of CRYPTO
+ * quic_judge.h: shared by the tests of QUIC's parsers: one connection, a collector of CRYPTO
  * frames, and datagrams that are walked from memory of exactly their length, so that a sanitiser
  * sees every read past their end.
  */
@@ -144,7 +144,7 @@ static inline void expect_malformed(const uint8_t *dgram, size_t len)
 static const struct quic_options plain = {
         .dcid = dcid, .dcid_len = sizeof(dcid), .scid = scid, .scid_len = sizeof(scid)};
 
-/* An honest first datagram of 1200 bytes with a whole hello. */
+/* A valid first datagram of 1200 bytes with a whole hello. */
 static inline size_t honest(uint8_t *out)
 {
 	uint8_t hello[HELLO_BYTES_MAX];

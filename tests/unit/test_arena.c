@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_arena.c: arenas give memory, take pieces back, and go as a whole. */
+/* test_arena.c: arenas allocate memory, free single pieces, and are dropped as a whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_check.c: `sluice check` on what is no policy document: a policy value alone, a word that is
- * nearly right, the shapes of others. (Documents and configs: test_policy.c, test_config.c.)
+ * test_check.c: `sluice check` on files that are not policy documents: a policy value alone, a
+ * misspelt word, formats of other products. (Documents and configs: test_policy.c, test_config.c.)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -165,7 +165,7 @@ static void distance_counts_slips(void **state)
 	        {"policies", "polices", 1},
 	        {"vlan", "name", SL_NEAREST_FAR},
 	        {"dns", "udp", SL_NEAREST_FAR},
-	        {"ab", "cd", SL_NEAREST_FAR}, /* nothing of it stays */
+	        {"ab", "cd", SL_NEAREST_FAR}, /* no letter remains */
 	        {"", "a", SL_NEAREST_FAR},
 	        {"allow", "disallowed", SL_NEAREST_FAR},
 	};

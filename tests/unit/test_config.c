@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_config.c: the gateway's config, its defaults and ranges, what it needs together with a
- * policy, and that the commented config says the truth about the defaults.
+ * test_config.c: the gateway's config, its defaults and ranges, its checks together with a policy,
+ * and that the commented config documents the real defaults.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -237,7 +237,7 @@ static void dns_keys_take_their_words(void **state)
 	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_NXDOMAIN);
 	assert_false(config.dns.strip_ech);
 	assert_false(config.dns.mix_case);
-	accept("dns: {pinning: off}"); /* no boolean */
+	accept("dns: {pinning: off}"); /* `off` is not a boolean */
 	assert_int_equal(config.dns.pinning, SL_CONFIG_PINNING_OFF);
 	refuse("dns: {pinning: on}", "1:16: none of: enforce, log, off");
 	refuse("dns: {refuse: drop}", "1:15: none of: refused, nxdomain");
@@ -446,7 +446,7 @@ static void write_file(const char *name, const char *text)
 	fclose(file);
 }
 
-/* Runs `check` on files of the directory with standard output in a file; out gets what it holds. */
+/* Runs `check` on files of the directory and reads its standard output into out. */
 static int run_check(const char *const *names, int n, char *out, size_t size)
 {
 	char paths[4][256], path[256], *argv[6] = {(char[]){"check"}};

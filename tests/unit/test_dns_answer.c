@@ -288,7 +288,7 @@ static void answer_broken_service_is_bad(void **state)
 	        DATA("\0\1\0\0\4\0\10\1\2\3\4"),                /* value longer than the data */
 	        DATA("\0\1\0\0\4\0\4\1\2\3\4\0"),               /* bytes left over */
 	        DATA("\0\1\0\0\4\0\4\1\2\3\4\0\4\0\4\1\2\3\4"), /* a key twice */
-	        DATA("\0\1\0\0\4\0\4\1\2\3\4\0\1\0\0"),         /* keys that fall */
+	        DATA("\0\1\0\0\4\0\4\1\2\3\4\0\1\0\0"),         /* keys in descending order */
 #undef DATA
 	};
 
@@ -327,7 +327,7 @@ static void answer_any_other_byte_in_question_is_not_mine(void **state)
 	expect_answer(SL_PARSE_DONE);
 }
 
-/* A resolver that answers in its own letter case (RFC 4343 lets it). */
+/* A resolver that answers in its own letter case (RFC 4343 allows it). */
 static void answer_in_another_case_is_told_from_another_question(void **state)
 {
 	begin_answer();
@@ -426,7 +426,7 @@ static void answer_broken_in_any_section_tells_nothing(void **state)
 		dns_address(&msg, DNS_ANSWER, "@12", "192.0.2.1", 60);
 		dns_record_begin(&msg, section, "@12", DNS_CNAME, DNS_IN, 60);
 		dns_put_name(&msg, "a.example");
-		dns_put(&msg, "", 1); /* behind the name, inside the record */
+		dns_put(&msg, "", 1); /* after the name, inside the record */
 		dns_record_end(&msg);
 		expect_answer(SL_PARSE_BAD);
 
@@ -472,7 +472,7 @@ static void answer_opt_out_of_place_is_bad(void **state)
 	expect_answer(SL_PARSE_BAD);
 }
 
-/* An answer with an owner of raw bytes, and an address behind it that must not be told. */
+/* An answer with an owner of raw bytes, followed by an address that must not be reported. */
 static void expect_bad_owner(const void *owner, size_t len)
 {
 	begin_answer();
@@ -492,8 +492,8 @@ static void answer_pointers_that_do_not_go_back_are_bad(void **state)
 	expect_bad_owner("\377\377", 2);   /* out of the message */
 	expect_bad_owner("\300\0", 2);     /* into the header */
 	expect_bad_owner("\300\13", 2);    /* into the header */
-	expect_bad_owner("\1a\300\61", 4); /* back to its own label: for ever */
-	expect_bad_owner("\1a\300\63", 4); /* to itself, behind a label */
+	expect_bad_owner("\1a\300\61", 4); /* back to its own label: an endless loop */
+	expect_bad_owner("\1a\300\63", 4); /* to itself, after a label */
 	expect_bad_owner("\101\14", 2);    /* label type 01 */
 	expect_bad_owner("\201\14", 2);    /* label type 10 */
 	expect_bad_owner("\77abc\0", 5);   /* a label longer than what is left */
@@ -533,7 +533,10 @@ static void answer_name_over_255_bytes_by_pointers_is_bad(void **state)
 	}
 }
 
-/* Thousands of records, each with an owner that is a long walk: over the purse, and quickly so. */
+/*
+ * Thousands of records, each with an owner that takes a long walk: exceeds the budget, and is
+ * refused quickly.
+ */
 static void answer_pointer_attack_is_bad(void **state)
 {
 	char name[16];

@@ -39,7 +39,7 @@ static void build_without_client_opt_has_none(void **state)
 	struct sl_dns_query query = query_for("example.com", DNS_A);
 	uint8_t out[SL_DNS_QUERY_MAX_BYTES];
 
-	/* the client's own id and case: nothing but the same bytes can come out */
+	/* the client's own id and case: the result must be the same bytes */
 	assert_int_equal(sl_dns_query_build(&query, ID, &query.letter_case, out, sizeof(out), NULL),
 	                 msg.len);
 	assert_memory_equal(out, msg.bytes, msg.len);
@@ -111,7 +111,7 @@ static void reply_answers_the_clients_question(void **state)
 		assert_int_equal(parsed.answer, SL_PARSE_DONE);
 		assert_int_equal(parsed.info.rcode, rcodes[i]);
 		assert_int_equal(parsed.info.answers, 0);
-		assert_int_equal(parsed.info.additionals, 0); /* no OPT came, none goes */
+		assert_int_equal(parsed.info.additionals, 0); /* no OPT received, none sent */
 		assert_false(parsed.info.truncated);
 		assert_int_equal(len, msg.len);
 	}

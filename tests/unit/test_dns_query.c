@@ -88,7 +88,7 @@ static void query_other_counts_are_bad(void **state)
 	dns_opt(&msg, 1232, 0, NULL, 0);
 	dns_opt(&msg, 1232, 0, NULL, 0);
 	expect_bad_query();
-	/* a count with no record behind it */
+	/* a count without a record */
 	dns_begin(&msg, ID, DNS_RD);
 	dns_question(&msg, "example.com", DNS_A);
 	msg.bytes[11] = 1;
@@ -127,7 +127,7 @@ static void query_label_types_01_and_10_are_bad(void **state)
 	}
 }
 
-/* A name of any bytes is a name, but for a dot inside a label, which would make two of one. */
+/* A name may have any bytes, except a dot inside a label, which would make two labels of one. */
 static void query_bytes_outside_host_alphabet_are_kept(void **state)
 {
 	struct sl_dns_query query;
@@ -226,7 +226,7 @@ static void query_record_that_is_no_opt_at_root_is_bad(void **state)
 	dns_record_end(&msg);
 	expect_bad_query();
 
-	query_for("example.com", DNS_A); /* a pointer to a root is no root */
+	query_for("example.com", DNS_A); /* a pointer to a root is not a root */
 	dns_record_begin(&msg, DNS_ADDITIONAL, "@24", DNS_OPT, 1232, 0);
 	dns_record_end(&msg);
 	expect_bad_query();
@@ -264,7 +264,7 @@ static void query_opt_lying_lengths_are_bad(void **state)
 	query_for("example.com", DNS_A);
 	dns_opt(&msg, 1232, 0, options[0], 6);
 	msg.bytes[msg.len - 3] = 2;      /* now the option fits... */
-	msg.bytes[msg.rdlength + 1] = 7; /* ...and RDLENGTH lies, either way */
+	msg.bytes[msg.rdlength + 1] = 7; /* ...and RDLENGTH is wrong, either way */
 	expect_bad_query();
 	msg.bytes[msg.rdlength + 1] = 5;
 	expect_bad_query();

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * test_eal.c: from a config to DPDK's arguments, on machines that are made up.
- */
+/* test_eal.c: derives DPDK's arguments from a config, for invented machines. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -194,7 +192,7 @@ static void memory_enough_hugepages_are_used(void **state)
 
 	assert_true(plan.huge_pages);
 	expect_arg(&plan, "--in-memory");
-	expect_arg(&plan, "-m600"); /* at the start, not when they may be gone */
+	expect_arg(&plan, "-m600"); /* at the start, not later, when pages may be taken */
 	expect_no_arg(&plan, "--no-huge");
 	sl_eal_plan_free(&plan);
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * test_events.c: the JSON lines, and what happens when nobody takes them.
- */
+/* test_events.c: the JSON lines, and what happens when the reader does not read them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,7 +104,7 @@ static void format_unset_reason_is_a_denial(void **state)
 	assert_non_null(strstr(format(&event), "\"verdict\":\"deny\",\"reason\":\"none\""));
 }
 
-/* Under `pinning: log` what is let through bears the reason for which it would be denied. */
+/* Under `pinning: log` an allowed packet has the reason for which it would be denied. */
 static void format_verdict_is_the_events_own(void **state)
 {
 	for (int reason = 1; reason < SL_REASON_COUNT; reason++) {

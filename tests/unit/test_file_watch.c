@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_file_watch.c: every way in which people and programs replace a file. The directory is real,
- * the clock is the test's.
+ * the clock is simulated.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +52,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* Writes beside the file, then renames over it. */
+/* Writes a temporary file, then renames it over the file. */
 static void replace_file(const char *path, const char *text)
 {
 	write_file("new.tmp", text);
@@ -196,8 +196,8 @@ static void written_in_place_and_open_is_not_taken_before_close(void **state)
 }
 
 /*
- * A file that is mounted from elsewhere, or on a network: its directory is not told of what is
- * written. A second name in another directory does the same.
+ * Simulates a file that is bind-mounted, or on a network file system: its directory gets no
+ * notification of writes. A hard link in another directory has the same effect.
  */
 static struct sl_file_watch *watch_untold(const char *text)
 {
@@ -210,7 +210,7 @@ static struct sl_file_watch *watch_untold(const char *text)
 	return watch;
 }
 
-/* Within a look and the two reads behind it. */
+/* Within one check and the two reads after it. */
 static void expect_within(struct sl_file_watch *watch, unsigned ms, const char *text)
 {
 	for (unsigned passed = 0; passed <= ms; passed += 10, now_ms += 10)
@@ -228,7 +228,7 @@ static void written_where_nobody_tells_is_taken_by_a_look(void **state)
 	write_file("elsewhere/policy.yaml", "longer");
 	expect_within(watch, 1200, "longer");
 	expect_nothing_for(watch, 3000);
-	/* another time alone is no news */
+	/* a new time alone is not a change */
 	assert_int_equal(utimensat(AT_FDCWD, "elsewhere/policy.yaml", NULL, 0), 0);
 	expect_nothing_for(watch, 3000);
 	sl_file_watch_free(watch);
@@ -250,7 +250,7 @@ static void written_where_nobody_tells_with_size_and_time_kept_is_taken(void **s
 	sl_file_watch_free(watch);
 }
 
-/* Who is seen to write is waited for, however long it takes. */
+/* A writer that is seen is waited for, however long it takes. */
 static void written_slowly_by_who_is_seen_is_not_taken_half(void **state)
 {
 	struct sl_file_watch *watch;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_flow_table.c: the flow table finds what a plain list finds: also where all flows share one
- * bucket and one signature, where chains grow and shrink, and where it is full.
+ * test_flow_table.c: the flow table finds what a plain list finds, even if all flows share one
+ * bucket and one signature, while chains grow and shrink, and when it is full.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +42,7 @@ static void table_free(struct sl_flow_table *table)
 
 /* ---- keys ---- */
 
-/* Different for different n. The bytes that an IPv4 packet's key does not set are rubbish. */
+/* Different for different n. The bytes that an IPv4 packet's key does not set are random. */
 static struct sl_key key_of(enum sl_family family, uint32_t n)
 {
 	struct sl_key key;
@@ -65,8 +65,8 @@ static struct sl_key key_of(enum sl_family family, uint32_t n)
 }
 
 /*
- * The same, and with hash 0 whatever n is: who knew the secret could do this. A factor of the last
- * product is made 0, which are the addresses of IPv4, and the end of the remote one of IPv6.
+ * The same, but with hash 0 for every n, as someone who knows the secret could do. A factor of the
+ * last product is made 0, which are the addresses of IPv4, and the end of the remote one of IPv6.
  */
 static struct sl_key collision_of(const struct sl_flow_table *table, enum sl_family family,
                                   uint32_t n)
@@ -85,7 +85,7 @@ static enum sl_family either(uint32_t n)
 	return n % 3 == 0 ? SL_FAMILY_6 : SL_FAMILY_4;
 }
 
-/* As the packet that is looked up has it: the same flow, other rubbish. */
+/* The key as in a looked-up packet: the same flow, other random bytes. */
 static struct sl_key packets_key(const struct sl_key *key)
 {
 	struct sl_key again = *key;
@@ -144,7 +144,7 @@ static void check(const struct sl_flow_table *table)
 	free(seen);
 }
 
-/* A new flow has its key, and of another one that was here before, nothing. */
+/* A new flow has its key, and no state of a flow that was there before. */
 static void check_new(const struct sl_flow_table *table, const struct sl_flow *flow,
                       const struct sl_key *key)
 {
@@ -157,7 +157,7 @@ static void check_new(const struct sl_flow_table *table, const struct sl_flow *f
 	assert_memory_equal(sl_flow_cold(table, flow), &no_cold, sizeof(no_cold));
 }
 
-/* What those who own a flow write into it. */
+/* Fills in the fields that the owners of a flow write. */
 static void scribble(const struct sl_flow_table *table, struct sl_flow *flow)
 {
 	memset((uint8_t *)flow + sizeof(flow->key), 0xee, sizeof(*flow) - sizeof(flow->key));
@@ -226,7 +226,10 @@ static void hashes_of_two_tables_differ(void **state)
 	table_free(other);
 }
 
-/* One bucket and one signature for all: the chain grows to the table's end and goes again. */
+/*
+ * One bucket and one signature for all: the chain grows up to the table's capacity and shrinks
+ * again.
+ */
 static void table_full_of_collisions_finds_each(void **state)
 {
 	enum { CAPACITY = 200 };
@@ -279,7 +282,7 @@ static void flow_removed_makes_room_for_one(void **state)
 	assert_int_equal(table->changes, 0);
 	sl_flow_table_remove(table, flow);
 	assert_int_equal(table->changes, 1);
-	/* who still has the pointer sees that it is nobody's */
+	/* a stale pointer leads to a free flow */
 	assert_int_equal(flow->state, SL_FLOW_FREE);
 	assert_int_equal(flow->fast_epoch, 0);
 	assert_ptr_equal(insert(table, &key[8]), flow);
@@ -444,7 +447,7 @@ static void random_steps_agree_if_all_collide(void **state)
 
 /* ---- memory ---- */
 
-/* How many of its pages the kernel has given. */
+/* How many of its pages are resident. */
 static size_t pages_of(void *memory, size_t bytes)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = bytes / page, given = 0;

@@ -165,7 +165,7 @@ static void expect_malformed(const struct bytes *cases, size_t n)
 	}
 }
 
-/* What some server reads as another host than some other server does. */
+/* Requests that two servers may read as different hosts. */
 static void host_that_can_be_read_in_two_ways_is_malformed(void **state)
 {
 	static const struct bytes cases[] = {
@@ -382,7 +382,7 @@ static void walk_ends_with_the_empty_line_in_any_pieces(void **state)
 	assert_true(sizeof(struct sl_http_walk) <= 32);
 }
 
-/* What no later byte can heal is refused at once: nobody waits for the rest. */
+/* An error that no later byte can correct is refused at once, without waiting for the rest. */
 static void walk_refuses_at_the_first_wrong_byte(void **state)
 {
 	static const struct {

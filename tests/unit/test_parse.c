@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_parse.c: the wide reading of plain frames (parse_plain.h) against parse.c, its reference
- * model, on frames that are nearly plain: what the first takes, both read alike.
+ * model, on frames that are nearly plain: both must read alike what the first accepts.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,7 +54,7 @@ static void put(struct bench *bench, const uint8_t *bytes, size_t len)
 	memcpy(bench->room + 128, bytes, len);
 }
 
-/* Reads the frame both ways. Returns whether the plain way took it. */
+/* Parses the frame in both ways. Returns whether the fast parser accepted it. */
 static bool read_both(struct bench *bench, uint8_t port, const struct packet *packet)
 {
 	struct sl_pkt plain = {0}, whole = {0};
@@ -89,7 +89,7 @@ static struct packet base(unsigned kind)
 	return kind == 0 ? v4udp : kind == 1 ? v4tcp : kind == 2 ? v6udp : v6tcp;
 }
 
-/* The sum over the header is made right again, so that mutations get further than it. */
+/* Corrects the header checksum, so that mutations get past it. */
 static void mend_ipv4_sum(struct packet *packet)
 {
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(packet->bytes + SL_PLAIN_L3);

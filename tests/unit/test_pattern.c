@@ -161,7 +161,7 @@ static void pattern_international_labels_become_punycode(void **state)
 
 static void pattern_international_mistakes_are_refused(void **state)
 {
-	refuse("\xe2\x98\x83.com", "international"); /* a snowman is no letter */
+	refuse("\xe2\x98\x83.com", "international"); /* a snowman is not a letter */
 	refuse("\xef\xbc\x8a.com", "`*`");           /* fullwidth asterisk */
 	refuse("\xef\xbc\x8e\xef\xbc\x8e.com", "");  /* fullwidth full stops: empty labels */
 }

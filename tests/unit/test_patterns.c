@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_patterns.c: patterns, compiled, against names: what the specification says of each kind, and
- * what the pool of lists promises.
+ * test_patterns.c: compiled patterns against names: each kind as the specification defines it, and
+ * the contract of the pool of lists.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -251,7 +251,7 @@ static void test_same_patterns_are_one_list(void **state)
 	sl_compile_patterns_put(pool, other);
 }
 
-/* A generation that is going may still scan with the old scratches. */
+/* A generation that is being retired may still scan with the old scratches. */
 static void test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim(void **state)
 {
 	const struct sl_scratches *before, *after;
@@ -272,7 +272,7 @@ static void test_larger_scratch_replaces_and_the_old_one_stays_until_reclaim(voi
 	sl_compile_patterns_put(pool, large);
 }
 
-/* Regular expressions in numbers are compiled aside, and are then as good as any. */
+/* Many regular expressions are compiled in the background, and then work like any others. */
 static void test_many_inner_stars_are_compiled_in_the_background(void **state)
 {
 	enum { N = 60 };
@@ -291,7 +291,7 @@ static void test_many_inner_stars_are_compiled_in_the_background(void **state)
 	sl_diag_init(&diag);
 	list = sl_compile_patterns_get(pool, patterns, N);
 	assert_int_equal(sl_compile_patterns_build(pool, list, "test", &diag), -EINPROGRESS);
-	/* nobody waits for it any more, and then somebody does again */
+	/* no push waits for it any more, and then one does again */
 	sl_compile_patterns_put(pool, list);
 	assert_ptr_equal(sl_compile_patterns_get(pool, patterns, N), list);
 	while ((ret = sl_compile_patterns_build(pool, list, "test", &diag)) == -EINPROGRESS) {
@@ -332,7 +332,7 @@ static void test_pool_goes_while_the_background_is_at_work(void **state)
 
 /*
  * Hyperscan reads past its input on some CPUs (with AVX512-VBMI, at 27 to 31 and 60 to 63 bytes):
- * what a text has behind it ends with its page, and nothing faults, whatever the length.
+ * the slack after a text ends with its page, and no read faults, whatever the length.
  */
 static void test_scan_at_the_end_of_a_page_reads_no_further(void **state)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_pins.c: the pin table's own rules: what goes first at a bound, and that nothing is left
- * over. The table belongs to a worker of an in-process gateway; what pins mean to packets is in
- * pipeline/test_dns_pins.c.
+ * test_pins.c: the pin table's own rules: which pin is evicted first at a limit, and that nothing
+ * leaks. The table belongs to a worker of an in-process gateway; pipeline/test_dns_pins.c tests the
+ * effect of pins on packets.
  */
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -150,7 +150,7 @@ static void pin_in_use_lives_on(void **state)
 		inproc_advance_s(t.gw, 90);
 		assert_true(tie(&t, 1, "a.allowed.com"));
 	}
-	/* the name that nobody used is gone, a look at the address renews nothing */
+	/* the unused name's pin has expired; a lookup of the address renews nothing */
 	assert_false(tie(&t, 1, "b.allowed.com"));
 	for (int i = 0; i < 9; i++) {
 		inproc_advance_s(t.gw, 11);
@@ -194,7 +194,7 @@ static void pins_of_all_at_the_bound_cost_only_their_own_sandbox(void **state)
 
 	for (uint32_t i = 1; i <= 8; i++)
 		add(&t, i, "a.allowed.com");
-	/* the other one has none that could go: it gets none, and takes none */
+	/* the other one has none to evict: it gets none, and evicts none */
 	add_to(&t, other, 100, "a.allowed.com");
 	assert_false(sl_pins_open(t.worker, other, &addr));
 	for (uint32_t i = 1; i <= 8; i++)
@@ -262,7 +262,7 @@ static void pins_forgotten_are_those_of_another_sandbox(void **state)
 	inproc_free(t.gw);
 }
 
-/* A worker has frames to take: what nobody finds any more goes some at a time. */
+/* A worker must not stall: pins that can no longer be found are freed some at a time. */
 static void pins_of_a_sandbox_that_is_gone_open_nothing_and_go_by_and_by(void **state)
 {
 	static const char one[] =

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_policy.c: the grammar of policies, what a good document becomes, and that a bad one is
- * refused with every error at its place.
+ * test_policy.c: the grammar of policies, the result of a valid document, and that an invalid one
+ * is refused with every error at its place.
  *
- * Bad documents also stand in data/policy/, each with its errors as `#! LINE:COLUMN: words` lines.
+ * More invalid documents are in data/policy/, each with its errors as `#! LINE:COLUMN: words`
+ * lines.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -285,7 +286,7 @@ static void named_policy_mistakes_are_refused(void **state)
 	refuse("sandboxes: []\npolicies:\n", "2:1: policies: a null");
 	refuse("sandboxes: []\npolicies: {x: {}, x: {}}\n", "2:19: repeated key \"x\"");
 	refuse("sandboxes: []\npolicies: {'': {}}\n", "2:12: empty");
-	/* Also one that nobody uses. */
+	/* Even one that no sandbox uses. */
 	refuse("sandboxes: []\npolicies: {x: {allow: [a..b]}}\n", "2:24: empty label");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_port_lock.c: one gateway on a device, told apart by what the device is, not by how it is
- * written.
+ * test_port_lock.c: one gateway on a device: devices are compared by identity, not by their
+ * spelling.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,7 +96,7 @@ static void second_process_is_refused_and_told_the_first(void **state)
 	}
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	/* it had no time to clean up */
+	/* it could not clean up */
 	assert_int_equal(sl_port_lock_take(&lock, "sandbox", LO, err, sizeof(err)), 0);
 	sl_port_lock_release(&lock);
 }
@@ -137,7 +137,7 @@ static void equal_names_in_two_network_namespaces_are_two_devices(void **state)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	if (WEXITSTATUS(status) == 77)
-		skip(); /* no right to make a namespace */
+		skip(); /* no permission to create a namespace */
 	assert_int_equal(status, 0);
 }
 

@@ -14,7 +14,7 @@ static void expect_frames(const uint8_t *frames, size_t len, enum sl_parse_resul
 		memcpy(copy, frames, len);
 	assert_int_equal(sl_quic_frames_walk(copy, len, collect, s, &info), answer);
 	if (len > 0 && len < 1000) {
-		/* The same, sealed. Padding behind it never mends what is cut. */
+		/* The same, sealed. Padding after it never completes a truncated frame. */
 		size_t dgram_len = with_frames(frames, len, dgram);
 
 		if (answer == SL_PARSE_DONE)

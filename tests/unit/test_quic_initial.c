@@ -193,7 +193,7 @@ static void datagram_trailing_bytes_only_zeros_pass(void **state)
 
 	expect_done(dgram, len + 100);
 	expect_done(dgram, len + 1);
-	/* In front of a server that skips zeros and goes on. */
+	/* For a server that skips zeros and continues. */
 	dgram[len + 99] = 1;
 	expect_malformed(dgram, len + 100);
 	dgram[len + 99] = 0;
@@ -407,7 +407,7 @@ static void answered_client_uses_server_cid_and_old_keys(void **state)
 	assert_false(info.ack_eliciting);
 	assert_true(info.handshake);
 	assert_true(info.short_header);
-	/* A short header packet to somebody else. */
+	/* A short header packet to another DCID. */
 	dgram[len + 1] ^= 1;
 	assert_int_equal(walk(&conn, dgram, 1250, s, &info), SL_PARSE_BAD);
 	/* The first DCID stays good (retransmissions); both in one datagram do not. */
@@ -465,7 +465,7 @@ static bool opens_under(const uint8_t *cid, const uint8_t *dgram, size_t len)
 	return sl_quic_opens_under(crypto, &origin, dgram, len);
 }
 
-/* A packet of two readings is seen under either key, an honest one under its own alone. */
+/* A packet with two readings opens under either key, a normal one only under its own. */
 static void packet_that_opens_under_two_keys_is_told(void **state)
 {
 	struct quic_options o = plain;
@@ -530,7 +530,7 @@ static void packet_numbers_are_completed_from_the_largest(void **state)
 		assert_int_equal(walk(&conn, dgram, len, s, &info), SL_PARSE_DONE);
 	}
 	assert_int_equal(conn.number_next, 0x100000006);
-	/* Too far to be told by one byte. */
+	/* Too far for a number of one byte. */
 	o.number = 0x100000005 + 200;
 	o.number_len = 1;
 	assert_int_equal(
@@ -606,7 +606,7 @@ static void corpus_initials_any_byte_changed_are_refused(void **state)
 			(void)sl_quic_initial_probe(files[i].bytes, files[i].len, &header);
 			(void)sl_quic_find_initial(files[i].bytes, files[i].len, &header);
 			files[i].bytes[at] ^= (uint8_t)(1 + at % 255);
-			/* A prefix passes only where nothing but trailing zeros is cut off. */
+			/* A prefix passes only if no more than trailing zeros are cut off. */
 			conn = start;
 			if (walk(&conn, files[i].bytes, at, s, &info) == SL_PARSE_DONE)
 				for (size_t rest = at; rest < files[i].len; rest++)

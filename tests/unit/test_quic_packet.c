@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * test_quic_packet.c: what can be told of a datagram without a key, first and later ones.
- */
+/* test_quic_packet.c: what can be read from datagrams without a key, first and later ones. */
 #include "quic_judge.h"
 
 #include "rfc_quic.h"
@@ -244,15 +242,15 @@ static void find_initial_what_could_open_a_connection_is_refused(void **state)
 	o.version = 0xff00001d;
 	len = quic_long(QUIC_INITIAL, &o, 1200, dgram);
 	expect_find(dgram, len, SL_PARSE_BAD, SL_REASON_NOT_QUIC);
-	/* Behind a packet that would pass. */
+	/* After a packet that would pass. */
 	len = quic_long(QUIC_HANDSHAKE, &plain, 60, dgram);
 	len += quic_long(QUIC_INITIAL, &o, 1200, dgram + len);
 	expect_find(dgram, len, SL_PARSE_BAD, SL_REASON_NOT_QUIC);
-	/* Behind an Initial. */
+	/* After an Initial. */
 	len = honest(dgram);
 	len += quic_long(QUIC_INITIAL, &o, 1200, dgram + len);
 	expect_find(dgram, len, SL_PARSE_BAD, SL_REASON_NOT_QUIC);
-	/* Behind zeros that some server may skip. */
+	/* After zeros that some server may skip. */
 	len = quic_long(QUIC_HANDSHAKE, &plain, 60, dgram);
 	memset(dgram + len, 0, 8);
 	len += 8;
@@ -266,7 +264,7 @@ static void find_initial_what_could_open_a_connection_is_refused(void **state)
 	expect_find(dgram, 1300, SL_PARSE_BAD, SL_REASON_NOT_QUIC);
 	dgram[9] = 'X';
 	expect_find(dgram, 1300, SL_PARSE_NOT_MINE, SL_REASON_NONE);
-	/* A chain that breaks. */
+	/* A chain that becomes invalid. */
 	o = plain;
 	o.length_lie = 1;
 	len = quic_long(QUIC_HANDSHAKE, &o, 60, dgram);

@@ -60,7 +60,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* What became of what documents had left to others. */
+/* The outcomes of sandboxes that documents had left to other pushes. */
 static struct {
 	unsigned calls;
 	int ret;
@@ -224,7 +224,7 @@ static void test_another_name_is_another_sandbox(void **state)
 	struct scene *scene = *state;
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
-	/* a name that comes or goes is shown, and nothing else */
+	/* adding or removing a name changes only the displayed name */
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}]"), 0);
 	assert_true(scene->push.changed);
 	assert_int_equal(scene->push.sandboxes_changed, 0);
@@ -509,7 +509,7 @@ static void test_long_names_do_not_hold_up_others(void **state)
 	assert_int_equal(submit(scene, &job, long_policy(1, 80), false), -EINPROGRESS);
 	assert_int_equal(sl_reload_pending(scene->reload), 1);
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, policy: deny-all}]", 0), 0);
-	/* what it had stays in force */
+	/* its old policy stays in force */
 	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
 	assert_int_equal(sandbox(scene, 2)->mode, SL_MODE_DENY_ALL);
 	assert_int_equal(job.calls, 0);
@@ -530,7 +530,7 @@ static void test_late_job_does_not_undo_a_later_push(void **state)
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
 	assert_int_equal(submit(scene, &job, long_policy(1, 60), false), -EINPROGRESS);
-	/* this changes nothing, and says all the same what the sandbox is to have */
+	/* this changes nothing, but still sets the sandbox */
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 1}]", 0), 0);
 	assert_false(scene->push.changed);
 	finish(scene, &job);
@@ -554,7 +554,10 @@ static void test_late_document_leaves_what_a_later_push_dealt_with(void **state)
 	assert_null(sandbox(scene, 3));
 }
 
-/* Every sandbox that it speaks of is another push's by now, but it also ends some by silence. */
+/*
+ * Later pushes have set every sandbox that it lists, but it also removes some that it does not
+ * list.
+ */
 static void test_late_document_still_ends_what_it_leaves_out(void **state)
 {
 	struct scene *scene = *state;
@@ -623,7 +626,7 @@ static void test_later_document_is_not_held_up_by_what_it_repeats(void **state)
 	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_DENY_ALL);
 }
 
-/* All that the second speaks of is what the first says; that another sandbox goes is new. */
+/* All that the second lists agrees with the first; only the removal of another sandbox is new. */
 static void test_later_document_that_ends_a_sandbox_is_not_held_up(void **state)
 {
 	struct scene *scene = *state;
@@ -675,7 +678,7 @@ static void test_last_of_two_long_lists_stays(void **state)
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
 	assert_int_equal(submit(scene, &first, two_long(50, 0, "allow-all"), true), -EINPROGRESS);
 	assert_int_equal(submit(scene, &second, two_long(40, 0, "deny-all"), true), -EINPROGRESS);
-	/* all that the second says anew waits for its own list: it is one generation */
+	/* all new changes of the second wait for its own list: they are one generation */
 	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_ALLOW_ALL);
 	while (second.calls == 0) {
 		usleep(1000);
@@ -724,7 +727,7 @@ static void test_document_that_was_replaced_ends_before_its_patterns(void **stat
 	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
 }
 
-/* The second gives a name away that a sandbox still has until the first is in force. */
+/* The second gives away a name that a sandbox keeps until the first is in force. */
 static void test_document_that_needs_a_name_from_one_that_waits_waits_too(void **state)
 {
 	struct scene *scene = *state;
@@ -745,7 +748,7 @@ static void test_document_that_needs_a_name_from_one_that_waits_waits_too(void *
 	assert_string_equal(sandbox(scene, 4)->name, "x");
 }
 
-/* The first gives a name for a while that the third gives to another sandbox. */
+/* The first gives a sandbox a name that the third gives to another one. */
 static void test_document_waits_for_a_name_that_one_that_waits_still_gives(void **state)
 {
 	struct scene *scene = *state;
@@ -818,7 +821,7 @@ static void test_refused_job_takes_nothing_with_it_from_one_that_waits(void **st
 	assert_null(sandbox(scene, 9));
 }
 
-/* What would not fit is no longer the first one's, so it is not refused for it. */
+/* The list that would not fit is no longer part of the first, so the first is not refused. */
 static void test_job_is_relieved_of_what_a_later_push_took(void **state)
 {
 	struct scene *scene = *state;
@@ -841,7 +844,7 @@ static void test_job_is_relieved_of_what_a_later_push_took(void **state)
 	assert_non_null(sandbox(scene, 4));
 }
 
-/* A share that no more fits than the whole did is refused by itself, and said. */
+/* A share that does not fit either is refused by itself, and reported. */
 static void test_share_that_does_not_fit_is_refused_and_told(void **state)
 {
 	struct scene *scene = *state;
@@ -857,7 +860,7 @@ static void test_share_that_does_not_fit_is_refused_and_told(void **state)
 	assert_int_equal(first.ret, -ENOSPC);
 	assert_int_equal(left.calls, 1);
 	assert_int_equal(left.ret, -ENOSPC);
-	assert_non_null(sandbox(scene, 4)); /* what it said anew stays */
+	assert_non_null(sandbox(scene, 4)); /* its new changes stay */
 	assert_null(sandbox(scene, 1));
 }
 
@@ -898,7 +901,9 @@ static void wake_worker(void *ctx, int ret, struct sl_diag *diag, const struct s
 	lazy.answers = true;
 }
 
-/* The first is refused because a worker is late; the second is in force, but for what it left. */
+/*
+ * The first is refused because a worker is late; the second is in force, except for what it left.
+ */
 static void test_share_is_pushed_after_the_job_was_refused(void **state)
 {
 	size_t bytes = rte_rcu_qsbr_get_memsize(1);
@@ -947,7 +952,10 @@ static void test_share_is_pushed_after_the_job_was_refused(void **state)
 	free(lazy.qsbr);
 }
 
-/* Documents come faster than the first one's patterns: no more than the last one's rest is kept. */
+/*
+ * Documents are pushed faster than the first one's patterns are compiled: only the last one's rest
+ * is kept.
+ */
 static void test_rests_do_not_pile_up(void **state)
 {
 	struct scene *scene = *state;
@@ -973,7 +981,7 @@ static void test_rests_do_not_pile_up(void **state)
 static void test_rests_end_with_the_reload(void **state)
 {
 	struct scene *scene = *state;
-	static struct job first, second; /* their ends come with the teardown */
+	static struct job first, second; /* they end in the teardown */
 
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
 	assert_int_equal(submit(scene, &first, with_long(300, 0, 0, ""), true), -EINPROGRESS);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_steer.c: which rules a port is offered, by a port that is made up: the functions of rte_flow
- * below stand in for DPDK's.
+ * test_steer.c: which rules a port is offered, with a simulated port: the rte_flow functions below
+ * replace DPDK's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,10 +21,10 @@
 #define PORT    7
 #define WORKERS 3
 
-/* The port, as a card has it. */
+/* The state of the simulated card. */
 static struct {
 	unsigned room; /* rules that it takes */
-	bool lies;     /* it finds a rule good and then does not take it */
+	bool lies;     /* it validates a rule and then refuses it */
 	unsigned validated, created, destroyed, flushed;
 	uint16_t vlan[SL_VLAN_COUNT], queue[SL_VLAN_COUNT]; /* by the rule's number, from 1 */
 	bool there[SL_VLAN_COUNT];
@@ -44,7 +44,7 @@ static unsigned rules(void)
 	return n;
 }
 
-/* What a rule of ours has to look like; anything else ends the test. */
+/* Reads a rule, which must have the expected form; anything else ends the test. */
 static void read_rule(const struct rte_flow_attr *attr, const struct rte_flow_item *pattern,
                       const struct rte_flow_action *actions, uint16_t *vlan, uint16_t *queue)
 {
@@ -126,7 +126,7 @@ static int begin(void **state)
 	card.room = SL_VLAN_COUNT;
 	port = (struct sl_port){
 	        .role = SL_PORT_UPLINK, .dev = "0000:3b:00.1", .id = PORT, .rx_queues = WORKERS};
-	/* not the worker's own number, so that the one is not taken for the other */
+	/* not the worker's own number, so that mixing up the two is noticed */
 	for (unsigned w = 0; w < WORKERS; w++)
 		port.queues[w] =
 		        (struct sl_port_queues){.rx = {(uint16_t)(WORKERS - 1 - w)}, .rx_count = 1};
@@ -221,7 +221,7 @@ static void full_port_keeps_what_it_has(void **state)
 	assert_int_equal(rules(), 4);
 	sandboxes(101, 101, false);
 	assert_int_equal(steer(WORKERS, "port"), 0);
-	assert_int_equal(rules(), 3); /* of a sandbox that is gone */
+	assert_int_equal(rules(), 3); /* the rule of a removed sandbox is removed */
 	assert_int_equal(card.validated, 5);
 	sl_steer_end(&port);
 	assert_int_equal(card.flushed, 1);

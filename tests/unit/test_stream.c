@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_stream.c: streams are put together byte by byte as a plain array would be, within their
- * limits, and give back what they took. The worker is only what a stream needs of one.
+ * test_stream.c: streams behave like a plain array of bytes, within their limits, and free all
+ * their memory. Of the worker only the fields that a stream needs are set.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,7 +54,7 @@ static struct box *box_of_plenty(void)
 	return box_make(CHUNKS, CHUNKS, CHUNKS);
 }
 
-/* Everything was given back, and every chunk once. */
+/* Checks that everything was freed, and every chunk once. */
 static void box_free(struct box *box)
 {
 	struct sl_pool *pool = &box->worker->chunks;
@@ -143,7 +143,7 @@ static void what_is_there_is_never_replaced(void **state)
 	box_free(box);
 }
 
-/* A conflict in a later word or chunk: nothing is written behind it. */
+/* A conflict in a later word or chunk: nothing is written after it. */
 static void conflict_ends_the_write(void **state)
 {
 	struct box *box = box_of_plenty();
@@ -182,7 +182,7 @@ static void end_of_the_room_is_exact(void **state)
 	box_free(box);
 }
 
-/* A chunk is made, and the next one is not to be had: what was made is given back, too. */
+/* A chunk is allocated, and the next one cannot be: the first is freed, too. */
 static void limits_are_each_others_alone(void **state)
 {
 	static const struct {
@@ -230,7 +230,7 @@ struct model {
 	struct sl_stream stream;
 	uint16_t vlan;
 	uint32_t contiguous, end;
-	bool settled; /* no write failed since `contiguous` was told */
+	bool settled; /* no write has failed since `contiguous` was known */
 	bool chunk[SL_STREAM_CHUNKS];
 	bool have[SL_STREAM_MAX];
 	uint8_t bytes[SL_STREAM_MAX];
@@ -270,7 +270,7 @@ static uint32_t some_length(void)
 	return below(to[below(4)]);
 }
 
-/* What the stream should carry, but for a lie now and then. */
+/* The bytes of the stream, sometimes with a wrong one. */
 static void some_bytes(uint32_t stream, uint32_t offset, uint8_t *bytes, uint32_t len)
 {
 	for (uint32_t i = 0; i < len; i++)
@@ -284,7 +284,7 @@ static bool has_room(const struct trial *t, uint16_t vlan)
 	return t->used < t->pool && t->used < t->all && t->used_by[vlan] < t->each;
 }
 
-/* What a write should say. *good: bytes before the one that does not fit. */
+/* The expected result of a write. *good: bytes before the one that does not fit. */
 static enum sl_stream_result expected(struct trial *t, struct model *model, uint32_t offset,
                                       const uint8_t *bytes, uint32_t len, uint32_t *good)
 {
@@ -418,7 +418,7 @@ static void step_free(struct trial *t, struct model *model)
 static void look_at_counts(const struct trial *t, const struct model *model)
 {
 	assert_int_equal(model->stream.end, model->end);
-	/* a write that fails may leave it behind, never ahead */
+	/* after a failed write it may be too low, never too high */
 	if (model->settled)
 		assert_int_equal(model->stream.contiguous, model->contiguous);
 	else
@@ -454,7 +454,7 @@ static void try_limits(uint32_t pool, uint32_t all, uint32_t each, bool scarce)
 	}
 	for (int i = 0; i < STREAMS; i++)
 		step_free(&t, &t.model[i]);
-	/* nothing of it went untried */
+	/* every result occurred */
 	assert_true(t.results[SL_STREAM_CONFLICT] > 500);
 	assert_true(t.results[SL_STREAM_DUPLICATE] > 500);
 	assert_true(t.results[SL_STREAM_NEW] > 500);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_tls_hello.c: the record walker, the ClientHello parser and the two looks at other streams.
+ * test_tls_hello.c: the record walker, the ClientHello parser and the two checks of other streams.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -106,7 +106,7 @@ static void records_any_fragmentation_any_pieces_collects_hello(void **state)
 		for (size_t p = 0; p < COUNT(pieces); p++) {
 			size_t end = hello_records(hello, len, fragments[f], stream);
 
-			/* What follows the judged range is not looked at. */
+			/* Bytes after the judged range are not read. */
 			memset(stream + end, 0xee, 10);
 			walk(stream, end + 10, pieces[p], &w);
 			assert_int_equal(w.answer, SL_PARSE_DONE);
@@ -543,8 +543,10 @@ static void hello_other_message_is_not_mine(void **state)
 	assert_int_equal(parsed.reason, SL_REASON_NOT_TLS);
 }
 
-/* Every prefix of an honest hello needs more; every prefix of which the lengths are mended does not
- * crash, and never gives another name. */
+/*
+ * Every prefix of an honest hello needs more; every prefix with corrected lengths does not crash,
+ * and never gives another name.
+ */
 static void expect_prefixes_and_mutations(const uint8_t *msg, size_t len, const char *name)
 {
 	struct sl_tls_hello parsed;
@@ -715,7 +717,7 @@ static void hello_retry_other_streams_are_not_mine(void **state)
 		assert_int_equal(
 		        retry_of((const uint8_t *)streams[i], i == 5 ? 6 : strlen(streams[i])),
 		        SL_PARSE_NOT_MINE);
-	/* Endless warnings do not keep the question open. */
+	/* Endless warnings still lead to a decision. */
 	for (size_t at = 0; at + 8 <= sizeof(alerts); at += 8)
 		hello_record(21, (const uint8_t *)"\1\x70\0", 3, alerts + at);
 	assert_int_equal(retry_of(alerts, 255), SL_PARSE_MORE);

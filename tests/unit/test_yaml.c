@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_yaml.c: the tree with its places, the part of YAML that is refused, and documents that are
- * made to cost time or memory.
+ * test_yaml.c: the tree with lines and columns, the part of YAML that is refused, and documents
+ * that are built to cost time or memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,7 +66,7 @@ static void refuse(const char *text, const char *expected)
 	refuse_bytes(text, strlen(text), expected);
 }
 
-/* One error, and a tree behind which others can be found. */
+/* One error, and a tree, so that other errors can be found. */
 static void mark(const char *text, const char *expected)
 {
 	assert_int_equal(read_text(text), 0);
@@ -246,7 +246,7 @@ static void bytes_that_are_no_text_are_refused_with_their_place(void **state)
 	refuse("a: b\nc: \xff\n", "2:4: byte 0xff is no UTF-8");
 	refuse("\xc3\xbc: \xc3(\n", "1:4: byte 0xc3");
 	refuse("a: \xed\xa0\x80\n", "1:4: no UTF-8"); /* a surrogate */
-	refuse("a: \xc0\xaf\n", "1:4: no UTF-8");     /* longer than it needs to be */
+	refuse("a: \xc0\xaf\n", "1:4: no UTF-8");     /* an overlong form */
 	refuse("a: \xf4\x90\x80\x80\n", "1:4: no UTF-8");
 	refuse("a: \xe2\x82", "1:4: no UTF-8"); /* cut */
 	refuse("a: \x1b[31m\n", "1:4: control character");
