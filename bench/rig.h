@@ -30,8 +30,7 @@ struct rig_options {
 	const char *policy; /* YAML text */
 	struct rte_mempool *pool;
 	struct sl_port_io port[SL_PORT_COUNT];
-	uint32_t
-	        flows; /* the flow table has room for this many, or for a million if that is more */
+	uint32_t flows;         /* room in the flow table, but for a million at least */
 	uint32_t flows_exactly; /* not 0: for exactly this many */
 	uint32_t idle_s; /* not 0: UDP flows and TCP connections that are opening expire after it */
 	bool mock_clock, events;

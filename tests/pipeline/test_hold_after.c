@@ -50,7 +50,7 @@ static void retransmission_with_a_different_byte_conflicts(void **state)
 	inproc_free(gw);
 }
 
-/* Bytes of the judged range that come with others behind them are compared as well. */
+/* Bytes of the judged range that are followed by others in a segment are compared as well. */
 static void retransmission_that_reaches_beyond_is_compared(void **state)
 {
 	struct conn c = opened();
@@ -116,7 +116,9 @@ static void acknowledgement_of_unsent_bytes_is_not_believed(void **state)
 	inproc_free(c.gw);
 }
 
-/* What the client sent behind its hello waits until the server has answered, and leaves in order.
+/*
+ * Bytes that the client sent after its hello wait until the server has answered, and leaves in
+ * order.
  */
 static void bytes_behind_the_hello_leave_when_the_server_has_answered(void **state)
 {

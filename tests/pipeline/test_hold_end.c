@@ -56,7 +56,7 @@ static void hello_judged_late_has_time_to_be_acknowledged(void **state)
 	inproc_free(c.gw);
 }
 
-/* A SYN that nobody answers is forgotten after `tcp-opening`, without a word. */
+/* A SYN without an answer expires after `tcp-opening`, silently. */
 static void syn_without_answer_is_forgotten(void **state)
 {
 	struct conn c = conn_of(gateway(POLICY));
@@ -191,7 +191,7 @@ static void reset_by_the_server_must_fit(void **state)
 	inproc_free(c.gw);
 }
 
-/* A FIN leaves, and closes what would have come behind it. */
+/* A FIN is forwarded, and no bytes may follow it. */
 static void fin_before_the_hello_leaves_and_closes_the_stream(void **state)
 {
 	struct conn c = opened();
@@ -204,7 +204,7 @@ static void fin_before_the_hello_leaves_and_closes_the_stream(void **state)
 	expect(SEND(&c, SERVER, .flags = TCP_FIN | TCP_ACK, .ack = 1), SL_REASON_NONE);
 	expect(SEND(&c, CLIENT, .at = 1, .ack = 1), SL_REASON_NONE);
 	expect_segment(from_end(c.gw, UPLINK, 0), TCP_ACK, c.iss + 2, c.irs + 2);
-	/* It is over, and nobody is refused for it. */
+	/* It has ended, and no one is refused. */
 	inproc_clear(c.gw);
 	inproc_advance_s(c.gw, 10.4);
 	assert_int_equal(count_of(c.gw, SL_REASON_HELLO_TIMEOUT), 0);

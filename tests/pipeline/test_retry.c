@@ -17,7 +17,7 @@ static struct conn retried(void)
 	return c;
 }
 
-/* Bytes of the client behind its first hello, in answer to the retry. */
+/* Bytes of the client after its first hello, in answer to the retry. */
 static enum sl_reason second(const struct conn *c, int64_t at, const void *bytes, size_t len)
 {
 	return SEND(c, CLIENT, .flags = TCP_ACK | TCP_PSH, .at = (int64_t)good.len + at,
@@ -229,7 +229,7 @@ static void alert_and_end_of_the_server_let_the_client_end_as_well(void **state)
 	inproc_free(c.gw);
 }
 
-/* Also behind a PostgreSQL SSLRequest. */
+/* Also after a PostgreSQL SSLRequest. */
 static void retry_behind_postgres_is_judged(void **state)
 {
 	struct conn c = opened();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold.c: the life of a TCP connection under rule 3 that is not judged yet, or whose judged bytes
- * the server has not acknowledged: it is opened, goes from phase to phase, and ends (spec section
- * 3). hold_client.c and hold_server.c say which segments are believed.
+ * the server has not acknowledged: its opening, its phases and its end (spec section 3).
+ * hold_client.c and hold_server.c decide which segments are believed.
  *
  * Settles with: hold-limit, hello-timeout.
  */
@@ -182,7 +182,7 @@ static void end(struct sl_worker *worker, struct sl_flow *flow, enum sl_reason r
 	flow->watch = SL_WATCH_NONE;
 }
 
-/* The flow goes on as a plain one. */
+/* Ends the hold: the flow goes on as a plain one. */
 static void finish(struct sl_worker *worker, struct sl_flow *flow)
 {
 	const uint8_t both = SL_FLOW_FIN_INSIDE | SL_FLOW_FIN_REMOTE;
@@ -201,7 +201,10 @@ static void finish(struct sl_worker *worker, struct sl_flow *flow)
 	sl_flow_touch(worker, flow);
 }
 
-/* What was judged has left: the server has as long to acknowledge it as the hello had to come. */
+/*
+ * Enters a phase. Once the judged bytes have left, the server has as long to acknowledge them as
+ * the client had for the hello.
+ */
 static void enter(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
 	const struct sl_hold_rule *rule = sl_hold_rule(hold);
@@ -247,7 +250,7 @@ static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 	struct sl_hold *hold = sl_hold_of(worker, flow);
 	bool opening = hold->tcp.opening;
 
-	/* What passes from now on was not asked for a name: none stands for it later. */
+	/* Bytes that pass from now on are not judged by name: no name covers them later. */
 	sl_verdict_forget_name(worker, flow);
 	sl_verdict_flow(worker, flow, reason, NULL);
 	sl_hold_release(worker, flow, hold->tcp.stream.end, reason);
@@ -257,7 +260,7 @@ static void open_up(struct sl_worker *worker, struct sl_flow *flow, enum sl_reas
 	sl_verdict_set_fast(worker, flow);
 }
 
-/* Both ends closed without a hello, as a port scan does: there is nobody left to refuse. */
+/* Both ends closed without a hello, as a port scan does: no one is left to refuse. */
 static bool is_over(const struct sl_hold *hold)
 {
 	return hold->phase == SL_HOLD_HELLO && hold->client_fin && hold->server_fin &&
@@ -279,7 +282,7 @@ static void timeouts(struct sl_worker *worker)
 	}
 }
 
-/* The end of a connection that was never judged, or of one that was: nothing more of it passes. */
+/* Passes a believed reset and ends the connection, judged or not: nothing more of it passes. */
 void sl_hold_pass_reset(struct sl_worker *worker, struct sl_pkt *pkt)
 {
 	enum sl_reason reason = (enum sl_reason)pkt->flow->reason;

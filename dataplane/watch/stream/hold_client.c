@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold_client.c: which segments of a sandbox's connection under rule 3 are believed, kept, and
- * passed on (RFC 9293 3.10.7, spec section 3). Sequence numbers are strict here: a segment that the
- * server might not take must not make the gateway believe anything.
+ * passed on (RFC 9293 3.10.7, spec section 3). Sequence numbers are strict here: a segment that
+ * the server might not accept must not change what the gateway believes.
  *
- * Settles with: hold-limit, stream-conflict, duplicate, no-flow, malformed-packet, and what
- * hold_judge.c says.
+ * Settles with: hold-limit, stream-conflict, duplicate, no-flow, malformed-packet, and the reasons
+ * of hold_judge.c.
  */
 #include "hold.h"
 
@@ -21,7 +21,7 @@ static void refuse(struct sl_worker *worker, struct sl_pkt *pkt, enum sl_reason 
 	sl_pkt_drop_quietly(pkt, reason);
 }
 
-/* The same SYN again, cleaned as the first was; it may not offer something else. */
+/* A retransmitted SYN, cleaned like the first; it must not offer anything else. */
 static void client_syn_again(struct sl_pkt *pkt, const struct sl_hold *hold)
 {
 	if (hold->phase != SL_HOLD_HELLO || hold->tcp.held_packets > 0)
@@ -30,7 +30,10 @@ static void client_syn_again(struct sl_pkt *pkt, const struct sl_hold *hold)
 		sl_strict_syn_again(pkt, &hold->tcp, SL_REASON_NONE);
 }
 
-/* The gateway answers for what it collects, where the client goes on no other way. */
+/*
+ * Acknowledges in the server's place while bytes are collected, if the client would not go on
+ * otherwise.
+ */
 static void own(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold, bool begin)
 {
 	if (sl_hold_rule(hold)->collects)
@@ -38,8 +41,9 @@ static void own(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *
 }
 
 /*
- * Bytes that the server has acknowledged cannot be compared any more. It answers the bare header as
- * it would the bytes; a client that repeated more goes on after them. True if that settles things.
+ * Bytes that the server has acknowledged cannot be compared any more. Only the header is
+ * forwarded: the server answers it as it would answer the bytes, and a client that repeated more
+ * continues after them. True if the packet is settled.
  */
 static bool pass_repeated(struct sl_pkt *pkt, const struct sl_hold *hold)
 {
@@ -57,7 +61,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	enum sl_reason refused;
 
 	if (offset > window_end || pkt->payload_len > window_end - offset) {
-		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not take it */
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server would not accept it */
 		return;
 	}
 	if (pass_repeated(pkt, hold))
@@ -76,7 +80,7 @@ static void client_payload(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 		refuse(worker, pkt, refused);
 		return;
 	case SL_STREAM_DUPLICATE:
-		/* What left already and comes again may have been lost on the way. */
+		/* Bytes that were sent already and come again may have been lost on the way. */
 		if (offset + pkt->payload_len <= hold->tcp.released)
 			sl_hold_resend(worker, flow, offset, pkt->payload_len);
 		else
@@ -103,7 +107,7 @@ static void client_fin_early(struct sl_pkt *pkt, struct sl_hold *hold)
 	sl_strict_pass_clean(pkt, SL_REASON_NONE);
 }
 
-/* A bare ACK says nothing by its place in the stream but how much the client has sent. */
+/* The sequence number of a bare ACK only tells how much the client has sent. */
 static bool is_ack_in_place(const struct sl_pkt *pkt, const struct sl_hold *hold)
 {
 	uint32_t offset = sl_strict_offset(&hold->tcp, pkt);
@@ -135,7 +139,7 @@ static void client_unjudged(struct sl_worker *worker, struct sl_pkt *pkt, struct
 		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 }
 
-/* True unless the segment brings another byte than the one that was judged at its place. */
+/* True unless a byte of the segment differs from the judged one at its place. */
 static bool equals_judged(struct sl_worker *worker, const struct sl_pkt *pkt,
                           const struct sl_hold *hold, uint32_t offset)
 {
@@ -155,20 +159,20 @@ static bool equals_judged(struct sl_worker *worker, const struct sl_pkt *pkt,
 }
 
 /*
- * Client bytes after the judged range may be early data (RFC 8446 2.3), which leaves, or a second
- * ClientHello, which is kept until the server's first message tells.
+ * Client bytes after the judged range may be early data (RFC 8446 2.3), which is sent, or a second
+ * ClientHello, which is kept until the server's first message tells which it is.
  */
 static void client_after(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold,
                          uint32_t offset)
 {
-	if (pkt->payload_len == 0) { /* an ACK; a FIN has to come again */
+	if (pkt->payload_len == 0) { /* an ACK; a FIN must be sent again */
 		if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG))
 			sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW);
 		else
 			sl_pkt_forward(pkt, (enum sl_reason)pkt->flow->reason);
 		return;
 	}
-	/* Of a segment that brings again what was lost as well, that part goes on. */
+	/* If the segment also repeats lost judged bytes, that part is forwarded. */
 	if (offset < hold->judged) {
 		uint32_t from = RTE_MAX(offset, hold->forgotten);
 
@@ -216,7 +220,10 @@ static void client_judged(struct sl_worker *worker, struct sl_pkt *pkt, struct s
 	sl_pkt_forward(pkt, (enum sl_reason)flow->reason);
 }
 
-/* What passes after the judged range is not counted: there the server's word has to do. */
+/*
+ * Bytes that pass after the judged range are not counted: there the server's acknowledgement has
+ * to do.
+ */
 static bool server_takes_reset(const struct sl_pkt *pkt, const struct sl_hold *hold)
 {
 	uint32_t acked = sl_strict_acked(&hold->tcp, pkt->flow);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold_http.c: reads the header section of an HTTP request out of the copy and judges its host
- * (spec section 3, plain HTTP). Never looks at a packet of the client's: what is judged is what
- * hold_send.c lets out.
+ * hold_http.c: reads the header section of an HTTP request from the copy and judges its host (spec
+ * section 3, plain HTTP). Never reads the client's packets: the judged copy is what hold_send.c
+ * sends.
  *
  * The judged range is the header section. A body in the same segments leaves with it, and what
  * follows on the connection, other requests included, is not judged again.
@@ -18,8 +18,8 @@
 #include "flow/verdict.h"
 
 /*
- * One byte tells: a TLS record begins with 22, PostgreSQL's SSLRequest with 0, a method with a
- * capital letter. Nothing but TLS comes after an SSLRequest, or in answer to a HelloRetryRequest.
+ * The first byte decides: a TLS record begins with 22, PostgreSQL's SSLRequest with 0, a method
+ * with a capital letter. Only TLS may follow an SSLRequest, or answer a HelloRetryRequest.
  */
 bool sl_hold_is_http(struct sl_worker *worker, const struct sl_hold *hold)
 {
@@ -31,7 +31,7 @@ bool sl_hold_is_http(struct sl_worker *worker, const struct sl_hold *hold)
 	       sl_http_begins(*first);
 }
 
-/* Walks on through what is together now. */
+/* Walks on through the contiguous bytes so far. */
 static enum sl_parse_result walk_head(struct sl_worker *worker, struct sl_hold *hold)
 {
 	enum sl_parse_result answer = SL_PARSE_MORE;
@@ -79,10 +79,10 @@ static enum sl_reason judge_head(struct sl_worker *worker, struct sl_flow *flow,
 	case SL_PARSE_BAD:
 	case SL_PARSE_NOT_MINE:
 		return head->reason;
-	case SL_PARSE_MORE: /* the walk saw its end */
+	case SL_PARSE_MORE: /* the walk has found its end */
 		return SL_REASON_MALFORMED_HTTP;
 	}
-	/* A server that goes by another port may go to another site (RFC 9110 7.2). */
+	/* A server that uses the port of Host may choose another site (RFC 9110 7.2). */
 	if (head->port != 0 && head->port != rte_be_to_cpu_16(flow->key.remote_port))
 		return SL_REASON_MALFORMED_HTTP;
 	proof.len = head->name_len;
@@ -122,11 +122,12 @@ bool sl_hold_judge_http(struct sl_worker *worker, struct sl_flow *flow)
 }
 
 /*
- * A request is no password for a service that puts up with it and speaks something else: what
- * answers must begin as HTTP/1.x does (RFC 9112 4), as what answers a hello must be TLS. After that
- * the connection is the server's to use as it likes, for WebSocket as well.
+ * A request must not open a service of another protocol that tolerates it: the answer must begin
+ * like HTTP/1.x (RFC 9112 4), just as the answer to a hello must be TLS. After that the connection
+ * may carry anything, such as WebSocket.
  *
- * Nothing ahead of the bytes that tell is delivered, since a client could acknowledge them unseen.
+ * Nothing after the bytes that identify the protocol is delivered before them: a client could
+ * acknowledge them without having received them.
  */
 enum sl_parse_result sl_hold_http_answer(struct sl_worker *worker, const struct sl_pkt *pkt,
                                          struct sl_hold *hold, uint32_t offset)
@@ -134,7 +135,7 @@ enum sl_parse_result sl_hold_http_answer(struct sl_worker *worker, const struct 
 	uint32_t known = hold->answer_bytes, end = offset + pkt->payload_len, n;
 	const uint8_t *bytes;
 
-	/* A server that ends its stream says nothing any more. */
+	/* A server that has ended its stream sends nothing more. */
 	if (end == known && (pkt->tcp_flags & RTE_TCP_FIN_FLAG))
 		return SL_PARSE_DONE;
 	if (pkt->payload_len == 0 || (offset <= known && end <= known))

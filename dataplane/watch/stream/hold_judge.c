@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold_judge.c: reads the ClientHello out of the copy and judges its name. Never looks at a packet:
- * what is judged is what hold_send.c lets out.
+ * hold_judge.c: reads the ClientHello from the copy and judges its name. Never reads packets: the
+ * judged copy is what hold_send.c sends.
  *
  * Settles with: domain-allowed, domain-not-allowed, address-not-pinned, no-server-name, ech-denied,
  * not-tls, malformed-hello, hello-too-large.
@@ -28,8 +28,8 @@ static bool let_request_out(struct sl_worker *worker, struct sl_flow *flow, stru
 }
 
 /*
- * Is it PostgreSQL, which asks in the clear whether TLS is spoken, and before that whether GSSAPI
- * is? It asks at the begin of the stream, or after a request for GSSAPI.
+ * Reads a PostgreSQL request, which asks in the clear for TLS, or before that for GSSAPI. It comes
+ * at the start of the stream, or after a request for GSSAPI.
  */
 static enum sl_parse_result read_request(struct sl_worker *worker, const struct sl_hold *hold,
                                          enum sl_postgres_request *request)
@@ -47,11 +47,11 @@ static enum sl_parse_result read_request(struct sl_worker *worker, const struct 
 	                    &bytes);
 	answer = sl_tls_postgres_request(bytes, n, request);
 	if (answer == SL_PARSE_DONE && refused && *request != SL_POSTGRES_SSL)
-		return SL_PARSE_NOT_MINE; /* asked for already */
+		return SL_PARSE_NOT_MINE; /* a second request for TLS */
 	return answer;
 }
 
-/* Walks the records through what is together now. */
+/* Walks the records in the contiguous bytes so far. */
 static enum sl_parse_result walk_records(struct sl_worker *worker, struct sl_hold *hold)
 {
 	while (hold->walked < hold->tcp.stream.contiguous) {
@@ -101,7 +101,7 @@ static enum sl_reason judge_hello(struct sl_worker *worker, struct sl_flow *flow
 	case SL_PARSE_BAD:
 	case SL_PARSE_NOT_MINE:
 		return hello->reason;
-	case SL_PARSE_MORE: /* the walker counted it complete */
+	case SL_PARSE_MORE: /* the walker has found it complete */
 		return SL_REASON_MALFORMED_HELLO;
 	}
 	if (hello->ech && worker->settings->ech_deny)
@@ -110,7 +110,7 @@ static enum sl_reason judge_hello(struct sl_worker *worker, struct sl_flow *flow
 	return sl_judge_name(worker, flow, &named);
 }
 
-/* The name in a second hello is the one that the first was let out for. */
+/* True if the name in a second hello is the one that was judged in the first. */
 static bool is_same_name(const struct sl_worker *worker, const struct sl_flow *flow,
                          const struct sl_tls_hello *hello)
 {
@@ -123,7 +123,7 @@ static bool is_same_name(const struct sl_worker *worker, const struct sl_flow *f
 	return name->len == hello->name_len && memcmp(name->text, hello->name, name->len) == 0;
 }
 
-/* Walks on through early data, which is from now on part of the judged range. */
+/* Walks on through early data, which becomes part of the judged range. */
 static void walk_early(struct sl_worker *worker, struct sl_hold *hold)
 {
 	uint32_t n = 1, used = 1;
@@ -153,7 +153,7 @@ bool sl_hold_early_out(struct sl_worker *worker, struct sl_flow *flow)
 	return sl_hold_step(worker, flow, SL_HOLD_EARLY);
 }
 
-/* The hello may leave: its flow gets the verdict. False: there is no room to remember it. */
+/* The hello may leave: gives its flow the verdict. False: there is no room to record it. */
 static bool allow(struct sl_worker *worker, struct sl_flow *flow, const struct sl_hold *hold,
                   const struct sl_proof *proof)
 {
@@ -181,8 +181,7 @@ static bool judge_complete(struct sl_worker *worker, struct sl_flow *flow, struc
 		sl_tls_records_init_second(&hold->records, worker->settings->hello_max_bytes);
 		walk_early(worker, hold);
 	}
-	/* No third hello is ever asked for: all that the client sent after its second one leaves.
-	 */
+	/* There is never a third hello: all that the client sent after its second one is sent. */
 	sl_hold_release(worker, flow, second ? hold->tcp.stream.end : hold->judged, reason);
 	return sl_hold_step(worker, flow, SL_HOLD_ALLOWED);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold_retry.c: does the server's answer to a judged hello ask for another one (RFC 8446 4.1.4)?
- * Only reads; what the client sent behind its hello waits until it is known.
+ * hold_retry.c: decides whether the server's answer to a judged hello asks for another one (RFC
+ * 8446 4.1.4). Only reads; bytes that the client sent after its hello wait until it is decided.
  */
 #include "hold.h"
 
-/* Keeps bytes of the server's that did not say enough by themselves. False: there is no room. */
+/* Keeps bytes of the server that were not enough for a decision. False: there is no room. */
 static bool keep(struct sl_worker *worker, uint16_t vlan, struct sl_hold *hold,
                  const uint8_t *bytes, uint32_t n)
 {
@@ -44,7 +44,7 @@ enum sl_parse_result sl_hold_is_retry(struct sl_worker *worker, const struct sl_
 	enum sl_parse_result answer;
 
 	*tls = true;
-	/* What came before its time has gone to the client; the first bytes will tell. */
+	/* Segments out of order have gone to the client; the first bytes will decide. */
 	if (offset > hold->answer_bytes || pkt->payload_len <= hold->answer_bytes - offset)
 		return SL_PARSE_MORE;
 	skip = hold->answer_bytes - offset;
@@ -61,7 +61,7 @@ enum sl_parse_result sl_hold_is_retry(struct sl_worker *worker, const struct sl_
 	bytes = ((struct sl_stream_chunk *)sl_pool_at(&worker->chunks, hold->answer))->bytes;
 	*tls = sl_tls_is_server_record(bytes, hold->answer_bytes);
 	answer = sl_tls_is_hello_retry(bytes, hold->answer_bytes);
-	/* Bytes that would tell have come, and will not come again. */
+	/* Bytes that are needed have been delivered already, and will not be sent again. */
 	if (answer == SL_PARSE_MORE && hold->server_end > hold->server_early + hold->answer_bytes)
 		return SL_PARSE_BAD;
 	return answer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold_send.c: lets judged bytes out, from the gateway's own copy, and ends refused connections on
+ * hold_send.c: sends judged bytes, from the gateway's own copy, and ends refused connections on
  * both sides. Must never send a client's byte that hold_judge.c did not allow.
  */
 #include "hold.h"
@@ -20,7 +20,7 @@ static bool send_segment(struct sl_worker *worker, const struct sl_flow *flow,
 	                       hold->tcp.base + from, &hold->tcp.stream, from, n, charge);
 }
 
-/* How many bytes from `from` on are there without a gap, at most limit. */
+/* How many contiguous bytes the copy has from `from` on, at most limit. */
 static uint32_t run_bytes(const struct sl_worker *worker, const struct sl_hold *hold, uint32_t from,
                           uint32_t limit)
 {
@@ -62,7 +62,7 @@ void sl_hold_release(struct sl_worker *worker, struct sl_flow *flow, uint32_t up
 		sl_flow_sent(flow, hold->tcp.base + at);
 	}
 	if (all) {
-		/* No frame could be made for them: they did not leave. */
+		/* No frame could be made for them: they were not sent. */
 		if (weight > 0)
 			sl_count(worker, flow->key.vlan, SL_REASON_TX_FULL, weight);
 		worker->stats->held -= hold->tcp.held_packets;
@@ -99,7 +99,10 @@ static bool is_tls_denial(enum sl_reason reason)
 	}
 }
 
-/* Before anything was let out, so that the answer is the first that the client hears. */
+/*
+ * True before anything was sent to the server, so that the response is the first that the client
+ * receives.
+ */
 static bool is_http_denial(const struct sl_hold *hold, enum sl_reason reason)
 {
 	if (hold->phase != SL_HOLD_REQUEST)
@@ -116,11 +119,13 @@ static bool is_http_denial(const struct sl_hold *hold, enum sl_reason reason)
 	}
 }
 
-/* What the client is told in its own words before the reset; the length, or 0. */
+/*
+ * Writes the refusal in the client's own protocol, to be sent before the reset; the length, or 0.
+ */
 static uint32_t explain(const struct sl_hold *hold, enum sl_reason reason,
                         const struct sl_proof *proof, char *out)
 {
-	/* A record of type alert, TLS 1.2 on the wire as ever, fatal. */
+	/* A fatal alert record; the version on the wire is TLS 1.2, as always. */
 	static const uint8_t alert[7] = {21, 3, 3, 0, 2, 2, ALERT_ACCESS_DENIED};
 
 	if (is_http_denial(hold, reason))
@@ -146,7 +151,7 @@ static void send_to_sandbox(struct sl_worker *worker, const struct sl_path *path
 	sl_build_tcp_send(worker, path, mbuf, spec, SL_CHARGE_NOTHING);
 }
 
-/* The sandbox's side: the client is told why in its own words, then the connection is reset. */
+/* Ends the sandbox's side: sends the refusal in the client's own protocol, then a reset. */
 static void end_sandbox_side(struct sl_worker *worker, const struct sl_flow *flow,
                              const struct sl_hold *hold, enum sl_reason reason,
                              const struct sl_proof *proof)

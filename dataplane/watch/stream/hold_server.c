@@ -12,12 +12,15 @@
 #include "watch/tcp/strict.h"
 #include "flow/verdict.h"
 
-/* How far a server's segment may be from what was delivered: losses, and keep-alives, in bytes. */
+/*
+ * How far a server's segment may be from the delivered bytes, in bytes: for losses and
+ * keep-alives.
+ */
 #define SERVER_REACH (1u << 24)
 
 /*
- * So much of a body may be acknowledged by a server that has not said a word: an upload that long
- * is no request that a service of another kind puts up with, and sequence numbers wrap.
+ * This much of a body may be acknowledged by a server that has not answered: a service of another
+ * protocol would not tolerate so long an upload, and sequence numbers wrap.
  */
 #define UPLOAD_WATCHED (1u << 30)
 
@@ -49,8 +52,8 @@ static void server_syn_ack(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 }
 
 /*
- * What the server says before the verdict: one byte in answer to each PostgreSQL request, `N` to
- * that for GSSAPI and `S` to that for TLS, else nothing.
+ * Handles what the server sends before the verdict: one byte in answer to each PostgreSQL request,
+ * `N` to that for GSSAPI and `S` to that for TLS, otherwise nothing.
  */
 static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
@@ -71,7 +74,7 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 		sl_strict_window(&hold->tcp, pkt);
 		pkt->flow->ack[1] = sl_segment_ack(pkt);
 		sl_pkt_forward(pkt, SL_REASON_NONE);
-		/* A hello may be waiting already. */
+		/* A hello may be on hold already. */
 		if (first && sl_hold_step(worker, pkt->flow, SL_HOLD_TOLD))
 			sl_hold_judge(worker, pkt->flow);
 		return;
@@ -79,21 +82,21 @@ static void server_early(struct sl_worker *worker, struct sl_pkt *pkt, struct sl
 	refuse(worker, pkt, SL_REASON_NOT_TLS);
 }
 
-/* The client must say hello again, and name the same server (RFC 8446 4.1.2). */
+/* The client must send another hello with the same name (RFC 8446 4.1.2). */
 static bool begin_second(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold)
 {
-	/* A server that asks for another hello has got the first. */
+	/* A server that asks for another hello must have received the first. */
 	if (sl_strict_acked(&hold->tcp, pkt->flow) < hold->hello_end) {
 		refuse(worker, pkt, SL_REASON_STREAM_CONFLICT);
 		return false;
 	}
-	/* Early data may end in the middle of a record: the walk goes on where it is. */
+	/* Early data may end in the middle of a record: the walk continues there. */
 	hold->hello_at = hold->walked;
 	hold->begun = hold->records;
 	return sl_hold_step(worker, pkt->flow, SL_HOLD_RETRIED) && sl_hold_judge(worker, pkt->flow);
 }
 
-/* No other hello is asked for: the client's bytes on hold may leave. */
+/* The server does not ask for another hello: the client's bytes on hold are sent. */
 static bool go_on(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold *hold)
 {
 	enum sl_hold_event event = SL_HOLD_ANSWERED;
@@ -108,7 +111,7 @@ static bool go_on(struct sl_worker *worker, struct sl_flow *flow, struct sl_hold
 	return sl_hold_step(worker, flow, event);
 }
 
-/* The first words of a server that speaks TLS: is it a ServerHello, or the request for another? */
+/* Reads the first message of a TLS server: a ServerHello, or a HelloRetryRequest. */
 static bool server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold,
                            uint32_t offset)
 {
@@ -117,14 +120,14 @@ static bool server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	enum sl_parse_result retry =
 	        sl_hold_is_retry(worker, pkt, hold, offset - hold->server_early, &tls);
 
-	/* A hello is no password for a service that puts up with it and speaks something else. */
+	/* A hello must not open a service of another protocol that tolerates it. */
 	if (!tls) {
 		refuse(worker, pkt, SL_REASON_NOT_TLS);
 		return false;
 	}
 	switch (retry) {
 	case SL_PARSE_MORE:
-		/* A server that has ended its stream asks for nothing any more. */
+		/* A server that has ended its stream asks for nothing more. */
 		if (sl_segment_has(pkt, RTE_TCP_FIN_FLAG) &&
 		    offset + pkt->payload_len == hold->server_early + hold->answer_bytes)
 			return go_on(worker, flow, hold);
@@ -139,7 +142,7 @@ static bool server_answers(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	return sl_hold_refuse(worker, flow, SL_REASON_STREAM_CONFLICT, NULL);
 }
 
-/* What an HTTP server says first passes in its order. False: the segment is settled. */
+/* The first bytes of an HTTP server pass in order only. False: the segment is settled. */
 static bool http_answer_passes(struct sl_worker *worker, struct sl_pkt *pkt, struct sl_hold *hold,
                                uint32_t offset, bool *told)
 {
@@ -150,7 +153,7 @@ static bool http_answer_passes(struct sl_worker *worker, struct sl_pkt *pkt, str
 	case SL_PARSE_MORE:
 		return true;
 	case SL_PARSE_BAD:
-		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* it comes again */
+		sl_pkt_drop_quietly(pkt, SL_REASON_NO_FLOW); /* the server sends it again */
 		return false;
 	case SL_PARSE_NOT_MINE:
 		break;
@@ -159,7 +162,7 @@ static bool http_answer_passes(struct sl_worker *worker, struct sl_pkt *pkt, str
 	return false;
 }
 
-/* The server has the client's bytes up to `acked`; told: its first words are HTTP's. */
+/* The server has the client's bytes up to `acked`; told: its first bytes are HTTP. */
 static bool server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
                                 struct sl_hold *hold, uint32_t acked, bool told)
 {
@@ -174,7 +177,7 @@ static bool server_acknowledges(struct sl_worker *worker, struct sl_flow *flow,
 
 static bool is_believed(const struct sl_pkt *pkt, const struct sl_hold *hold, uint32_t offset)
 {
-	/* What passes after the judged range is not counted. */
+	/* Bytes that pass after the judged range are not counted. */
 	uint32_t sent = sl_hold_rule(hold)->passes ? hold->tcp.window_end : hold->tcp.released;
 
 	/* A FIN counts for one; numbers far from the server's own are another connection's. */
@@ -216,7 +219,7 @@ static void server_segment(struct sl_worker *worker, struct sl_pkt *pkt, struct 
 	if (rule->server && rule->http && !http_answer_passes(worker, pkt, hold, offset, &told))
 		return;
 	pass(worker, pkt, hold, offset);
-	/* What its window had no room for before. */
+	/* Send what the server's window had no room for before. */
 	if (hold->tcp.resend != 0 && rule->server && hold->tcp.released < hold->judged)
 		sl_hold_release(worker, flow, rule->passes ? hold->tcp.stream.end : hold->judged,
 		                (enum sl_reason)flow->reason);
