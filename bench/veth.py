@@ -38,7 +38,7 @@ WARM_PPS = 50000
 MODERATE_PPS = 100000
 BURST, DESCRIPTORS = 64, 1024  # Sluice's defaults, testpmd gets the same
 OFFLOADS = ["tx", "off", "tso", "off", "gso", "off", "txvlan", "off", "rxvlan", "off"]
-NOBODY = "02:00:00:00:00:02"  # a station that is not there: what is for it ends at the sink
+NOBODY = "02:00:00:00:00:02"  # a station that does not exist: frames to it end at the sink
 
 
 class Cables:

@@ -7,7 +7,7 @@ import pytest
 
 from lab import Lab, LabError
 
-# Who is who. Every test says itself what each of them may do; VLAN 999 is nobody's, 105 has the
+# The sandboxes. Every test sets what each of them may do; VLAN 999 has no sandbox, 105 has the
 # inside addresses of 104 behind an Internet of its own, and 0 is the bare trunk: frames without tag.
 SANDBOXES = {101: "build", 102: "agent", 103: "probe", 104: "twin", 105: "mirror", 999: "ghost",
              0: "bare"}

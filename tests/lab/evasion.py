@@ -69,7 +69,7 @@ def again(connection, ahead=1_000_000):
 
 
 def assert_nothing_seen(sandbox, secret=DENIED):
-    """Neither the wire behind the gateway nor a server saw the denied name, or these bytes."""
+    """Neither the wire on the uplink side nor a server saw the denied name, or these bytes."""
     assert not sandbox.sent_out(secret)
     needle = secret.encode() if isinstance(secret, str) else secret
     assert not sandbox.internet.seen("web", sni=DENIED)
@@ -121,7 +121,7 @@ def message_of(size, name=ALLOWED):
     return b"".join(record(22, message[at:at + 16000]) for at in range(0, size, 16000))
 
 
-# What a browser sends today: values that nobody knows (GREASE, RFC 8701), an X25519MLKEM768 key share,
+# What a browser sends today: reserved values (GREASE, RFC 8701), an X25519MLKEM768 key share,
 # an encrypted_client_hello that is none.
 
 ECH = b"\xfe\x0d" + sized(2, b"\0\0\1\0\1\x2a" + sized(2, bytes(range(32))) + sized(2, bytes(144)))

@@ -234,7 +234,7 @@ def final_counters(output):
 
 
 class Wire(Process):
-    """testpmd in io mode: what comes in on one trunk leaves on the other, judged by nobody."""
+    """testpmd in io mode: frames from one trunk leave on the other, without being judged."""
 
     def __init__(self, lab):
         argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-pci", "--no-huge", "--no-shconf", "--iova-mode=va", "-m", "512",

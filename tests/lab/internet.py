@@ -20,7 +20,7 @@ SERVER_RANGES = ["198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24", "198.18.0.
                  "2001:db8::/32", "fd99::/16"]
 
 RESOLVER, RESOLVER6 = "203.0.113.53", "2001:db8:53::53"
-OTHER_RESOLVER = "203.0.113.54"  # serves the same names, but nobody configured it
+OTHER_RESOLVER = "203.0.113.54"  # serves the same names, but is not configured
 SCRIPTED_RESOLVER = "203.0.113.55"  # where a test speaks itself (see peer_dns.py)
 
 PROBED = "198.51.100.10"  # the lab's own probes at start come from it, since they are local
@@ -146,7 +146,7 @@ class Internet:
                            net_ipv4_conf_default_rp_filter=0, net_ipv4_icmp_ratelimit=0,
                            net_ipv4_conf_all_send_redirects=0,
                            net_ipv4_conf_default_send_redirects=0, **quiet)
-        # Its addresses are whole ranges, and IPv6 lets nobody send from one that is no single address.
+        # Its addresses are whole ranges, and IPv6 does not allow sending from an address that is only part of a range.
         self.host.sysctl(net_ipv4_conf_all_rp_filter=0, net_ipv4_conf_default_rp_filter=0,
                          net_ipv4_icmp_ratelimit=0, net_ipv4_ip_nonlocal_bind=1,
                          net_ipv6_ip_nonlocal_bind=1, **quiet)

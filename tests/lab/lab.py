@@ -113,7 +113,7 @@ class Sandbox:
         return connection
 
     def udp(self, address=None, port=None):
-        """A UDP socket in the sandbox, connected if there is somebody to connect to."""
+        """A UDP socket in the sandbox, connected if there is a peer."""
         family = socket.AF_INET6 if address and ":" in address else socket.AF_INET
         sock = self.space.socket(family, socket.SOCK_DGRAM)
         sock.settimeout(10)
@@ -226,7 +226,7 @@ def forms_of(needle, whole=False):
         return re.compile(re.escape(needle), re.I)
     text = re.escape(needle.encode())
     labels = b"".join(b"[%c]" % len(label) + re.escape(label.encode()) for label in needle.split("."))
-    if whole:  # behind the counts of a query's header; behind its length, or no letter of a name
+    if whole:  # after the counts of a query's header; after its length, or not a letter of a name
         labels = rb"\x00\x01\x00\x00\x00\x00\x00." + labels
         text = rb"(?:%b|(?<![\w.-]))%b(?![\w.-])" % (re.escape(len(needle).to_bytes(2, "big")), text)
     return re.compile(text + b"|" + labels, re.I | re.S)

@@ -103,7 +103,7 @@ class Recutter(Forwarder):
             if packet.kind != INITIAL:
                 out += packet.bytes
                 continue
-            if "keys" not in state or packet.token != state["token"]:  # the first one, or behind a Retry
+            if "keys" not in state or packet.token != state["token"]:  # the first one, or after a Retry
                 state.update(keys=Keys(packet.version, packet.dcid), token=packet.token, pieces={},
                              server_keys=Keys(packet.version, packet.dcid, server=True), done=False,
                              dcid=packet.dcid)
@@ -238,7 +238,7 @@ def in_single_bytes(connection, hello, seed=1):
 
 
 def coalesced(connection, hello):
-    """Three packets in one datagram, as short as they may be, and zeros behind them."""
+    """Three packets in one datagram, as short as they may be, followed by zeros."""
     step = -(-len(hello) // 3)
     parts = [connection.packet(crypto(at, hello[at:at + step])) for at in range(0, len(hello), step)]
     return [b"".join(parts).ljust(SMALLEST, PADDING)]

@@ -63,7 +63,7 @@ def varint(value):
 
 
 def read_varint(data, at):
-    """(the value, the index behind it)"""
+    """(the value, the index after it)"""
     width = 1 << (data[at] >> 6)
     return int.from_bytes(data[at:at + width], "big") & ((1 << (8 * width - 2)) - 1), at + width
 
@@ -205,7 +205,7 @@ class Connection:
         self.number = 0
 
     def packet(self, *frames, dcid=None):
-        """One packet, not padded: to be put behind or before others."""
+        """One packet, not padded: to be put before or after others."""
         payload = b"".join(frames)
         made = sealed(self.keys, self.version, dcid or self.dcid, self.scid,
                       payload.ljust(4, PADDING), self.number, self.token)

@@ -169,7 +169,7 @@ def test_segment_of_no_flow_is_refused(gateway, build):
 
 
 def test_packets_from_outside_belong_to_a_flow_or_stop(gateway, build):
-    """The host on the Internet sends first: nothing of it arrives, and nobody is told."""
+    """The host on the Internet sends first: nothing of it arrives, and no answer is sent."""
     inside = gateway.lab.recorder.tap(build.space, "eth0")
     with build.udp("198.51.100.20", 9999) as sock:
         sock.send(b"asked")

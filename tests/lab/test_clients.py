@@ -42,7 +42,7 @@ def gateway(lab):
 
 @pytest.fixture
 def slow_resolver(lab):
-    """Answers nobody before it has been asked as often as it waits for."""
+    """Does not answer before it has been asked a given number of times."""
     with contextlib.closing(ScriptedResolver(lab.internet, SCRIPTED_RESOLVER)) as peer:
         yield peer
 

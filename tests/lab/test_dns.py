@@ -163,7 +163,7 @@ def test_queries_over_the_limit_get_silence(lab):
 
 
 def test_query_leaves_rebuilt(gateway, build):
-    """Options of the client's making stay behind; AD, CD and DO, which validating stubs need, do not."""
+    """Options of the client are removed; AD, CD and DO, which validating stubs need, are kept."""
     asked = query("registry.npmjs.org", 7)
     chosen = asked[:2] + b"\x01\x30" + asked[4:10] + b"\x00\x01" + asked[12:]
     option = b"\x00\x00\x29\xff\xff\x00\x00\x80\x00" + b"\x00\x0c" + b"\xfd\xe9\x00\x08smuggled"

@@ -265,7 +265,7 @@ def unused_urgent_pointer(raw):
 
 @pytest.mark.parametrize("opening", [fast_open, fast_open_experiment, unknown_options, unused_urgent_pointer])
 def test_nothing_travels_beside_the_data(gateway, build, opening):
-    """The connection is honest and is answered; what it carried besides stays behind."""
+    """The connection is honest and is answered; what it carried besides does not leave."""
     with build.raw() as raw:
         tls = client(build)
         connection, fields = opening(raw)
@@ -293,7 +293,7 @@ def test_payload_before_the_handshake(gateway, build):
 
 
 def test_trailer_behind_the_packet(gateway, build):
-    """Bytes behind the end that the IP header tells: on the SYN, the ACKs and the hello."""
+    """Bytes after the end of the IP packet: on the SYN, the ACKs and the hello."""
     with build.raw() as raw:
         plain = raw.frame
         raw.gateway()

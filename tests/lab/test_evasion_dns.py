@@ -74,7 +74,7 @@ def assert_open(gateway, sandbox, name, at):
 
 
 def is_closed(sandbox, at, port=443):
-    """True if a SYN is refused at once. A reset ends what was opened, so that nobody waits for its hello."""
+    """True if a SYN is refused at once. A reset ends what was opened, so that no hold waits for its hello."""
     try:
         with sandbox.talk(at, port) as opened:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -89,7 +89,7 @@ def assert_closed(gateway, sandbox, at, reason="address-not-pinned"):
     assert sandbox.packets_to(at) == []
 
 
-# Answers that nobody asked for. Behind each of them comes an honest one.
+# Unsolicited answers. Each of them is followed by an honest one.
 
 
 def as_other_name(query):
@@ -440,7 +440,7 @@ def test_query_replaced_by_a_retransmission(gateway, build, name, when):
 
 @pytest.mark.parametrize("cut", [1, 7, 4000])
 def test_answers_over_tcp(gateway, build, resolver, name, cut):
-    """Those that nobody asked for pin nothing, the asked one does, in whatever pieces it comes."""
+    """Unsolicited ones pin nothing, the requested one does, in whatever pieces it comes."""
     with build.talk(resolver.at, 53, framed(asking(name, 3))) as client, resolver.accept() as server:
         query = read_framed(server)
         unasked = reply(asking("other.scripted.example", 4), address("other.scripted.example", EXFIL))

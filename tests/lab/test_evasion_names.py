@@ -33,7 +33,7 @@ def asked_twice():
 
 
 def pointing():
-    """A question whose name ends in a pointer, to a name behind it."""
+    """A question whose name ends in a pointer, to a name after it."""
     return struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + b"\xc0\x12\0\1\0\1" + query(DENIED, 7)[12:-4]
 
 

@@ -184,7 +184,7 @@ def test_tags(gateway, agent, case):
 @pytest.mark.parametrize("tag", [Dot1Q(vlan=102), Dot1Q(vlan=103), Dot1Q(vlan=0), Dot1AD(vlan=102), Dot1AD(vlan=103)],
                          ids=["own", "other", "vid-0", "802.1ad-own", "802.1ad-other"])
 def test_tags_of_a_sandbox(gateway, agent, tag):
-    """What a sandbox tags itself has two tags behind its switch: it hops to no other VLAN."""
+    """A frame that a sandbox tags itself has two tags after its switch: it cannot hop to another VLAN."""
     with agent.raw() as raw:
         refused = Refusals(gateway, raw)
         raw.frame(Ether(src=raw.mac, dst=raw.gateway()) / tag / ip(raw) / datagram())
@@ -292,7 +292,7 @@ def test_fragments_of_ipv6_prove_no_name(gateway, build, made, size):
 
 @pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
 def test_fragments_from_outside(gateway, build, agent, v6):
-    """They reach who talks to that address already, and nobody else."""
+    """They reach only a sandbox that talks to that address already."""
     for sandbox, reason in ((build, "no-flow"), (agent, None)):
         with sandbox.raw() as raw:
             there, here = (SERVER6, raw.ip6) if v6 else (SERVER, raw.ip)
@@ -364,7 +364,7 @@ def test_arp(gateway, probe, lie):
 
 
 def test_bytes_hidden_in_arp(gateway, probe):
-    """The request leaves as every other: nothing in the field that is asked for, zeros behind the end."""
+    """The request leaves like any other: nothing in the field that is asked for, zeros after the end."""
     with probe.raw() as raw:
         plain = arp_request(raw.mac, raw.ip, "10.0.3.78")
         time.sleep(1)  # of who was never heard, one a second
@@ -420,7 +420,7 @@ def of_icmp6(packet, data=None, **fields):
 
 
 def test_bytes_hidden_in_neighbour_discovery(gateway, probe):
-    """Traffic class, flow label, reserved bytes, an option of nobody's, bytes behind the end: none leaves."""
+    """Traffic class, flow label, reserved bytes, an undefined option, bytes after the end: none leaves."""
     with probe.raw() as raw:
         honest = advertisement(raw, raw.ip6)
         message = honest[54:58] + b"\x60" + SMUGGLED[:3] + honest[62:]

@@ -57,7 +57,7 @@ def hellos(gateway):
 
 
 def hello_of(sandbox, name, *args):
-    """Runs the client against a port where nobody answers."""
+    """Runs the client against a port that does not answer."""
     with living_at(sandbox, name, "127.0.0.2"), bound(sandbox.space, ("127.0.0.2", 443)) as sock:
         sock.settimeout(10)
         client = sandbox.spawn("gtlsclient", "-q", *args, name, 443, stdout=subprocess.DEVNULL,
@@ -219,7 +219,7 @@ def test_conflicting_crypto_in_one_packet(gateway, build, hellos):
 
 @pytest.mark.parametrize("first", [ALLOWED, DENIED])
 def test_two_connections_in_one_datagram(gateway, build, hellos, first):
-    """The other one's Initial, to an ID of its own, behind or before the allowed one."""
+    """The other one's Initial, to an ID of its own, after or before the allowed one."""
     (scid, good), (_, bad) = hellos[ALLOWED], lie(hellos[ALLOWED])
     with Client(build) as client:
         packets = [Connection(scid=scid).packet(crypto(0, good)), Connection(scid=scid).packet(crypto(0, bad))]
@@ -228,7 +228,7 @@ def test_two_connections_in_one_datagram(gateway, build, hellos, first):
 
 
 def test_a_hello_and_more(gateway, build, hellos):
-    """A second hello behind the first in the same CRYPTO stream, before the server has asked for one."""
+    """A second hello after the first in the same CRYPTO stream, before the server has asked for one."""
     scid, hello = hellos[ALLOWED]
     with Client(build) as client:
         client.send(Connection(scid=scid).datagram(crypto(0, hello + forged(hello)), size=1400))
@@ -260,7 +260,7 @@ def test_refused_client_is_told(gateway, build, hellos):
         assert told.value.errno in (113, 13), told.value  # no route to host; permission denied
 
 
-# Behind the verdict.
+# After the verdict.
 
 
 def test_other_bytes_after_the_verdict(gateway, build, servers, hellos):
@@ -299,7 +299,7 @@ def test_second_connection_on_the_ports_of_an_allowed_one(gateway, build, hellos
 
 @pytest.mark.parametrize("kind", [0xc0, 0xe0, 0x40], ids=["other-id", "behind-a-handshake", "behind-a-short-header"])
 def test_hello_that_hides_behind_the_verdict(gateway, build, hellos, kind):
-    """An Initial of a new connection behind a packet of the judged one. Behind a short header there is
+    """An Initial of a new connection after a packet of the judged one. After a short header there is
     nothing that a server would read as a packet, so there it may leave."""
     scid, hello = lie(hellos[ALLOWED])
     with Client(build) as client:
@@ -416,7 +416,7 @@ def test_hello_retry_request_of_a_real_server(gateway, build):
 
 
 def test_early_data(gateway, build, tmp_path):
-    """A resumed session: 0-RTT packets behind the hello."""
+    """A resumed session: 0-RTT packets after the hello."""
     kept = ["--session-file", tmp_path / "session", "--tp-file", tmp_path / "parameters"]
     run_client(build, *kept)
     done = run_client(build, *kept)

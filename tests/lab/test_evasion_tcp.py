@@ -16,7 +16,7 @@ from peer_tcp import Peer, TlsServer
 from rawhost import TCP, RawTcp
 from topology import wait_for
 
-# What a kernel says by itself when its links come up, and frames of nobody's VLAN.
+# What a kernel says by itself when its links come up, and frames of a VLAN without a sandbox.
 BESIDE = {"protected-subnet", "unknown-sandbox"}
 ALLOWING = {"allow-all", "subnet-allowed", "domain-allowed", "pin-allowed", "dns-allowed", "neighbour"}
 
@@ -260,7 +260,7 @@ def test_options_that_lie(gateway, build):
 
 
 def test_fin_decoy(gateway, build):
-    """The client's FIN leaves; what it sends behind it does not, whatever its name."""
+    """The client's FIN leaves; what it sends after it does not, whatever its name."""
     with build.raw() as raw, Peer(build, SERVER) as peer:
         hello = client(build).hello
         connection = RawTcp(raw, SERVER, 443, auto_ack=False)
@@ -284,7 +284,7 @@ def test_fin_decoy(gateway, build):
 @pytest.mark.parametrize("answer", ["none", "syn-ack"])
 def test_new_syn_on_a_live_flow(gateway, build, offset, answer):
     """A connection is judged, and open at its server. A new SYN takes the verdict away: before the server
-    has answered it nothing passes, and behind the answer another hello must come."""
+    has answered it nothing passes, and after the answer another hello must come."""
     with build.raw() as raw, Peer(build, SERVER) as peer:
         hello = client(build).hello
         first = RawTcp(raw, SERVER, 443, auto_ack=False)
@@ -585,7 +585,7 @@ def test_second_hellos_that_lie(lab, trick):
 
 
 def test_second_hello_sent_ahead(gateway, build, picky):
-    """Behind the first, before the server has asked: it waits, and is judged when it does."""
+    """After the first, before the server has asked: it waits, and is judged when the server asks."""
     with build.raw() as raw:
         hello = client(build).hello
         connection = raw.connect(SERVER, picky.port)

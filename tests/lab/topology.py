@@ -184,7 +184,7 @@ def sweep(prefix):
 
 
 def is_orphan(name, prefix):
-    """Names are the prefix, the process id of the lab, and the rest behind a dash."""
+    """Names are the prefix, the process id of the lab, and the rest after a dash."""
     owner = name.removeprefix(prefix).split("-")[0]
     return name.startswith(prefix) and owner.isdigit() and not os.path.exists(f"/proc/{owner}")
 

@@ -28,7 +28,7 @@ def test_plain_capture_under_a_packed_name_is_read(replay):
 
 
 def test_members_one_after_the_other_are_one_capture(replay):
-    """As pigz and `cat` leave it; what no longer is gzip behind them is left alone, as gzip does."""
+    """As written by pigz and `cat`; bytes after the last member that are not gzip are ignored, as gzip does."""
     data = raw_pcap(FRAMES, 1)
     packed = gzip.compress(data[:700]) + gzip.compress(data[700:]) + b"\0" * 20
     done = replay.files(ALLOW_ALL, [replay.write("in.pcap.gz", packed)])
