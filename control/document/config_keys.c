@@ -205,7 +205,7 @@ static void read_lcores(struct reader *r, const struct sl_yaml_node *node, const
 		if (!sl_schema_number(&r->schema, item, what, 0, LCORE_MAX, &lcore))
 			continue;
 		if (seen[lcore])
-			sl_schema_error(&r->schema, item, "%s: lcore %u stands here twice", what,
+			sl_schema_error(&r->schema, item, "%s: lcore %u is listed twice", what,
 			                (unsigned)lcore);
 		seen[lcore] = true;
 		lcores[n++] = (uint16_t)lcore;

@@ -61,7 +61,7 @@ static int take_first(unsigned id, unsigned long long from, unsigned long long t
 }
 
 _Static_assert(sizeof(((struct sl_scan_text *)0)->bytes) >= SL_NAME_MAX + 2 + SL_SCAN_SLACK,
-               "the longest name with its sentinels has readable bytes behind it");
+               "the longest name with its sentinels has readable bytes after it");
 
 /* Scans the name, written backwards between the sentinels, with both databases. */
 bool sl_patterns_scan(const struct sl_patterns *patterns, struct hs_scratch *scratch,

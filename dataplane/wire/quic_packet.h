@@ -51,10 +51,10 @@ enum sl_parse_result sl_quic_initial_probe(const uint8_t *dgram, size_t len,
  * SL_PARSE_NOT_MINE  no; nothing in it can open a connection
  * SL_PARSE_BAD       SL_REASON_NOT_QUIC for another version, version negotiation, or the public
  *                    header of gQUIC: a server that knows it might open a connection;
- *                    SL_REASON_MALFORMED_QUIC for a chain that breaks, or goes on behind a zero. Of
- *                    the latter out->zeros_at says where, else it is 0: a server may skip zeros,
- *                    or it may see a short header packet there whose first byte is greased (RFC
- *                    9287), so it is for the caller to know that packet
+ *                    SL_REASON_MALFORMED_QUIC for a chain that is invalid, or goes on after a zero.
+ * Of the latter out->zeros_at says where, else it is 0: a server may skip zeros, or it may see a
+ * short header packet there whose first byte is greased (RFC 9287), so it is for the caller to know
+ * that packet
  */
 enum sl_parse_result sl_quic_find_initial(const uint8_t *dgram, size_t len,
                                           struct sl_quic_header *out);

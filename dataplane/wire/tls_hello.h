@@ -75,7 +75,7 @@ size_t sl_tls_records_early(struct sl_tls_records *r, const uint8_t *bytes, size
  *                    record, or its message no ClientHello
  * SL_PARSE_BAD       SL_REASON_HELLO_TOO_LARGE as soon as the length is known, or
  *                    SL_REASON_MALFORMED_HELLO: empty or over-long record, a record of another
- *                    type between the fragments, bytes behind the hello in its last record
+ *                    type between the fragments, bytes after the hello in its last record
  *
  * *used is always set; with the last two it says where the walk ended. A final answer is repeated
  * by every later call, with *used = 0. RFC 8446 5.1.
@@ -98,7 +98,7 @@ struct sl_tls_hello {
  * SL_PARSE_MORE      msg is shorter than it announces
  * SL_PARSE_NOT_MINE  another handshake message (SL_REASON_NOT_TLS)
  * SL_PARSE_BAD       SL_REASON_NO_SERVER_NAME: no server_name extension, or an IP literal in it;
- *                    SL_REASON_MALFORMED_HELLO: everything else, bytes behind the message included
+ *                    SL_REASON_MALFORMED_HELLO: everything else, bytes after the message included
  */
 enum sl_parse_result sl_tls_hello_parse(const uint8_t *msg, size_t len, struct sl_tls_hello *out);
 

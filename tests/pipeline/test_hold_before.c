@@ -121,7 +121,7 @@ static void options_of_every_kind_only_four_leave(void **state)
 	inproc_free(gw);
 }
 
-/* Options whose lengths lie are malformed, on a SYN and on an ACK. */
+/* Options with wrong lengths are malformed, on a SYN and on an ACK. */
 static void options_that_lie_are_malformed(void **state)
 {
 	static const uint8_t lies[][4] = {{2, 0, 1, 1},  {2, 1, 1, 1},  {8, 10, 0, 0},

@@ -107,7 +107,7 @@ static void icmp_error_from_the_uplink_belongs_to_a_flow(void **state)
 	error.vlan = ALL;
 	error.icmp_type = 5;
 	expect(send_spec(gw, UPLINK, quoting(error, &sent)), SL_REASON_NO_FLOW);
-	/* a quote that is too short, or lies */
+	/* a quote that is too short, or invalid */
 	error.icmp_type = 3;
 	for (size_t n = 0; n < 28; n++) {
 		struct packet_spec cut = quoting(error, &sent);
