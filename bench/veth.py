@@ -143,7 +143,7 @@ class Sluice(Measured):
         (folder / "sluice.yaml").write_text(json.dumps({
             "ports": {"sandbox": {"dev": f"net_{self.driver}0,iface=d0{DRIVERS[self.driver]}"},
                       "uplink": {"dev": f"net_{self.driver}1,iface=d1"}},
-            "policy": "policy.yaml", "workers": 1, "burst": BURST, "huge-pages": self.cables.huge,
+            "policy": "policy.yaml", "control": {"socket": ""}, "workers": 1, "burst": BURST, "huge-pages": self.cables.huge,
             "rx-descriptors": DESCRIPTORS, "tx-descriptors": DESCRIPTORS}))
         binary = os.environ.get("SLUICE") or machine.BUILD.parent / "control" / "sluice"
         self.launch([binary, "run", "-c", folder / "sluice.yaml"], gateway.READY)

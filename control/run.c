@@ -21,6 +21,8 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
+#include "api/pushes.h"
+#include "api/server.h"
 #include "gateway/clock.h"
 #include "commands.h"
 #include "document/config.h"
@@ -40,6 +42,8 @@
 #include "gateway/steer.h"
 #include "tell/totals.h"
 #include "reload/file_watch.h"
+#include "state/model.h"
+#include "state/store.h"
 #include "gateway/workers.h"
 
 #define DRAIN_MS  20   /* how long an event may wait in its ring */
@@ -63,6 +67,10 @@ struct run {
 	struct sl_events *events; /* or NULL */
 	struct rte_mempool *pool;
 	struct sl_run_policy policy;
+	struct sl_model model;   /* of what is in force */
+	struct sl_store *store;  /* NULL: the policy is a file */
+	struct sl_pushes pushes; /* by the API */
+	struct sl_api *api;      /* NULL: off, or not yet on */
 	struct sl_port ports[SL_PORT_COUNT];
 	struct sl_port_lock locks[SL_PORT_COUNT];
 	struct sl_port_links links;
@@ -139,6 +147,57 @@ static void steer(void *ctx)
 			sl_steer_port(&run->ports[port], current, run->plan.workers);
 }
 
+/* ---- the API ---- */
+
+/* What came from the file, or from the store at the start, is what the API shows. */
+static void take_document(void *ctx, const struct sl_policy_doc *doc)
+{
+	struct run *run = ctx;
+
+	if (sl_pushes_took(&run->pushes, doc) != 0)
+		sl_log(SL_LOG_ERROR, "no memory to show the policy by the API");
+}
+
+static void count_sandbox(void *ctx, uint16_t vlan, struct sl_sandbox_stats *out)
+{
+	const struct run *run = ctx;
+
+	sl_workers_sandbox(run->workers, vlan, out);
+}
+
+static void tell_problems(void *ctx, json_t *problems)
+{
+	const struct run *run = ctx;
+
+	for (int port = 0; port < SL_PORT_COUNT; port++) {
+		const char *role = sl_port_role_text((enum sl_port_id)port);
+
+		if (run->links.link[port].phase != SL_PORT_LINK_IN_USE)
+			json_array_append_new(
+			        problems, json_pack("{s:s, s:o}", "what", "port-down", "text",
+			                            json_sprintf("port %s is down or gone", role)));
+	}
+}
+
+static int start_api(struct run *run)
+{
+	struct sl_api_params params = {
+	        .socket = run->config.control.socket,
+	        .read_only_socket = run->config.control.read_only_socket,
+	        .mode = run->config.control.socket_mode,
+	        .group = run->config.control.socket_group,
+	        .body_max = run->config.control.body_max,
+	        .pushes = &run->pushes,
+	        .gateway = {.sandbox = count_sandbox, .problems = tell_problems, .ctx = run},
+	};
+	char err[512];
+	int ret = sl_api_start(&params, &run->api, err, sizeof(err));
+
+	if (ret != 0)
+		sl_log(SL_LOG_ERROR, "%s", err);
+	return ret;
+}
+
 /* ---- the control loop ---- */
 
 /* Logs the current counters, one a line, in the same form as at the end. */
@@ -177,25 +236,32 @@ static bool take_signal(struct run *run)
 			run->policy.ending = true;
 			return false;
 		}
-		sl_log(SL_LOG_INFO, "SIGHUP: reading %s again", run->config.policy);
+		if (run->config.policy != NULL)
+			sl_log(SL_LOG_INFO, "SIGHUP: reading %s again", run->config.policy);
 		if (run->events != NULL && sl_events_reopen(run->events) != 0)
 			sl_log(SL_LOG_WARNING, "%s cannot be opened again: %s", run->config.events,
 			       strerror(errno));
-		sl_run_policy_take(&run->policy,
-		                   sl_file_watch_read(run->policy.watch, sl_clock_wait_ms()));
+		if (run->policy.watch != NULL)
+			sl_run_policy_take(&run->policy, sl_file_watch_read(run->policy.watch,
+			                                                    sl_clock_wait_ms()));
 	}
 	return true;
 }
 
+#define IDLE_MS 1000 /* without a file to look at */
+
 /* Waits for something to do, and does it. Returns false if it is time to stop. */
 static bool look_after_once(struct run *run)
 {
+	struct sl_file_watch *watch = run->policy.watch;
 	struct pollfd fds[] = {
 	        {.fd = run->signals, .events = POLLIN},
-	        {.fd = sl_file_watch_fd(run->policy.watch), .events = POLLIN},
+	        {.fd = watch != NULL ? sl_file_watch_fd(watch) : -1, .events = POLLIN},
 	        {.fd = sl_port_links_fd(&run->links), .events = POLLIN},
+	        {.fd = run->pushes.fd, .events = POLLIN},
 	};
-	int timeout_ms = sl_file_watch_timeout_ms(run->policy.watch, sl_clock_wait_ms());
+	int timeout_ms =
+	        watch != NULL ? sl_file_watch_timeout_ms(watch, sl_clock_wait_ms()) : IDLE_MS;
 
 	if (run->events != NULL && timeout_ms > DRAIN_MS)
 		timeout_ms = DRAIN_MS;
@@ -205,7 +271,9 @@ static bool look_after_once(struct run *run)
 	poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms);
 	if (fds[0].revents != 0 && !take_signal(run))
 		return false;
-	sl_run_policy_take(&run->policy, sl_file_watch_poll(run->policy.watch, sl_clock_wait_ms()));
+	if (watch != NULL)
+		sl_run_policy_take(&run->policy, sl_file_watch_poll(watch, sl_clock_wait_ms()));
+	sl_pushes_poll(&run->pushes);
 	sl_run_policy_poll(&run->policy);
 	if (sl_port_links_poll(&run->links, sl_clock_wait_ms()))
 		steer(run);
@@ -366,31 +434,8 @@ static int await_policy(struct run *run)
 	return sl_reload_number(run->policy.reload) != 0 ? 0 : -EINVAL;
 }
 
-/* The first policy: a gateway that has none does not start. */
-static int load_policy(struct run *run)
+static int watch_file(struct run *run)
 {
-	struct sl_reload_params params = {
-	        .config = &run->config,
-	        .publication = &run->publication,
-	        .workers = run->plan.workers,
-	        .idle = drain_events,
-	        .idle_ctx = run,
-	        .left = sl_run_policy_left,
-	        .left_ctx = &run->policy,
-	};
-	struct sl_diag diag;
-
-	run->policy =
-	        (struct sl_run_policy){.path = run->config.policy, .enforced = steer, .ctx = run};
-	sl_diag_init(&diag);
-	if (sl_workers_init_publication(&run->publication, run->plan.workers) == 0)
-		run->policy.reload = sl_reload_create(&params, &diag);
-	sl_run_policy_say(&diag);
-	sl_diag_free(&diag);
-	if (run->policy.reload == NULL) {
-		sl_log(SL_LOG_ERROR, "no memory for the policy's tables: raise `memory`");
-		return -ENOMEM;
-	}
 	/* the watch starts before the file is read, so that no change in between is missed */
 	run->policy.watch = sl_file_watch_create(run->config.policy, SL_POLICY_FILE_MAX);
 	if (run->policy.watch == NULL) {
@@ -405,6 +450,99 @@ static int load_policy(struct run *run)
 	}
 	sl_run_policy_push(&run->policy);
 	return await_policy(run);
+}
+
+static int take_stored(void *ctx, enum sl_store_kind kind, const char *key, const char *text)
+{
+	struct sl_model *model = ctx;
+	unsigned long vlan = strtoul(key, NULL, 10);
+
+	if (kind == SL_STORE_POLICY)
+		return sl_model_set_policy(model, key, text);
+	if (kind != SL_STORE_SANDBOX || vlan < 1 || vlan > SL_POLICY_VLAN_MAX)
+		return -EBADMSG;
+	return sl_model_set_entry(model, (uint16_t)vlan, text);
+}
+
+/* What was pushed last, before the first frame. An empty store is a gateway without sandboxes. */
+static int push_stored(struct run *run)
+{
+	char *text = sl_model_document(&run->model);
+	struct sl_policy_doc *doc = NULL;
+	struct sl_push push = {0};
+	struct sl_diag diag;
+	int ret = -ENOMEM;
+
+	sl_diag_init(&diag);
+	if (text != NULL)
+		ret = sl_policy_doc_read_buffer(run->config.state, text, strlen(text), &diag, &doc);
+	if (ret == 0)
+		ret = sl_reload_push(run->policy.reload, doc, &diag, &push);
+	if (ret == 0)
+		take_document(run, doc);
+	sl_run_policy_say(&diag);
+	sl_diag_free(&diag);
+	sl_policy_doc_free(doc);
+	free(text);
+	if (ret != 0)
+		sl_log(SL_LOG_ERROR, "%s: what was pushed last cannot be put into force",
+		       run->config.state);
+	else
+		sl_log(SL_LOG_INFO, "policy generation %llu enforced: %u sandboxes, from %s",
+		       (unsigned long long)push.generation, push.sandboxes, run->config.state);
+	return ret;
+}
+
+static int open_state(struct run *run)
+{
+	char err[512];
+	int ret = sl_store_open(run->config.state, &run->store, err, sizeof(err));
+
+	if (ret != 0) {
+		sl_log(SL_LOG_ERROR, "%s", err);
+		return ret;
+	}
+	ret = sl_store_each(run->store, take_stored, &run->model);
+	if (ret != 0) {
+		sl_log(SL_LOG_ERROR, "%s cannot be read: %s", run->config.state,
+		       ret == -EBADMSG ? "it is damaged" : strerror(-ret));
+		return ret;
+	}
+	run->pushes.store = run->store;
+	return push_stored(run);
+}
+
+/* The first policy: a gateway that has none does not start. */
+static int load_policy(struct run *run)
+{
+	struct sl_reload_params params = {
+	        .config = &run->config,
+	        .publication = &run->publication,
+	        .workers = run->plan.workers,
+	        .idle = drain_events,
+	        .idle_ctx = run,
+	        .left = sl_run_policy_left,
+	        .left_ctx = &run->policy,
+	};
+	struct sl_diag diag;
+
+	run->policy = (struct sl_run_policy){
+	        .path = run->config.policy != NULL ? run->config.policy : run->config.state,
+	        .enforced = steer,
+	        .taken = take_document,
+	        .ctx = run,
+	};
+	sl_diag_init(&diag);
+	if (sl_workers_init_publication(&run->publication, run->plan.workers) == 0)
+		run->policy.reload = sl_reload_create(&params, &diag);
+	sl_run_policy_say(&diag);
+	sl_diag_free(&diag);
+	if (run->policy.reload == NULL) {
+		sl_log(SL_LOG_ERROR, "no memory for the policy's tables: raise `memory`");
+		return -ENOMEM;
+	}
+	run->pushes.reload = run->policy.reload;
+	return run->config.state != NULL ? open_state(run) : watch_file(run);
 }
 
 static int open_ports(struct run *run)
@@ -458,7 +596,9 @@ static int start(struct run *run, const char *path, bool no_huge_pages)
 	int ret;
 
 	run->signals = block_signals();
-	ret = run->signals < 0 ? -EIO : read_config(run, path);
+	sl_model_init(&run->model);
+	run->pushes = (struct sl_pushes){.model = &run->model, .enforced = steer, .ctx = run};
+	ret = run->signals < 0 || sl_pushes_init(&run->pushes) != 0 ? -EIO : read_config(run, path);
 	if (no_huge_pages)
 		run->config.machine.huge_pages = SL_CONFIG_HUGE_PAGES_NONE;
 	if (ret == 0)
@@ -475,6 +615,8 @@ static int start(struct run *run, const char *path, bool no_huge_pages)
 		ret = open_ports(run);
 	if (ret == 0)
 		ret = start_workers(run);
+	if (ret == 0)
+		ret = start_api(run);
 	return ret;
 }
 
@@ -499,6 +641,8 @@ static int stop(struct run *run, bool started)
 {
 	int ret = 0;
 
+	sl_pushes_end(&run->pushes);
+	sl_api_stop(run->api);
 	if (run->workers != NULL && !sl_workers_stop(run->workers, STOP_MS)) {
 		/* its memory is still in use: the kernel frees it */
 		sl_log(SL_LOG_ERROR, "a worker does not stop");
@@ -528,6 +672,9 @@ static int stop(struct run *run, bool started)
 		sl_log(SL_LOG_INFO, "patterns that were being compiled were never in force");
 	else
 		sl_reload_free(run->policy.reload);
+	sl_store_close(run->store);
+	sl_pushes_fini(&run->pushes);
+	sl_model_fini(&run->model);
 	sl_workers_fini_publication(&run->publication);
 	rte_mempool_free(run->pool);
 	if (run->events != NULL && sl_events_lost(run->events) > 0)

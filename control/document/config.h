@@ -61,7 +61,17 @@ struct sl_config {
 	struct sl_config_port sandbox;
 	struct sl_config_port uplink;
 	struct sl_config_workers workers;
-	const char *policy; /* path, already relative to the config's directory; NULL: none */
+	/* Who is in charge: one of the two. Paths, already relative to the config's directory. */
+	const char *policy; /* a file, which is watched; NULL: none */
+	const char *state;  /* the API, whose pushes are kept in this folder; NULL: none */
+
+	struct {
+		const char *socket;           /* path; "": no API */
+		const char *read_only_socket; /* path; "": none */
+		uint32_t socket_mode;         /* permissions of both */
+		const char *socket_group;     /* who may use them, if there is such a group */
+		uint64_t body_max;            /* bytes of a request */
+	} control;
 
 	struct {
 		bool any;                          /* every address is a resolver */

@@ -9,6 +9,7 @@
 #include "config_keys.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <net/if.h>
 #include <string.h>
 
@@ -264,15 +265,37 @@ static void read_eal_args(struct reader *r, const struct sl_yaml_node *node, con
 	r->config->machine.n_eal_args = n;
 }
 
+static const struct sl_yaml_node *find_key(const struct sl_yaml_node *mapping, const char *name)
+{
+	const struct sl_yaml_node *key;
+
+	for (key = mapping->first; key != NULL; key = key->next->next)
+		if (key->kind == SL_YAML_SCALAR && strcmp(key->text, name) == 0)
+			return key;
+	return NULL;
+}
+
 /* ---- policy and events ---- */
 
+static void read_state(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	r->config->state = read_path(r, node, what);
+}
+
+/* A file, or {state: FOLDER}: the policy then comes by the API. */
 static void read_policy(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
-	if (node->kind == SL_YAML_MAPPING)
-		sl_schema_error(&r->schema, node,
-		                "%s: the path of a policy file was expected, not a policy", what);
-	else
+	static const struct key keys[] = {{.name = "state", .read = read_state}};
+
+	if (node->kind != SL_YAML_MAPPING)
 		r->config->policy = read_path(r, node, what);
+	else if (find_key(node, "state") != NULL)
+		read_keys(r, node, what, "policy.", keys, COUNT(keys));
+	else
+		sl_schema_error(&r->schema, node,
+		                "%s: the path of a policy file, or {state: FOLDER}, was expected, "
+		                "not a policy",
+		                what);
 }
 
 static void read_events_file(struct reader *r, const struct sl_yaml_node *node, const char *what)
@@ -288,6 +311,63 @@ static void read_events(struct reader *r, const struct sl_yaml_node *node, const
 	static const struct key keys[] = {{.name = "file", .read = read_events_file}};
 
 	read_keys(r, node, what, "events.", keys, COUNT(keys));
+}
+
+/* ---- control ---- */
+
+/* The path of a socket; "" is none. */
+static const char *read_socket_path(struct reader *r, const struct sl_yaml_node *node,
+                                    const char *what)
+{
+	if (node->kind == SL_YAML_SCALAR && node->n == 0)
+		return "";
+	return read_path(r, node, what);
+}
+
+static void read_socket(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	r->config->control.socket = read_socket_path(r, node, what);
+}
+
+static void read_read_only_socket(struct reader *r, const struct sl_yaml_node *node,
+                                  const char *what)
+{
+	r->config->control.read_only_socket = read_socket_path(r, node, what);
+}
+
+/* Permissions in octal, as chmod(1) takes them. */
+static void read_socket_mode(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	const char *text = NULL;
+	char *end;
+	unsigned long mode;
+
+	if (!sl_schema_text(&r->schema, node, what, 4, &text))
+		return;
+	mode = strtoul(text, &end, 8);
+	if (*end != '\0' || mode > 0777 || text[0] == '-')
+		sl_schema_error(&r->schema, node,
+		                "%s: octal permissions were expected, as \"0660\"", what);
+	else
+		r->config->control.socket_mode = (uint32_t)mode;
+}
+
+static void read_socket_group(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	sl_schema_text(&r->schema, node, what, 64, &r->config->control.socket_group);
+}
+
+static void read_control(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {
+	        {.name = "socket", .read = read_socket},
+	        {.name = "socket-mode", .read = read_socket_mode},
+	        {.name = "socket-group", .read = read_socket_group},
+	        {.name = "read-only-socket", .read = read_read_only_socket},
+	        NUMBER("body-max", control.body_max, 1024, 1u << 30),
+	};
+
+	read_keys(r, node, what, "control.", keys, COUNT(keys));
 }
 
 /* ---- dns ---- */
@@ -358,16 +438,6 @@ static void read_mix_case(struct reader *r, const struct sl_yaml_node *node, con
 static void read_strip_ech(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
 	sl_schema_bool(&r->schema, node, what, &r->config->dns.strip_ech);
-}
-
-static const struct sl_yaml_node *find_key(const struct sl_yaml_node *mapping, const char *name)
-{
-	const struct sl_yaml_node *key;
-
-	for (key = mapping->first; key != NULL; key = key->next->next)
-		if (key->kind == SL_YAML_SCALAR && strcmp(key->text, name) == 0)
-			return key;
-	return NULL;
 }
 
 /*
@@ -512,6 +582,7 @@ static const struct key top_keys[] = {
         {.name = "ports", .read = read_ports},
         {.name = "workers", .read = read_workers},
         {.name = "policy", .read = read_policy},
+        {.name = "control", .read = read_control},
         {.name = "dns", .read = read_dns},
         {.name = "inspect", .read = read_inspect},
         {.name = "internal", .read = read_internal},
@@ -543,7 +614,8 @@ static void check_required(struct reader *r, const struct sl_yaml_node *root)
 		                "{dev: ...}}");
 	if (find_key(root, "policy") == NULL)
 		sl_schema_error(&r->schema, root,
-		                "policy is missing; write the path of the policy file");
+		                "policy is missing; write the path of the policy file, or {state: "
+		                "FOLDER} for a policy that comes by the API");
 }
 
 void sl_config_keys_read(struct sl_config *config, struct sl_schema *schema,

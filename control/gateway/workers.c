@@ -269,6 +269,18 @@ void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *total
 		sl_totals_add(totals, sl_worker_stats(workers->one[i].worker));
 }
 
+void sl_workers_sandbox(const struct sl_workers *workers, uint16_t vlan,
+                        struct sl_sandbox_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < workers->params.count; i++) {
+		const struct sl_stats *stats = sl_worker_stats(workers->one[i].worker);
+
+		for (int reason = 0; reason < SL_REASON_COUNT; reason++)
+			out->reason[reason] += stats->sandbox[vlan].reason[reason];
+	}
+}
+
 uint64_t sl_workers_own_case(const struct sl_workers *workers, unsigned resolver)
 {
 	uint64_t sum = 0;

@@ -57,6 +57,10 @@ bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms);
 
 void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *totals);
 
+/* The counters of one VLAN, over all workers. Any thread, while the workers are there. */
+void sl_workers_sandbox(const struct sl_workers *workers, uint16_t vlan,
+                        struct sl_sandbox_stats *out);
+
 /*
  * How many answers of the resolver with this index in the config were refused only because of
  * their letter case.

@@ -131,6 +131,8 @@ static void job_done(void *ctx, int ret, struct sl_diag *diag, const struct sl_p
 {
 	struct job *job = ctx;
 
+	if (ret == 0 && job->policy->taken != NULL)
+		job->policy->taken(job->policy->ctx, job->doc);
 	decided(job->policy, ret, diag, push);
 	sl_policy_doc_free(job->doc);
 	free(job);
@@ -151,6 +153,8 @@ static int submit(struct sl_run_policy *policy, struct sl_policy_doc *doc, struc
 		        &(struct sl_reload_job){.doc = doc, .done = job_done, .ctx = job}, diag,
 		        push);
 	}
+	if (ret == 0 && policy->taken != NULL)
+		policy->taken(policy->ctx, doc);
 	if (ret != -EINPROGRESS) {
 		sl_policy_doc_free(doc);
 		free(job);

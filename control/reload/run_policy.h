@@ -11,6 +11,7 @@
 #include "file_watch.h"
 
 struct sl_diag;
+struct sl_policy_doc;
 struct sl_push;
 struct sl_reload;
 
@@ -21,6 +22,8 @@ struct sl_run_policy {
 	struct sl_file_watch *watch;
 	bool realtime; /* this thread has real-time priority (sl_run_policy_realtime) */
 	void (*enforced)(void *ctx); /* a generation has come into force; or NULL */
+	/* the document has come into force; or NULL */
+	void (*taken)(void *ctx, const struct sl_policy_doc *doc);
 	void *ctx;
 	bool ending; /* the gateway stops: pushes that wait are given up */
 };

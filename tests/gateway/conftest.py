@@ -43,7 +43,7 @@ class Gateway:
     def __init__(self, directory):
         self.directory, self.process, self.stdout = directory, None, None
         self.config = {"huge-pages": False, "workers": 1, "policy": "policy.yaml",
-                       "events": {"file": "events.jsonl"}, "dns": {"resolvers": ["203.0.113.53"]}}
+                       "events": {"file": "events.jsonl"}, "control": {"socket": "control.sock"}, "dns": {"resolvers": ["203.0.113.53"]}}
         self.incoming = {"sandbox": [], "uplink": []}
         self.policy("sandboxes: [{vlan: 101}]")
 

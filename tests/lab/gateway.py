@@ -115,6 +115,7 @@ class Gateway(Process):
             "dns": {"resolvers": [self.lab.resolver, self.lab.resolver6]},
             "protected": ["198.18.0.0/15"],
             "events": {"file": "events.jsonl"},
+            "control": {"socket": "control.sock"},
         }
         for key, value in changes.items():
             key = key.replace("_", "-")

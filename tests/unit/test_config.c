@@ -78,6 +78,11 @@ static void expect_defaults(void)
 	                                 "::/96",        "::ffff:0.0.0.0/96", "2001::/32",
 	                                 "2002::/16",    "fe80::/10",         "ff00::/8"};
 
+	assert_string_equal(config.control.socket, "/run/sluice/control.sock");
+	assert_string_equal(config.control.read_only_socket, "");
+	assert_int_equal(config.control.socket_mode, 0660);
+	assert_string_equal(config.control.socket_group, "sluice");
+	assert_int_equal(config.control.body_max, 67108864);
 	expect_prefixes(config.internal, config.n_internal, internal, COUNT(internal));
 	expect_prefixes(config.protected, config.n_protected, protected, COUNT(protected));
 	assert_int_equal(config.workers.count, 1);
@@ -163,6 +168,19 @@ static void run_needs_ports_and_policy_and_replay_does_not(void **state)
 	accept("{}");
 }
 
+static void control_sockets_have_a_mode_in_octal(void **state)
+{
+	accept("control: {socket: '', socket-mode: '0600', socket-group: wheel, body-max: 1024}");
+	assert_string_equal(config.control.socket, "");
+	assert_int_equal(config.control.socket_mode, 0600);
+	assert_string_equal(config.control.socket_group, "wheel");
+	refuse("control: {socket-mode: '0680'}", "1:24: octal permissions were expected");
+	refuse("control: {socket-mode: '1777'}", "1:24: octal permissions were expected");
+	refuse("control: {socket-mode: rw}", "1:24: octal permissions were expected");
+	refuse("control: {body-max: 1023}", "1:21: control.body-max");
+	refuse("control: {sockets: x}", "1:11: did you mean socket?");
+}
+
 static void ports_have_a_device_and_maybe_a_native_vlan(void **state)
 {
 	accept("ports: {sandbox: {dev: \"net_tap0,iface=a\", native-vlan: 101}, "
@@ -219,7 +237,17 @@ static void paths_start_at_the_configs_directory(void **state)
 	accept("{policy: p.yaml, events: {file: '-'}}");
 	assert_string_equal(config.policy, "p.yaml");
 	assert_string_equal(config.events, "-");
-	refuse("policy: {allow: []}", "1:9: the path of a policy file");
+	refuse("policy: {allow: []}", "1:9: the path of a policy file, or {state: FOLDER}");
+	refuse("policy: {state: s, file: p}", "1:20: unknown key \"file\"");
+	assert_int_equal(read_named("some/where/t",
+	                            "{policy: {state: s}, control: {socket: c, "
+	                            "read-only-socket: /r}}",
+	                            SL_CONFIG_FOR_REPLAY),
+	                 0);
+	assert_null(config.policy);
+	assert_string_equal(config.state, "some/where/s");
+	assert_string_equal(config.control.socket, "some/where/c");
+	assert_string_equal(config.control.read_only_socket, "/r");
 	refuse("policy: ''", "1:9: empty");
 	refuse("events: {}\nevents: {}", "2:1: repeated key");
 	refuse("events: e.jsonl", "1:9: events: a mapping was expected");
@@ -547,6 +575,7 @@ int main(void)
 	        TEST(config_file_that_explains_every_key_has_the_defaults),
 	        TEST(config_of_replay_alone_opens_what_the_spec_says),
 	        TEST(run_needs_ports_and_policy_and_replay_does_not),
+	        TEST(control_sockets_have_a_mode_in_octal),
 	        TEST(ports_have_a_device_and_maybe_a_native_vlan),
 	        TEST(workers_are_a_count_or_lcores),
 	        TEST(paths_start_at_the_configs_directory),

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pushes.c: a push, on the control thread: composed, compared, stored, published, answered.
+ *
+ * The store is written first. A crash before the push is in force leaves what was sent, which is
+ * then in force at the next start; a push that is refused after it was stored is taken back.
+ */
+#include "pushes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "compose.h"
+#include "document/policy_json.h"
+#include "state/store.h"
+#include "tell/log.h"
+
+/* One text of the model that a push sets, or removes (text NULL). */
+struct sl_push_change {
+	enum sl_store_kind kind;
+	uint16_t vlan; /* of a sandbox */
+	char *name;    /* of a policy */
+	char *text;
+};
+
+/* ---- what changes ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Notes a change, unless it is none. Takes over the text. */
+static int note(struct sl_push_call *call, enum sl_store_kind kind, uint16_t vlan, const char *name,
+                char *text)
+{
+	const struct sl_model *model = call->pushes->model;
+	const char *old =
+	        kind == SL_STORE_SANDBOX ? model->entry[vlan] : sl_model_policy(model, name);
+	struct sl_push_change *changes;
+
+	if (same_text(old, text)) {
+		free(text);
+		return 0;
+	}
+	changes = realloc(call->changes, (call->n_changes + 1) * sizeof(*changes));
+	if (changes == NULL) {
+		free(text);
+		return -ENOMEM;
+	}
+	call->changes = changes;
+	changes[call->n_changes++] = (struct sl_push_change){
+	        .kind = kind,
+	        .vlan = vlan,
+	        .name = name != NULL ? strdup(name) : NULL,
+	        .text = text,
+	};
+	return 0;
+}
+
+static char *text_of(json_t *value)
+{
+	char *text = value != NULL ? sl_policy_json_text(value) : NULL;
+
+	json_decref(value);
+	return text;
+}
+
+static int note_entries(struct sl_push_call *call, bool seen[SL_POLICY_VLAN_MAX + 1])
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < call->doc->n_entries; i++) {
+		const struct sl_policy_entry *entry = &call->doc->entries[i];
+		char *text = text_of(sl_policy_json_entry(entry));
+
+		seen[entry->vlan] = true;
+		ret = text == NULL ? -ENOMEM
+		                   : note(call, SL_STORE_SANDBOX, entry->vlan, NULL, text);
+	}
+	for (size_t i = 0; ret == 0 && i < call->patch.n_gone; i++)
+		ret = note(call, SL_STORE_SANDBOX, call->gone[i], NULL, NULL);
+	return ret;
+}
+
+static int note_policies(struct sl_push_call *call)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < call->doc->n_named; i++) {
+		const struct sl_policy *policy = &call->doc->named[i];
+		char *text = text_of(sl_policy_json_value(policy));
+
+		ret = text == NULL ? -ENOMEM : note(call, SL_STORE_POLICY, 0, policy->name, text);
+	}
+	return ret;
+}
+
+/* What a whole document does not speak of is removed. */
+static int note_absent(struct sl_push_call *call, const bool seen[SL_POLICY_VLAN_MAX + 1])
+{
+	const struct sl_model *model = call->pushes->model;
+	int ret = 0;
+
+	for (unsigned vlan = 1; ret == 0 && vlan <= SL_POLICY_VLAN_MAX; vlan++)
+		if (model->entry[vlan] != NULL && !seen[vlan])
+			ret = note(call, SL_STORE_SANDBOX, (uint16_t)vlan, NULL, NULL);
+	for (size_t i = 0; ret == 0 && i < model->n_named; i++) {
+		bool named = false;
+
+		for (size_t k = 0; k < call->doc->n_named; k++)
+			named |= strcmp(call->doc->named[k].name, model->named[i].name) == 0;
+		if (!named)
+			ret = note(call, SL_STORE_POLICY, 0, model->named[i].name, NULL);
+	}
+	return ret;
+}
+
+static int note_all(struct sl_push_call *call)
+{
+	bool seen[SL_POLICY_VLAN_MAX + 1] = {false};
+	int ret = note_entries(call, seen);
+
+	if (ret == 0 && call->op == SL_PUSH_DOCUMENT)
+		ret = note_absent(call, seen);
+	if (ret == 0 && (call->op == SL_PUSH_DOCUMENT || call->op == SL_PUSH_POLICY))
+		ret = note_policies(call);
+	if (ret == 0 && call->op == SL_PUSH_POLICY_REMOVE)
+		ret = note(call, SL_STORE_POLICY, 0, call->id, NULL);
+	return ret;
+}
+
+static int set_model(struct sl_model *model, const struct sl_push_change *change)
+{
+	return change->kind == SL_STORE_SANDBOX
+	               ? sl_model_set_entry(model, change->vlan, change->text)
+	               : sl_model_set_policy(model, change->name, change->text);
+}
+
+static void apply(struct sl_push_call *call)
+{
+	struct sl_model *model = call->pushes->model;
+	int ret = 0;
+
+	pthread_mutex_lock(&model->lock);
+	for (size_t i = 0; i < call->n_changes; i++)
+		ret |= set_model(model, &call->changes[i]);
+	model->generation = call->push.generation;
+	pthread_mutex_unlock(&model->lock);
+	if (ret != 0)
+		sl_log(SL_LOG_ERROR, "no memory to show generation %llu by the API",
+		       (unsigned long long)call->push.generation);
+}
+
+/* ---- the store ---- */
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int store_one(struct sl_store *store, const struct sl_push_change *change, const char *text)
+{
+	char number[8];
+	const char *key = change->name;
+
+	if (change->kind == SL_STORE_SANDBOX) {
+		snprintf(number, sizeof(number), "%u", change->vlan);
+		key = number;
+	}
+	return text != NULL ? sl_store_set(store, change->kind, key, text)
+	                    : sl_store_remove(store, change->kind, key);
+}
+
+/* Makes the changes durable, or (back) puts what is in force in their place again. */
+static int store(struct sl_push_call *call, bool back)
+{
+	struct sl_pushes *pushes = call->pushes;
+	uint64_t began = now_us();
+	int ret = sl_store_begin(pushes->store);
+
+	for (size_t i = 0; ret == 0 && i < call->n_changes; i++) {
+		const struct sl_push_change *change = &call->changes[i];
+		const char *old = change->kind == SL_STORE_SANDBOX
+		                          ? pushes->model->entry[change->vlan]
+		                          : sl_model_policy(pushes->model, change->name);
+
+		ret = store_one(pushes->store, change, back ? old : change->text);
+	}
+	if (ret == 0)
+		ret = sl_store_commit(pushes->store);
+	if (ret != 0) {
+		snprintf(call->detail, sizeof(call->detail), "the state cannot be written: %s",
+		         sl_store_error(pushes->store));
+		sl_store_cancel(pushes->store);
+	}
+	call->store_us = now_us() - began;
+	return ret;
+}
+
+/* ---- answers ---- */
+
+static void refuse(struct sl_push_call *call, int status, const char *problem, const char *detail)
+{
+	call->status = status;
+	call->problem = problem;
+	if (detail != NULL)
+		snprintf(call->detail, sizeof(call->detail), "%s", detail);
+}
+
+static void refuse_errno(struct sl_push_call *call, int ret)
+{
+	switch (ret) {
+	case -ENOENT:
+		refuse(call, 404, "not-found", "there is no such sandbox or policy");
+		return;
+	case -EBUSY:
+		refuse(call, 409, "policy-in-use", NULL);
+		return;
+	case -EINVAL:
+		refuse(call, 422, "invalid-document", "the document has mistakes");
+		return;
+	case -ENOSPC:
+		refuse(call, 507, "no-room", "the address tables have no room for it");
+		return;
+	case -ETIMEDOUT:
+		refuse(call, 504, "worker-late", "a worker has not taken the policy");
+		return;
+	case -ECANCELED:
+		refuse(call, 409, "overtaken", "a later push has set all its sandboxes");
+		return;
+	default:
+		refuse(call, 500, "no-memory", strerror(-ret));
+	}
+}
+
+static void answer(struct sl_push_call *call)
+{
+	struct sl_pushes *pushes = call->pushes;
+
+	for (size_t i = 0; i < call->n_changes; i++) {
+		free(call->changes[i].name);
+		free(call->changes[i].text);
+	}
+	free(call->changes);
+	sl_policy_doc_free(call->doc);
+	call->changes = NULL;
+	call->doc = NULL;
+	pthread_mutex_lock(&pushes->lock);
+	call->done = true;
+	pthread_cond_broadcast(&pushes->answered);
+	pthread_mutex_unlock(&pushes->lock);
+}
+
+static void say(const struct sl_push_call *call)
+{
+	if (call->problem != NULL)
+		sl_log(SL_LOG_WARNING, "push refused (%s): %s: %s", call->who, call->problem,
+		       call->detail);
+	else
+		sl_log(SL_LOG_INFO,
+		       "policy generation %llu enforced: %u sandbox%s changed, %llu us (%s)",
+		       (unsigned long long)call->push.generation, call->push.sandboxes_changed,
+		       call->push.sandboxes_changed == 1 ? "" : "es",
+		       (unsigned long long)call->push.total_us, call->who);
+}
+
+/* The reload's answer to a push that was stored. */
+static void settle(struct sl_push_call *call, int ret)
+{
+	struct sl_pushes *pushes = call->pushes;
+
+	if (ret == 0 || ret == -ETIMEDOUT) /* in force, for all or for all but a late worker */
+		apply(call);
+	else
+		store(call, true);
+	if (ret != 0)
+		refuse_errno(call, ret);
+	say(call);
+	if (call->push.changed && pushes->enforced != NULL)
+		pushes->enforced(pushes->ctx);
+	answer(call);
+}
+
+/* A push that waits for its patterns. The reload has its document until then. */
+struct sl_push_waiting {
+	struct sl_push_call *call; /* NULL: answered already, the gateway stops */
+	struct sl_pushes *pushes;
+	struct sl_policy_doc *doc;
+	struct sl_push_waiting *next;
+};
+
+static void forget_waiting(struct sl_push_waiting *waiting)
+{
+	struct sl_push_waiting **link = &waiting->pushes->compiling;
+
+	while (*link != NULL && *link != waiting)
+		link = &(*link)->next;
+	if (*link == waiting)
+		*link = waiting->next;
+	free(waiting);
+}
+
+static void take_diag(struct sl_push_call *call, const struct sl_diag *diag)
+{
+	for (size_t i = 0; diag != &call->diag && i < diag->n; i++)
+		sl_diag_error(&call->diag, "push", 0, 0, "%s", diag->entries[i].text);
+}
+
+static void compiled(void *ctx, int ret, struct sl_diag *diag, const struct sl_push *push)
+{
+	struct sl_push_waiting *waiting = ctx;
+	struct sl_push_call *call = waiting->call;
+
+	if (call == NULL)
+		sl_policy_doc_free(waiting->doc);
+	forget_waiting(waiting);
+	if (call == NULL)
+		return;
+	call->push = *push;
+	take_diag(call, diag);
+	settle(call, ret);
+}
+
+static void publish(struct sl_push_call *call)
+{
+	struct sl_push_waiting *waiting = malloc(sizeof(*waiting));
+	struct sl_reload_job job = {.doc = call->doc, .done = compiled, .ctx = waiting};
+	int ret;
+
+	if (waiting == NULL) {
+		settle(call, -ENOMEM);
+		return;
+	}
+	*waiting = (struct sl_push_waiting){call, call->pushes, call->doc, NULL};
+	if (call->op != SL_PUSH_DOCUMENT)
+		job.patch = &call->patch;
+	ret = sl_reload_submit(call->pushes->reload, &job, &call->diag, &call->push);
+	if (ret == -EINPROGRESS) {
+		waiting->next = call->pushes->compiling;
+		call->pushes->compiling = waiting;
+		return;
+	}
+	free(waiting);
+	settle(call, ret);
+}
+
+/* ---- one call ---- */
+
+static json_t *would_change(const struct sl_push_call *call)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < call->n_changes; i++) {
+		const struct sl_push_change *change = &call->changes[i];
+		const struct sl_model *model = call->pushes->model;
+		bool sandbox = change->kind == SL_STORE_SANDBOX;
+		const char *old =
+		        sandbox ? model->entry[change->vlan] : sl_model_policy(model, change->name);
+		json_t *item = json_object();
+
+		if (sandbox)
+			json_object_set_new(item, "vlan", json_integer(change->vlan));
+		else
+			json_object_set_new(item, "policy", json_string(change->name));
+		json_object_set_new(item, "from",
+		                    old != NULL ? json_loads(old, JSON_DECODE_ANY, NULL)
+		                                : json_null());
+		json_object_set_new(item, "to",
+		                    change->text != NULL
+		                            ? json_loads(change->text, JSON_DECODE_ANY, NULL)
+		                            : json_null());
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+static void push(struct sl_push_call *call)
+{
+	struct sl_pushes *pushes = call->pushes;
+	int ret;
+
+	call->status = 200;
+	call->push.generation = sl_reload_number(pushes->reload);
+	if (call->has_match && call->match != call->push.generation) {
+		refuse(call, 412, "generation-changed", NULL);
+		snprintf(call->detail, sizeof(call->detail), "generation %llu is in force",
+		         (unsigned long long)call->push.generation);
+		answer(call);
+		return;
+	}
+	ret = sl_compose(pushes->model, call);
+	if (ret == 0)
+		ret = note_all(call);
+	if (ret != 0) {
+		refuse_errno(call, ret);
+		answer(call);
+		return;
+	}
+	if (call->op == SL_PUSH_SANDBOX && call->doc->n_entries == 1 &&
+	    pushes->model->entry[call->doc->entries[0].vlan] == NULL)
+		call->status = 201;
+	if (call->dry_run) {
+		call->would_change = would_change(call);
+		answer(call);
+		return;
+	}
+	if (call->n_changes == 0) {
+		answer(call);
+		return;
+	}
+	if (store(call, false) != 0) {
+		refuse(call, 507, "not-durable", NULL);
+		say(call);
+		answer(call);
+		return;
+	}
+	publish(call);
+}
+
+/* ---- between threads ---- */
+
+int sl_pushes_init(struct sl_pushes *pushes)
+{
+	pushes->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pushes->fd < 0)
+		return -errno;
+	pthread_mutex_init(&pushes->lock, NULL);
+	pthread_cond_init(&pushes->answered, NULL);
+	pushes->last = &pushes->first;
+	return 0;
+}
+
+void sl_pushes_fini(struct sl_pushes *pushes)
+{
+	if (pushes->last == NULL)
+		return;
+	close(pushes->fd);
+	pthread_mutex_destroy(&pushes->lock);
+	pthread_cond_destroy(&pushes->answered);
+}
+
+void sl_pushes_call(struct sl_pushes *pushes, struct sl_push_call *call)
+{
+	const uint64_t one = 1;
+
+	call->pushes = pushes;
+	call->next = NULL;
+	call->done = false;
+	sl_diag_init(&call->diag);
+	if (pushes->store == NULL) {
+		refuse(call, 409, "policy-from-file",
+		       "the policy is the file's that the gateway's config names; write it there");
+		return;
+	}
+	pthread_mutex_lock(&pushes->lock);
+	if (pushes->ending) {
+		refuse(call, 503, "shutting-down", "the gateway is stopping");
+		call->done = true;
+	} else {
+		*pushes->last = call;
+		pushes->last = &call->next;
+		if (write(pushes->fd, &one, sizeof(one)) < 0)
+			sl_log(SL_LOG_ERROR, "the control thread cannot be woken: %s",
+			       strerror(errno));
+	}
+	while (!call->done)
+		pthread_cond_wait(&pushes->answered, &pushes->lock);
+	pthread_mutex_unlock(&pushes->lock);
+}
+
+static struct sl_push_call *next_call(struct sl_pushes *pushes)
+{
+	struct sl_push_call *call;
+
+	pthread_mutex_lock(&pushes->lock);
+	call = pushes->first;
+	if (call != NULL) {
+		pushes->first = call->next;
+		if (pushes->first == NULL)
+			pushes->last = &pushes->first;
+		call->next = NULL;
+	}
+	pthread_mutex_unlock(&pushes->lock);
+	return call;
+}
+
+void sl_pushes_poll(struct sl_pushes *pushes)
+{
+	struct sl_push_call *call;
+	uint64_t count;
+
+	if (pushes->last == NULL || read(pushes->fd, &count, sizeof(count)) < 0)
+		return;
+	while ((call = next_call(pushes)) != NULL)
+		push(call);
+}
+
+void sl_pushes_end(struct sl_pushes *pushes)
+{
+	struct sl_push_call *call;
+
+	if (pushes->last == NULL)
+		return;
+	pthread_mutex_lock(&pushes->lock);
+	pushes->ending = true;
+	pthread_mutex_unlock(&pushes->lock);
+	while ((call = next_call(pushes)) != NULL) {
+		refuse(call, 503, "shutting-down", "the gateway is stopping");
+		answer(call);
+	}
+	for (struct sl_push_waiting *waiting = pushes->compiling; waiting != NULL;
+	     waiting = waiting->next) {
+		call = waiting->call;
+		waiting->call = NULL;
+		call->doc = NULL; /* the reload gives it back */
+		refuse(call, 503, "shutting-down", "the gateway is stopping");
+		answer(call);
+	}
+}
+
+int sl_pushes_took(struct sl_pushes *pushes, const struct sl_policy_doc *doc)
+{
+	struct sl_push_call call = {
+	        .op = SL_PUSH_DOCUMENT,
+	        .pushes = pushes,
+	        .doc = (struct sl_policy_doc *)doc,
+	        .push = {.generation = sl_reload_number(pushes->reload)},
+	};
+	int ret = note_all(&call);
+
+	if (ret == 0)
+		apply(&call);
+	for (size_t i = 0; i < call.n_changes; i++) {
+		free(call.changes[i].name);
+		free(call.changes[i].text);
+	}
+	free(call.changes);
+	return ret;
+}
