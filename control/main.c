@@ -7,10 +7,7 @@
 
 #include "check.h"
 #include "commands.h"
-
-#ifndef SLUICE_VERSION
-#define SLUICE_VERSION "unknown"
-#endif
+#include "words/words.h"
 
 static const struct command {
 	const char *name;
@@ -26,7 +23,9 @@ static void print_usage(FILE *out)
 {
 	fputs("usage: sluice COMMAND [OPTIONS]\n\n", out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].text);
+		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].text);
+	fputs("\nof a gateway that runs:\n\n", out);
+	sl_words_help(out);
 	fputs("\nsluice COMMAND --help says more; so does sluice(8).\n", out);
 }
 
@@ -43,6 +42,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].main(argc - 1, argv + 1);
+	if (argc >= 2 && sl_word_find(argv[1]) != NULL)
+		return sl_word_main(sl_word_find(argv[1]), argc - 1, argv + 1);
 	if (argc >= 2)
 		fprintf(stderr, "sluice: there is no command \"%s\"\n", argv[1]);
 	print_usage(stderr);

@@ -179,6 +179,33 @@ static void tell_problems(void *ctx, json_t *problems)
 	}
 }
 
+static json_t *stats_of_port(const struct run *run, const struct sl_workers_load *load, int port)
+{
+	return json_pack("{s:s, s:s?, s:b, s:I, s:I}", "port",
+	                 sl_port_role_text((enum sl_port_id)port), "dev", run->ports[port].dev,
+	                 "up", run->links.link[port].phase == SL_PORT_LINK_IN_USE, "rx",
+	                 (json_int_t)load->rx[port], "tx", (json_int_t)load->tx[port]);
+}
+
+static void tell_stats(void *ctx, json_t *value)
+{
+	const struct run *run = ctx;
+	struct sl_workers_load load;
+	json_t *ports = json_array();
+
+	sl_workers_load(run->workers, &load);
+	for (int port = 0; port < SL_PORT_COUNT; port++)
+		json_array_append_new(ports, stats_of_port(run, &load, port));
+	json_object_set_new(value, "version", json_string(SLUICE_VERSION));
+	json_object_set_new(value, "policy",
+	                    run->config.state != NULL
+	                            ? json_pack("{s:s}", "state", run->config.state)
+	                            : json_pack("{s:s}", "file", run->config.policy));
+	json_object_set_new(value, "workers", json_integer(run->plan.workers));
+	json_object_set_new(value, "flows", json_integer((json_int_t)load.flows));
+	json_object_set_new(value, "ports", ports);
+}
+
 static int start_api(struct run *run)
 {
 	struct sl_api_params params = {
@@ -188,7 +215,10 @@ static int start_api(struct run *run)
 	        .group = run->config.control.socket_group,
 	        .body_max = run->config.control.body_max,
 	        .pushes = &run->pushes,
-	        .gateway = {.sandbox = count_sandbox, .problems = tell_problems, .ctx = run},
+	        .gateway = {.sandbox = count_sandbox,
+	                    .stats = tell_stats,
+	                    .problems = tell_problems,
+	                    .ctx = run},
 	};
 	char err[512];
 	int ret = sl_api_start(&params, &run->api, err, sizeof(err));

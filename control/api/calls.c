@@ -29,6 +29,21 @@ static void get_health(struct sl_request *request, int op)
 	                json_pack("{s:o}", "problems", problems));
 }
 
+static void get_stats(struct sl_request *request, int op)
+{
+	struct sl_model *model = model_of(request);
+	json_t *value = json_object(), *problems = json_array();
+
+	request->api->gateway.stats(request->api->gateway.ctx, value);
+	request->api->gateway.problems(request->api->gateway.ctx, problems);
+	json_object_set_new(value, "problems", problems);
+	pthread_mutex_lock(&model->lock);
+	json_object_set_new(value, "generation", json_integer((json_int_t)model->generation));
+	json_object_set_new(value, "sandboxes", json_integer(model->sandboxes));
+	pthread_mutex_unlock(&model->lock);
+	sl_request_json(request, 200, value);
+}
+
 static void set_etag(struct sl_request *request, uint64_t generation)
 {
 	snprintf(request->etag, sizeof(request->etag), "\"%llu\"", (unsigned long long)generation);
@@ -347,6 +362,7 @@ static const struct {
 	int op; /* enum sl_push_op */
 } calls[] = {
         {"GET", "/v1/health", get_health, 0},
+        {"GET", "/v1/stats", get_stats, 0},
         {"GET", "/v1/policy", get_policy, 0},
         {"PUT", "/v1/policy", push, SL_PUSH_DOCUMENT},
         {"GET", "/v1/sandboxes", get_sandboxes, 0},

@@ -455,7 +455,7 @@ void sl_pushes_call(struct sl_pushes *pushes, struct sl_push_call *call)
 	call->next = NULL;
 	call->done = false;
 	sl_diag_init(&call->diag);
-	if (pushes->store == NULL) {
+	if (pushes->store == NULL && !call->dry_run) {
 		refuse(call, 409, "policy-from-file",
 		       "the policy is the file's that the gateway's config names; write it there");
 		return;

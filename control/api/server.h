@@ -20,6 +20,8 @@ struct sl_pushes;
 struct sl_api_gateway {
 	/* The counters of a VLAN. */
 	void (*sandbox)(void *ctx, uint16_t vlan, struct sl_sandbox_stats *out);
+	/* Sets version, policy, workers, flows and ports. */
+	void (*stats)(void *ctx, json_t *value);
 	/* Appends {"what", "text"} for each problem to the array. */
 	void (*problems)(void *ctx, json_t *problems);
 	void *ctx;

@@ -200,7 +200,8 @@ static bool emit_list(yaml_emitter_t *emitter, const json_t *value)
 	                                               YAML_BLOCK_SEQUENCE_STYLE) &&
 	          yaml_emitter_emit(emitter, &event);
 
-	json_array_foreach(value, i, item) ok = ok && emit(emitter, item);
+	json_array_foreach (value, i, item)
+		ok = ok && emit(emitter, item);
 	return ok && yaml_sequence_end_event_initialize(&event) &&
 	       yaml_emitter_emit(emitter, &event);
 }
@@ -214,11 +215,11 @@ static bool emit_mapping(yaml_emitter_t *emitter, const json_t *value)
 	                                              YAML_BLOCK_MAPPING_STYLE) &&
 	          yaml_emitter_emit(emitter, &event);
 
-	json_object_foreach((json_t *)value, key, item) ok =
-	        ok &&
-	        emit_scalar(emitter, key,
-	                    strspn(key, "abcdefghijklmnopqrstuvwxyz-") != strlen(key)) &&
-	        emit(emitter, item);
+	json_object_foreach ((json_t *)value, key, item)
+		ok = ok &&
+		     emit_scalar(emitter, key,
+		                 strspn(key, "abcdefghijklmnopqrstuvwxyz-") != strlen(key)) &&
+		     emit(emitter, item);
 	return ok && yaml_mapping_end_event_initialize(&event) &&
 	       yaml_emitter_emit(emitter, &event);
 }

@@ -269,6 +269,20 @@ void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *total
 		sl_totals_add(totals, sl_worker_stats(workers->one[i].worker));
 }
 
+void sl_workers_load(const struct sl_workers *workers, struct sl_workers_load *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < workers->params.count; i++) {
+		const struct sl_stats *stats = sl_worker_stats(workers->one[i].worker);
+
+		out->flows += stats->flows;
+		for (int port = 0; port < SL_PORT_COUNT; port++) {
+			out->rx[port] += stats->rx[port];
+			out->tx[port] += stats->tx[port];
+		}
+	}
+}
+
 void sl_workers_sandbox(const struct sl_workers *workers, uint16_t vlan,
                         struct sl_sandbox_stats *out)
 {

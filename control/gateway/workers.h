@@ -57,6 +57,16 @@ bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms);
 
 void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *totals);
 
+/* What all workers do together: frames by port, and flows that are open. */
+struct sl_workers_load {
+	uint64_t rx[SL_PORT_COUNT];
+	uint64_t tx[SL_PORT_COUNT];
+	uint64_t flows;
+};
+
+/* Any thread, while the workers are there. */
+void sl_workers_load(const struct sl_workers *workers, struct sl_workers_load *out);
+
 /* The counters of one VLAN, over all workers. Any thread, while the workers are there. */
 void sl_workers_sandbox(const struct sl_workers *workers, uint16_t vlan,
                         struct sl_sandbox_stats *out);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * words.c: the table of words, what they have in common, and what is made of the table.
+ */
+#include "words.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOCKET "/run/sluice/control.sock"
+
+static int completion(const struct sl_client *client, int argc, char **argv);
+
+const struct sl_word sl_words[] = {
+        {"status", "", "what runs: version, policy, generation, ports, workers, problems",
+         sl_word_status, 0, 0},
+        {"ls", "", "all sandboxes, with what was let through and denied", sl_word_ls, 0, 0},
+        {"get", "SANDBOX|policy", "one sandbox, or the whole policy as a document", sl_word_get, 1,
+         1},
+        {"policies", "", "the policies that sandboxes refer to by name", sl_word_policies, 0, 0},
+        {"set", "SANDBOX allow-all|deny-all|FILE|-", "give a sandbox a policy", sl_word_set, 2, 2},
+        {"rm", "SANDBOX", "remove a sandbox: nothing of its VLAN passes any more", sl_word_rm, 1,
+         1},
+        {"apply", "FILE [--dry-run]", "replace the whole policy by a document", sl_word_apply, 1,
+         2},
+        {"diff", "FILE", "what a document would change; exit 1 if anything", sl_word_diff, 1, 1},
+        {"health", "", "whether anything is wrong; exit 1 if so", sl_word_health, 0, 0},
+        {"completion", "bash|man", "completion for a shell, or the manual page's list of words",
+         completion, 1, 1},
+};
+const size_t sl_words_count = sizeof(sl_words) / sizeof(sl_words[0]);
+
+const struct sl_word *sl_word_find(const char *name)
+{
+	for (size_t i = 0; i < sl_words_count; i++)
+		if (strcmp(sl_words[i].name, name) == 0)
+			return &sl_words[i];
+	return NULL;
+}
+
+void sl_words_help(FILE *out)
+{
+	for (size_t i = 0; i < sl_words_count; i++)
+		fprintf(out, "  %-10s %s\n", sl_words[i].name, sl_words[i].text);
+}
+
+static void print_usage(const struct sl_word *word, FILE *out)
+{
+	fprintf(out,
+	        "usage: sluice %s [--socket PATH] [-o table|json|yaml]%s%s\n\n%s\n\n"
+	        "--socket: the gateway's control socket (SLUICE_SOCKET, or " SOCKET ")\n",
+	        word->name, word->args[0] != '\0' ? " " : "", word->args, word->text);
+}
+
+static bool read_output(const char *text, enum sl_client_output *output)
+{
+	static const char *const words[] = {"table", "json", "yaml"};
+
+	for (unsigned i = 0; i < 3; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*output = (enum sl_client_output)i;
+			return true;
+		}
+	return false;
+}
+
+int sl_word_main(const struct sl_word *word, int argc, char **argv)
+{
+	static const struct option longs[] = {
+	        {"socket", required_argument, NULL, 's'},
+	        {"output", required_argument, NULL, 'o'},
+	        {"dry-run", no_argument, NULL, 'd'},
+	        {"help", no_argument, NULL, 'h'},
+	        {0},
+	};
+	static char dry_run[] = "--dry-run";
+	const char *from_environment = getenv("SLUICE_SOCKET");
+	struct sl_client client = {.socket = from_environment != NULL ? from_environment : SOCKET};
+	char *args[8] = {NULL};
+	int option, n = 0;
+
+	while ((option = getopt_long(argc, argv, "o:h", longs, NULL)) != -1) {
+		bool known = option == 's' || option == 'h' ||
+		             (option == 'd' && strcmp(word->name, "apply") == 0) ||
+		             (option == 'o' && read_output(optarg, &client.output));
+
+		if (!known || option == 'h') {
+			print_usage(word, known ? stdout : stderr);
+			return known ? SL_EXIT_OK : SL_EXIT_USAGE;
+		}
+		if (option == 's')
+			client.socket = optarg;
+		if (option == 'd')
+			args[1] = dry_run;
+	}
+	for (; optind < argc && n < 8; n++)
+		args[n] = args[n] == NULL || n == 0 ? argv[optind++] : args[n];
+	n += args[1] == dry_run && n == 1;
+	if (n < word->least || n > word->most) {
+		print_usage(word, stderr);
+		return SL_EXIT_USAGE;
+	}
+	return word->run(&client, n, args);
+}
+
+/* ---- completion ---- */
+
+static void print_bash(void)
+{
+	printf("_sluice() {\n"
+	       "\tlocal word=${COMP_WORDS[COMP_CWORD]}\n"
+	       "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+	       "\t\tCOMPREPLY=($(compgen -W 'run check replay");
+	for (size_t i = 0; i < sl_words_count; i++)
+		printf(" %s", sl_words[i].name);
+	printf("' -- \"$word\"))\n\t\treturn\n\tfi\n\tcase ${COMP_WORDS[1]} in\n");
+	for (size_t i = 0; i < sl_words_count; i++) {
+		if (strncmp(sl_words[i].args, "SANDBOX", 7) == 0)
+			printf("\t%s) COMPREPLY=($(compgen -W \"$(sluice ls -o json 2>/dev/null | "
+			       "sed -n 's/.*\"vlan\": \\([0-9]*\\).*/\\1/p; "
+			       "s/.*\"name\": \"\\([^\"]*\\)\".*/\\1/p')\" -- \"$word\")) ;;\n",
+			       sl_words[i].name);
+		else if (strncmp(sl_words[i].args, "FILE", 4) == 0)
+			printf("\t%s) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n",
+			       sl_words[i].name);
+	}
+	printf("\t*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n\tesac\n}\ncomplete -F _sluice "
+	       "sluice\n");
+}
+
+/* The list as mdoc(7) has it. */
+static void print_man(void)
+{
+	for (size_t i = 0; i < sl_words_count; i++)
+		printf(".It Ic %s%s%s\n%c%s.\n", sl_words[i].name,
+		       sl_words[i].args[0] != '\0' ? " Ar " : "", sl_words[i].args,
+		       sl_words[i].text[0] - 'a' + 'A', sl_words[i].text + 1);
+}
+
+static int completion(const struct sl_client *client, int argc, char **argv)
+{
+	if (strcmp(argv[0], "bash") == 0)
+		print_bash();
+	else if (strcmp(argv[0], "man") == 0)
+		print_man();
+	else
+		return SL_EXIT_USAGE;
+	return SL_EXIT_OK;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * words_show.c: the words that only look.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "words.h"
+
+static const char *string_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+static long long number_of(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+/* Gets a path and hands the answer to a printer; the table's output is its own. */
+static int show(const struct sl_client *client, const char *path,
+                int (*print)(const struct sl_client_call *call))
+{
+	struct sl_client_call call = {.method = "GET", .path = path};
+	int ret = sl_client_call(client, &call);
+
+	if (ret != SL_EXIT_OK)
+		return ret;
+	if (call.status >= 400 && call.status != 503)
+		ret = sl_client_refused(&call);
+	else if (client->output != SL_OUTPUT_TABLE)
+		ret = sl_client_print(client->output, call.json);
+	else
+		ret = print(&call);
+	if (call.status == 503 && ret == SL_EXIT_OK)
+		ret = SL_EXIT_REFUSED;
+	sl_client_done(&call);
+	return ret;
+}
+
+/* ---- status and health ---- */
+
+static void print_problems(const json_t *problems)
+{
+	size_t i;
+	json_t *problem;
+
+	json_array_foreach (problems, i, problem)
+		printf("problem     %s: %s\n", string_of(problem, "what"),
+		       string_of(problem, "text"));
+}
+
+static int print_status(const struct sl_client_call *call)
+{
+	const json_t *stats = call->json, *policy = json_object_get(stats, "policy");
+	const char *state = string_of(policy, "state");
+	size_t i;
+	json_t *item;
+
+	printf("version     %s\n", string_of(stats, "version"));
+	printf("policy      %s %s\n", state[0] != '\0' ? "by the API, kept in" : "from the file",
+	       state[0] != '\0' ? state : string_of(policy, "file"));
+	printf("generation  %lld\nsandboxes   %lld\nworkers     %lld\nflows       %lld\n",
+	       number_of(stats, "generation"), number_of(stats, "sandboxes"),
+	       number_of(stats, "workers"), number_of(stats, "flows"));
+	json_array_foreach (json_object_get(stats, "ports"), i, item)
+		printf("port        %s: %s, %s, %lld frames in, %lld out\n",
+		       string_of(item, "port"), string_of(item, "dev"),
+		       json_is_true(json_object_get(item, "up")) ? "up" : "down or gone",
+		       number_of(item, "rx"), number_of(item, "tx"));
+	print_problems(json_object_get(stats, "problems"));
+	return SL_EXIT_OK;
+}
+
+int sl_word_status(const struct sl_client *client, int argc, char **argv)
+{
+	return show(client, "/v1/stats", print_status);
+}
+
+static int print_health(const struct sl_client_call *call)
+{
+	const json_t *problems = json_object_get(call->json, "problems");
+
+	if (json_array_size(problems) == 0)
+		puts("ok");
+	print_problems(problems);
+	return SL_EXIT_OK;
+}
+
+int sl_word_health(const struct sl_client *client, int argc, char **argv)
+{
+	return show(client, "/v1/health", print_health);
+}
+
+/* ---- sandboxes ---- */
+
+static void print_line(const json_t *line)
+{
+	const json_t *packets = json_object_get(line, "packets");
+
+	printf("%4lld  %-24s %-9s %14lld %14lld\n", number_of(line, "vlan"),
+	       string_of(line, "name"), string_of(line, "mode"), number_of(packets, "allowed"),
+	       number_of(packets, "denied"));
+}
+
+/* All pages, as one list. */
+static int list_all(const struct sl_client *client, json_t *all)
+{
+	long long after = 0;
+	int ret = SL_EXIT_OK;
+
+	while (ret == SL_EXIT_OK && after >= 0) {
+		char path[64];
+		struct sl_client_call call = {.method = "GET", .path = path};
+
+		snprintf(path, sizeof(path), "/v1/sandboxes?after=%lld", after);
+		ret = sl_client_call(client, &call);
+		if (ret != SL_EXIT_OK)
+			break;
+		if (call.status != 200)
+			ret = sl_client_refused(&call);
+		json_array_extend(all, json_object_get(call.json, "sandboxes"));
+		after = json_is_integer(json_object_get(call.json, "after"))
+		                ? number_of(call.json, "after")
+		                : -1;
+		sl_client_done(&call);
+	}
+	return ret;
+}
+
+int sl_word_ls(const struct sl_client *client, int argc, char **argv)
+{
+	json_t *all = json_array(), *line;
+	int ret = list_all(client, all);
+	size_t i;
+
+	if (ret == SL_EXIT_OK && client->output != SL_OUTPUT_TABLE) {
+		ret = sl_client_print(client->output, all);
+	} else if (ret == SL_EXIT_OK) {
+		printf("VLAN  %-24s %-9s %14s %14s\n", "NAME", "MODE", "ALLOWED", "DENIED");
+		json_array_foreach (all, i, line)
+			print_line(line);
+	}
+	json_decref(all);
+	return ret;
+}
+
+static int print_yaml(const struct sl_client_call *call)
+{
+	return sl_client_print(SL_OUTPUT_YAML, call->json);
+}
+
+int sl_word_get(const struct sl_client *client, int argc, char **argv)
+{
+	char path[512];
+
+	if (strcmp(argv[0], "policy") == 0)
+		return show(client, "/v1/policy", print_yaml);
+	snprintf(path, sizeof(path), "/v1/sandboxes/%s", argv[0]);
+	return show(client, path, print_yaml);
+}
+
+int sl_word_policies(const struct sl_client *client, int argc, char **argv)
+{
+	return show(client, "/v1/policies", print_yaml);
+}
