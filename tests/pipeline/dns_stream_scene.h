@@ -59,6 +59,14 @@ static inline void establish(struct inproc *gw, struct inproc_tcp *tcp)
 	inproc_clear(gw);
 }
 
+static inline struct inproc *established(struct inproc_tcp *tcp)
+{
+	struct inproc *gw = lab_gateway();
+
+	establish(gw, tcp);
+	return gw;
+}
+
 static inline enum sl_reason say(struct inproc *gw, struct inproc_tcp *tcp,
                                  const struct bytes *what)
 {
@@ -69,6 +77,15 @@ static inline enum sl_reason hear(struct inproc *gw, struct inproc_tcp *tcp,
                                   const struct bytes *what)
 {
 	return inproc_tcp_server(gw, tcp, what->b, what->len);
+}
+
+/* A connection over which an allowed query has left. */
+static inline struct inproc *asked(struct inproc_tcp *tcp, const struct bytes *query)
+{
+	struct inproc *gw = established(tcp);
+
+	assert_int_equal(say(gw, tcp, query), SL_REASON_DNS_ALLOWED);
+	return gw;
 }
 
 /* A piece of the client's stream, anywhere in it; the numbers of tcp do not move. */

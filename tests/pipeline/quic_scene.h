@@ -110,6 +110,15 @@ static inline struct datagram initial_whole(struct quic *q)
 	return initial_of(q, 0, q->hello_len);
 }
 
+/* A hello with a post-quantum key share, cut in two datagrams at this byte. */
+static inline void split_hello(struct quic *q, size_t cut, struct datagram *one,
+                               struct datagram *two)
+{
+	set_hello(q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	*one = initial_of(q, 0, cut);
+	*two = initial_of(q, cut, q->hello_len);
+}
+
 static inline struct packet packet_with(const struct quic *q, bool from_client,
                                         const struct datagram *d, uint8_t ttl)
 {
@@ -276,6 +285,17 @@ static inline struct datagram short_packet(const uint8_t *cid, size_t len)
 	d.bytes[0] = 0x41;
 	memcpy(d.bytes + 1, cid, len);
 	return d;
+}
+
+/* The server shows its hello, the client goes on: nothing is kept of the connection's hello. */
+static inline void expect_copy_goes(const struct quic *q, const uint8_t *cid)
+{
+	struct datagram d = server_hello(q, cid, 8);
+
+	expect(down(q, &d), SL_REASON_DOMAIN_ALLOWED);
+	d = short_packet(cid, 8);
+	expect_passes(q, &d);
+	assert_int_equal(inproc_stats(q->gw, 0)->hold_bytes, 0);
 }
 
 static inline void append(struct datagram *d, const struct datagram *more)

@@ -46,11 +46,10 @@ static void payload_before_the_handshake_is_dropped(void **state)
 
 static void second_syn_ack_with_another_number_is_a_conflict(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION, other;
 	struct packet again;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	other = tcp;
 	other.server_seq--;
 	again = inproc_tcp_segment(&other, false, TCP_SYN | TCP_ACK);
@@ -65,12 +64,11 @@ static void second_syn_ack_with_another_number_is_a_conflict(void **state)
 
 static void query_leaves_as_it_came(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(0x1234, "wWw.Example.com", DNS_A), a;
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	expect_left(gw, start, &q);
@@ -87,7 +85,6 @@ static void query_leaves_as_it_came(void **state)
 
 static void query_over_ipv6_leaves(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = {.vlan = LAB_VLAN,
 	                         .client = LAB_CLIENT6,
 	                         .server = LAB_RESOLVER6,
@@ -95,8 +92,8 @@ static void query_over_ipv6_leaves(void **state)
 	                         .dport = 53};
 	struct bytes q = query(1, "www.example.com", DNS_AAAA);
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	expect_left(gw, start, &q);
@@ -126,11 +123,10 @@ static void query_in_pieces_leaves_whole_or_not_at_all(void **state)
 
 static void query_in_single_bytes_reversed_and_repeated_leaves(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	for (size_t i = q.len - 1; i > 0; i--) {
 		assert_int_equal(say_at(gw, &tcp, (uint32_t)i, q.b + i, 1, 0), SL_REASON_NONE);
 		assert_int_equal(say_at(gw, &tcp, (uint32_t)i, q.b + i, 1, 0), SL_REASON_DUPLICATE);
@@ -144,13 +140,12 @@ static void query_in_single_bytes_reversed_and_repeated_leaves(void **state)
 
 static void queries_pipelined_are_judged_one_by_one(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes all = {0};
 	uint32_t start;
 	char name[32];
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	for (uint16_t i = 0; i < 20; i++) {
 		snprintf(name, sizeof(name), "n%u.example.org", i);
@@ -169,12 +164,11 @@ static void queries_pipelined_are_judged_one_by_one(void **state)
 
 static void query_refused_is_answered_and_ends_both_ways(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes good = query(1, "www.example.com", DNS_A), bad = query(2, DENIED, DNS_A), a;
 	const struct packet_view *view;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	assert_int_equal(say(gw, &tcp, &good), SL_REASON_DNS_ALLOWED);
 	a = answer(&good, A1);
 	assert_int_equal(hear(gw, &tcp, &a), SL_REASON_DNS_ALLOWED);
@@ -204,12 +198,11 @@ static void query_refused_is_answered_and_ends_both_ways(void **state)
 
 static void query_refused_behind_an_allowed_one_in_one_segment(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes both = query(1, "www.example.com", DNS_A), first = both;
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	lab_query(2, DENIED, DNS_A);
 	append(&both);
@@ -255,12 +248,11 @@ static void query_malformed_ends_both_ways(void **state)
 
 static void query_with_options_leaves_with_padding(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes padded, q = query_with_secret(7, &padded), both = padded;
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	expect_left(gw, start, &padded);
@@ -286,12 +278,11 @@ static void query_with_options_leaves_with_padding(void **state)
 /* A client that waits for an acknowledgement before it goes on gets it from the gateway. */
 static void query_that_is_only_repeated_is_acknowledged(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A), a;
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(say_at(gw, &tcp, 0, q.b, 10, 0), SL_REASON_NONE);
 	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
@@ -354,11 +345,10 @@ static void query_over_the_limit_is_dropped_and_comes_again(void **state)
 
 static void query_incomplete_ends_in_time(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	assert_int_equal(inproc_tcp_client(gw, &tcp, q.b, 20), SL_REASON_NONE);
 	inproc_advance_s(gw, 9);
 	assert_int_equal(inproc_held(gw), 1);

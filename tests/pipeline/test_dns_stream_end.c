@@ -8,13 +8,11 @@
 
 static void fin_ends_a_connection_in_order(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A), a;
 	struct packet packet;
+	struct inproc *gw = asked(&tcp, &q);
 
-	establish(gw, &tcp);
-	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	packet = inproc_tcp_segment(&tcp, true, TCP_FIN | TCP_ACK);
 	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_DNS_ALLOWED);
 	assert_true(lab_last(gw, SL_PORT_UPLINK)->flags & TCP_FIN);
@@ -36,12 +34,11 @@ static void fin_ends_a_connection_in_order(void **state)
 
 static void fin_with_the_query_follows_it(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	const struct packet_view *view;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	assert_int_equal(say_at(gw, &tcp, 0, q.b, q.len, TCP_FIN | TCP_PSH), SL_REASON_DNS_ALLOWED);
 	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), 2);
 	view = lab_last(gw, SL_PORT_UPLINK);
@@ -59,12 +56,11 @@ static void fin_with_the_query_follows_it(void **state)
 
 static void fin_while_bytes_are_on_hold_waits(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	struct packet packet;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	assert_int_equal(inproc_tcp_client(gw, &tcp, q.b, 20), SL_REASON_NONE);
 	packet = inproc_tcp_segment(&tcp, true, TCP_FIN | TCP_ACK);
 	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &packet), SL_REASON_NO_FLOW);
@@ -92,11 +88,10 @@ static void reset_of_either_side_ends_the_flow(void **state)
 
 static void idle_connection_is_forgotten(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	inproc_advance_s(gw, 9);
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	inproc_advance_s(gw, 13);
@@ -109,12 +104,10 @@ static void idle_connection_is_forgotten(void **state)
 
 static void answer_pins_before_it_is_whole_at_the_sandbox(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A), a;
+	struct inproc *gw = asked(&tcp, &q);
 
-	establish(gw, &tcp);
-	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	a = answer(&q, A1);
 	for (size_t i = 0; i < a.len; i++) {
 		assert_int_equal(inproc_stats(gw, 0)->pins, 0);
@@ -127,12 +120,10 @@ static void answer_pins_before_it_is_whole_at_the_sandbox(void **state)
 
 static void answer_before_its_turn_is_dropped(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A), a;
+	struct inproc *gw = asked(&tcp, &q);
 
-	establish(gw, &tcp);
-	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	a = answer(&q, A1);
 	tcp.server_seq += 10;
 	assert_int_equal(inproc_tcp_server(gw, &tcp, a.b + 10, a.len - 10), SL_REASON_NO_FLOW);
@@ -148,13 +139,11 @@ static void answer_before_its_turn_is_dropped(void **state)
 
 static void answers_nobody_asked_for_pin_nothing(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A),
 	             other = query(1, "x.example.org", DNS_A), a;
+	struct inproc *gw = asked(&tcp, &q);
 
-	establish(gw, &tcp);
-	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	a = answer(&other, A1);
 	assert_int_equal(hear(gw, &tcp, &a), SL_REASON_DNS_ALLOWED);
 	assert_int_equal(inproc_stats(gw, 0)->pins, 0);
@@ -169,14 +158,12 @@ static void answers_nobody_asked_for_pin_nothing(void **state)
 
 static void answer_of_sixty_kilobytes_is_read(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	static uint8_t stream[70000];
 	size_t len;
+	struct inproc *gw = asked(&tcp, &q);
 
-	establish(gw, &tcp);
-	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	lab_answer_to(q.b + 2, 0);
 	while (lab_msg.len < 60000)
 		dns_record(&lab_msg, DNS_ANSWER, "@12", DNS_TXT, 60, "\15thirteen byte", 14);
@@ -254,12 +241,10 @@ static void queries_beyond_the_limit_wait_for_answers(void **state)
 
 static void policy_that_forbids_the_name_stops_the_next_query(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "x.example.org", DNS_A), a;
+	struct inproc *gw = asked(&tcp, &q);
 
-	establish(gw, &tcp);
-	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, name: box, policy: {allow: "
 	                            "[www.example.com]}}]") != 0);
 	/* the answer's bytes are the stream's, but they pin nothing */
@@ -272,11 +257,10 @@ static void policy_that_forbids_the_name_stops_the_next_query(void **state)
 
 static void policy_deny_all_cuts(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	assert_int_equal(inproc_tcp_client(gw, &tcp, q.b, 20), SL_REASON_NONE);
 	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: deny-all}]") != 0);
 	inproc_advance_s(gw, 1);
@@ -292,12 +276,11 @@ static void policy_deny_all_cuts(void **state)
 
 static void policy_that_opens_the_resolver_lets_go(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(inproc_tcp_client(gw, &tcp, q.b, 20), SL_REASON_NONE);
 	assert_true(inproc_push(gw, OPEN) != 0);
@@ -314,13 +297,12 @@ static void policy_that_opens_the_resolver_lets_go(void **state)
 /* A padded query that was lost leaves padded again, whatever the policy is by then. */
 static void policy_that_opens_the_resolver_mixes_no_query(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes padded, q = query_with_secret(7, &padded);
 	struct packet ack;
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	assert_true(inproc_push(gw, OPEN) != 0);

@@ -11,13 +11,12 @@
 
 static void bytes_that_differ_are_a_conflict(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A),
 	             evil = query(1, "www.examp1e.com", DNS_A);
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	tcp.client_seq = start;
@@ -33,12 +32,11 @@ static void bytes_that_differ_are_a_conflict(void **state)
 
 static void bytes_acknowledged_long_ago_leave_no_more(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A), evil = query(1, DENIED, DNS_A);
 	uint32_t start;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	start = tcp.client_seq;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	assert_int_equal(server_acks(gw, &tcp), SL_REASON_DNS_ALLOWED);
@@ -56,12 +54,11 @@ static void bytes_acknowledged_long_ago_leave_no_more(void **state)
 
 static void bytes_out_of_place_do_not_leave(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	struct packet packet;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	/* far ahead, urgent, without ACK, with an acknowledgement of bytes that were never sent */
 	assert_int_equal(say_at(gw, &tcp, 40000, q.b, q.len, 0), SL_REASON_HOLD_LIMIT);
 	assert_int_equal(say_at(gw, &tcp, 0, q.b, q.len, TCP_URG), SL_REASON_MALFORMED_PACKET);
@@ -78,15 +75,14 @@ static void bytes_out_of_place_do_not_leave(void **state)
 
 static void bare_segments_carry_nothing(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	const uint8_t options[] = {253, 6, 'l', 'e', 'a', 'k', 1, 1};
 	struct packet ack =
 	        TCP(.vlan = LAB_VLAN, .src = LAB_CLIENT, .dst = LAB_RESOLVER, .sport = 41000,
 	            .dport = 53, .flags = TCP_ACK, .seq = 1001, .ack = 5001, .options = options,
 	            .options_len = sizeof(options), .urgent = PKT_SET(0x4242), .reserved = 5);
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &ack), SL_REASON_DNS_ALLOWED);
 	assert_false(inproc_left(gw, SL_PORT_UPLINK, "leak", 4));
 	assert_int_equal(lab_last(gw, SL_PORT_UPLINK)->urgent, 0);
@@ -95,12 +91,11 @@ static void bare_segments_carry_nothing(void **state)
 
 static void ack_beyond_what_left_says_what_left(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	struct packet ack;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	assert_int_equal(inproc_tcp_client(gw, &tcp, q.b, 20), SL_REASON_NONE);
 	ack = inproc_tcp_segment(&tcp, true, TCP_ACK);
 	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &ack), SL_REASON_DNS_ALLOWED);
@@ -145,13 +140,12 @@ static void segments_are_no_larger_than_the_server_takes(void **state)
 
 static void timestamps_of_the_client_are_kept(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	const uint8_t options[] = {1, 1, 8, 10, 0, 0, 0, 77, 0, 0, 0, 88};
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	const struct packet_view *view;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	struct packet packet =
 	        TCP(.vlan = LAB_VLAN, .src = LAB_CLIENT, .dst = LAB_RESOLVER, .sport = 41000,
 	            .dport = 53, .flags = TCP_ACK, .seq = tcp.client_seq, .ack = tcp.server_seq,
@@ -197,13 +191,11 @@ static void long_connections_do_not_run_out_of_room(void **state)
  */
 static void reset_that_the_server_ignores_ends_nothing(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	struct packet packet;
+	struct inproc *gw = asked(&tcp, &q);
 
-	establish(gw, &tcp);
-	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	inproc_clear(gw);
 	for (int i = -1; i < 3; i++) { /* 0 fits, but the server may lack what was sent before */
 		struct inproc_tcp off = tcp;
@@ -225,12 +217,11 @@ static void reset_that_the_server_ignores_ends_nothing(void **state)
 /* The second allowed query would be read as the end of the first, which was lost. */
 static void numbers_of_an_ended_connection_are_refused(void **state)
 {
-	struct inproc *gw = lab_gateway();
 	struct inproc_tcp tcp = CONNECTION, again;
 	struct bytes q = query(1, "www.example.com", DNS_A);
 	struct packet packet;
+	struct inproc *gw = established(&tcp);
 
-	establish(gw, &tcp);
 	again = tcp;
 	assert_int_equal(say(gw, &tcp, &q), SL_REASON_DNS_ALLOWED);
 	server_acks(gw, &tcp);

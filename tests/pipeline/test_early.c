@@ -3,38 +3,11 @@
  * test_early.c: TLS 1.3 early data after a judged hello (RFC 8446 2.3): it leaves with the hello,
  * is compared like it until the server has it, and makes no room for another hello.
  */
-#include "scene.h"
-
-#define POLICY                                                                                     \
-	"sandboxes:\n"                                                                             \
-	"  - {vlan: 101, name: one, policy: {allow: [" ALLOWED "]}}\n"
+#include "hold_scene.h"
 
 #define CCS         "\x14\3\3\0\1\1"          /* change_cipher_spec */
 #define EARLY       "\x17\3\3\0\12early data" /* one application data record */
 #define BYTES(text) text, sizeof(text) - 1
-
-static struct hello good, evil;
-static uint8_t server_hello[128], retry[128]; /* one record each */
-static size_t server_hello_len, retry_len;
-
-static int build_hellos(void **state)
-{
-	uint8_t msg[128];
-
-	hello_for(&good, ALLOWED);
-	hello_for(&evil, DENIED);
-	server_hello_len = hello_record(22, msg, hello_server(false, msg), server_hello);
-	retry_len = hello_record(22, msg, hello_server(true, msg), retry);
-	return 0;
-}
-
-static struct conn opened(void)
-{
-	struct conn c = conn_of(gateway(POLICY));
-
-	handshake(&c);
-	return c;
-}
 
 /* A connection whose hello is judged and has left. */
 static struct conn judged(void)

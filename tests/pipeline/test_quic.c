@@ -73,9 +73,7 @@ static void two_datagrams_in_reverse_leave_as_they_came(void **state)
 	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, two;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	one = initial_of(&q, 0, 1000);
-	two = initial_of(&q, 1000, q.hello_len);
+	split_hello(&q, 1000, &one, &two);
 	expect_held(&q, &two);
 	expect(up(&q, &one), SL_REASON_DOMAIN_ALLOWED);
 	expect_left(&q, 0, &two);
@@ -257,9 +255,7 @@ static void the_frame_is_cut_to_its_packet(void **state)
 	struct datagram one, two;
 	struct packet packet;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	one = initial_of(&q, 0, 1000);
-	two = initial_of(&q, 1000, q.hello_len);
+	split_hello(&q, 1000, &one, &two);
 	packet = packet_of(&q, true, &one);
 	memcpy(packet.bytes + packet.len, "exfiltrated", 11);
 	packet.len += 11;
@@ -277,9 +273,7 @@ static void chained_buffers_are_read_and_held_whole(void **state)
 	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, two;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	one = initial_of(&q, 0, 1000);
-	two = initial_of(&q, 1000, q.hello_len);
+	split_hello(&q, 1000, &one, &two);
 	expect_held(&q, &one);
 	expect(up(&q, &two), SL_REASON_DOMAIN_ALLOWED);
 	expect_left(&q, 0, &one);
@@ -295,9 +289,7 @@ static void native_vlan_frames_are_held_and_tagged_on_their_way(void **state)
 	const struct packet_view *view;
 
 	inproc_settings(gw)->native_vlan[SL_PORT_SANDBOX] = 101;
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	one = initial_of(&q, 0, 1000);
-	two = initial_of(&q, 1000, q.hello_len);
+	split_hello(&q, 1000, &one, &two);
 	q.vlan = 0;
 	expect_held(&q, &one);
 	expect(up(&q, &two), SL_REASON_DOMAIN_ALLOWED);

@@ -228,9 +228,7 @@ static void foreign_datagrams_do_not_leave_during_a_hold(void **state)
 	struct quic q = quic_for(gw, ALLOWED), other = quic_for(gw, ALLOWED);
 	struct datagram one, two, d;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	one = initial_of(&q, 0, 1000);
-	two = initial_of(&q, 1000, q.hello_len);
+	split_hello(&q, 1000, &one, &two);
 	expect_held(&q, &one);
 	d = initial_whole(&other);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);

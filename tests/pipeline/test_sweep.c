@@ -96,17 +96,25 @@ static uint64_t held_bytes(struct inproc *gw)
 	return inproc_stats(gw, 0)->hold_bytes;
 }
 
+/* A connection of the old sandbox, with the first half of a hello on hold. */
+static struct conn half_a_hello(struct hello *hello)
+{
+	struct conn c = conn_of(gateway(OLD));
+
+	hello_for(hello, ALLOWED);
+	handshake(&c);
+	client(&c, 0, hello->bytes, hello->len / 2);
+	return c;
+}
+
 /* The first half of a hello is the old sandbox's; the new one cannot complete it. */
 static void hello_on_hold_is_not_inherited(void **state)
 {
-	struct inproc *gw = gateway(OLD);
-	struct conn c = conn_of(gw);
 	struct hello hello;
+	struct conn c = half_a_hello(&hello);
+	struct inproc *gw = c.gw;
 
 	(void)state;
-	hello_for(&hello, ALLOWED);
-	handshake(&c);
-	client(&c, 0, hello.bytes, hello.len / 2);
 	assert_int_equal(inproc_held(gw), 1);
 	assert_int_not_equal(held_bytes(gw), 0);
 	assert_int_not_equal(inproc_push(gw, NEW), 0);
@@ -185,14 +193,11 @@ static void quic_hold_of_a_sandbox_that_is_replaced_is_given_back(void **state)
 /* As above, but no more packets are sent: the sweep frees the hold. */
 static void hold_of_a_sandbox_that_is_gone_is_given_back(void **state)
 {
-	struct inproc *gw = gateway(OLD);
-	struct conn c = conn_of(gw);
 	struct hello hello;
+	struct conn c = half_a_hello(&hello);
+	struct inproc *gw = c.gw;
 
 	(void)state;
-	hello_for(&hello, ALLOWED);
-	handshake(&c);
-	client(&c, 0, hello.bytes, hello.len / 2);
 	assert_int_not_equal(inproc_push(gw, "sandboxes: []"), 0);
 	inproc_advance_s(gw, 1);
 	assert_int_equal(inproc_held(gw), 0);
