@@ -206,6 +206,22 @@ static void tell_stats(void *ctx, json_t *value)
 	json_object_set_new(value, "ports", ports);
 }
 
+#define ANSWER_MS 2000 /* for a worker to answer a question */
+
+static bool ask_worker(void *ctx, unsigned worker, struct sl_ask *ask, bool *lost)
+{
+	struct run *run = ctx;
+
+	return sl_workers_ask(run->workers, worker, ask, ANSWER_MS, lost);
+}
+
+static unsigned count_workers(void *ctx)
+{
+	const struct run *run = ctx;
+
+	return run->plan.workers;
+}
+
 static int start_api(struct run *run)
 {
 	struct sl_api_params params = {
@@ -217,6 +233,8 @@ static int start_api(struct run *run)
 	        .pushes = &run->pushes,
 	        .gateway = {.sandbox = count_sandbox,
 	                    .stats = tell_stats,
+	                    .ask = ask_worker,
+	                    .workers = count_workers,
 	                    .problems = tell_problems,
 	                    .ctx = run},
 	};

@@ -28,37 +28,66 @@ static bool is_inherited(const struct sl_worker *worker, const struct sl_flow *f
 	return sandbox != NULL && sl_flow_cold(&worker->table, flow)->epoch < sandbox->incarnation;
 }
 
-static void cut(struct sl_worker *worker, struct sl_flow *flow)
+static bool has_ends(const struct sl_flow *flow)
 {
-	bool tcp = flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS);
-	const struct sl_name *name;
-	struct sl_proof proof = {.via = (enum sl_via)sl_flow_cold(&worker->table, flow)->via};
-	uint32_t index = sl_flow_cold(&worker->table, flow)->name;
+	return flow->key.proto == IPPROTO_TCP && !(flow->flags & SL_FLOW_FRAGMENTS);
+}
 
-	if (index != 0) {
-		name = sl_names_at(worker, index);
+/* The name that the flow has, for its event. */
+static struct sl_proof proof_of(const struct sl_worker *worker, const struct sl_flow *flow)
+{
+	const struct sl_flow_cold *cold = sl_flow_cold(&worker->table, flow);
+	struct sl_proof proof = {.via = (enum sl_via)cold->via};
+
+	if (cold->name != 0) {
+		const struct sl_name *name = sl_names_at(worker, cold->name);
+
 		proof.text = name->text;
 		proof.len = name->len;
 	}
-	worker->stats->flows_cut++;
-	if (tcp) {
-		/*
-		 * The server may miss its reset: no later connection may continue what it has of
-		 * the stream.
-		 */
-		(void)sl_record_begin(worker, flow);
-		sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
-		sl_reject_reset(worker, flow, SL_PORT_UPLINK);
-	} else {
+	return proof;
+}
+
+/* Tells both ends that the flow is over. */
+static void tell_ends(struct sl_worker *worker, struct sl_flow *flow)
+{
+	if (!has_ends(flow)) {
 		sl_reject_flow_icmp(worker, flow);
-	}
-	/* Its remaining state counts against a sandbox's limits until it expires. */
-	if (tcp && !is_inherited(worker, flow)) {
-		sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);
 		return;
 	}
-	sl_verdict_report_flow(worker, flow, false, SL_REASON_POLICY_CHANGED, &proof);
+	/*
+	 * The server may miss its reset: no later connection may continue what it has of the
+	 * stream.
+	 */
+	(void)sl_record_begin(worker, flow);
+	sl_reject_reset(worker, flow, SL_PORT_SANDBOX);
+	sl_reject_reset(worker, flow, SL_PORT_UPLINK);
+}
+
+void sl_flow_end(struct sl_worker *worker, struct sl_flow *flow)
+{
+	const struct sl_proof proof = proof_of(worker, flow);
+
+	if (flow->state != SL_FLOW_REFUSED) {
+		worker->stats->flows_cut++;
+		tell_ends(worker, flow);
+		sl_verdict_report_flow(worker, flow, false, SL_REASON_POLICY_CHANGED, &proof);
+	}
 	sl_flow_close(worker, flow, SL_REASON_POLICY_CHANGED);
+}
+
+static void cut(struct sl_worker *worker, struct sl_flow *flow)
+{
+	const struct sl_proof proof = proof_of(worker, flow);
+
+	/* Its remaining state counts against a sandbox's limits until it expires. */
+	if (!has_ends(flow) || is_inherited(worker, flow)) {
+		sl_flow_end(worker, flow);
+		return;
+	}
+	worker->stats->flows_cut++;
+	tell_ends(worker, flow);
+	sl_flow_refuse(worker, flow, SL_REASON_POLICY_CHANGED, &proof);
 }
 
 /*

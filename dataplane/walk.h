@@ -31,6 +31,12 @@ void sl_flow_begin_sweep(struct sl_worker *worker);
 /* Judges again the flows of sandboxes whose epoch changed, some at a time. */
 void sl_flow_sweep(struct sl_worker *worker, unsigned budget);
 
+/* Resets a flow at both ends and forgets it, as if a policy had denied it. */
+void sl_flow_end(struct sl_worker *worker, struct sl_flow *flow);
+
+/* ask.c: answers one question of control's, some of it at a time. */
+void sl_ask_answer(struct sl_worker *worker);
+
 /* age.c: expires what is due, some at a time (all of the table if `all`). */
 void sl_flow_age(struct sl_worker *worker, bool all);
 

@@ -101,6 +101,7 @@ unsigned sl_worker_turn(struct sl_worker *worker)
 		received += n;
 	}
 	look_after(worker, false);
+	sl_ask_answer(worker);
 	sl_stopwatch_lap(&worker->watch, SL_STAGE_AFTER);
 	sl_tx_flush(worker);
 	sl_stopwatch_lap(&worker->watch, SL_STAGE_TX);

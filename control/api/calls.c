@@ -243,11 +243,9 @@ static void get_named(struct sl_request *request, int op)
 
 /* ---- pushes ---- */
 
-/*
- * Reads the body into a tree. JSON is read as JSON first, so that what only YAML takes is refused;
- * the tree then knows lines and columns. False: answered.
+/* JSON is read as JSON first, so that what only YAML takes is refused; the tree knows the places.
  */
-static bool read_body(struct sl_request *request, struct sl_yaml_doc **out)
+bool sl_request_read_body(struct sl_request *request, struct sl_yaml_doc **out)
 {
 	const struct sl_request_body *body = &request->body;
 	struct sl_diag diag;
@@ -339,7 +337,7 @@ static void push(struct sl_request *request, int op)
 		                   NULL);
 		return;
 	}
-	if (!empty && !read_body(request, &body))
+	if (!empty && !sl_request_read_body(request, &body))
 		return;
 	call.body = body;
 	sl_pushes_call(request->api->pushes, &call);
@@ -371,6 +369,9 @@ static const struct {
         {"PUT", "/v1/sandboxes/*", push, SL_PUSH_SANDBOX},
         {"DELETE", "/v1/sandboxes/*", push, SL_PUSH_SANDBOX_REMOVE},
         {"PUT", "/v1/sandboxes/*/policy", push, SL_PUSH_SANDBOX_POLICY},
+        {"GET", "/v1/sandboxes/*/pins", sl_request_pins, 0},
+        {"POST", "/v1/sandboxes/*/cut", sl_request_cut, 0},
+        {"GET", "/v1/flows", sl_request_flows, 0},
         {"GET", "/v1/policies", get_policies, 0},
         {"GET", "/v1/policies/*", get_named, 0},
         {"PUT", "/v1/policies/*", push, SL_PUSH_POLICY},

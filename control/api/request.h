@@ -35,7 +35,7 @@ struct sl_request {
 	struct sl_request_body body;
 	const char *if_match; /* headers and arguments; NULL: not given */
 	const char *accept;
-	const char *dry_run, *limit, *after;
+	const char *dry_run, *limit, *after, *sandbox;
 	char who[96]; /* the peer, for the log */
 
 	/* the answer */
@@ -48,6 +48,14 @@ struct sl_request {
 
 /* Finds the call and answers; always leaves an answer. Any thread. */
 void sl_request_answer(struct sl_request *request);
+
+/* Reads the body into a tree that knows lines and columns. False: answered. */
+bool sl_request_read_body(struct sl_request *request, struct sl_yaml_doc **out);
+
+/* tables.c: what workers have open, and the end of it. */
+void sl_request_flows(struct sl_request *request, int op);
+void sl_request_pins(struct sl_request *request, int op);
+void sl_request_cut(struct sl_request *request, int op);
 
 /* Answers with a JSON value, which it takes over; NULL: 500. */
 void sl_request_json(struct sl_request *request, int status, json_t *value);

@@ -134,6 +134,7 @@ static enum MHD_Result answer(struct sl_api *api, bool read_only, struct MHD_Con
 	        .dry_run = argument(connection, "dry-run"),
 	        .limit = argument(connection, "limit"),
 	        .after = argument(connection, "after"),
+	        .sandbox = argument(connection, "sandbox"),
 	};
 
 	name_peer(connection, request.who, sizeof(request.who));

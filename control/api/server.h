@@ -14,6 +14,7 @@
 #include "sluice/stats.h"
 
 struct sl_api;
+struct sl_ask;
 struct sl_pushes;
 
 /* What the API shows of the gateway. The functions are called by its threads at any time. */
@@ -22,6 +23,12 @@ struct sl_api_gateway {
 	void (*sandbox)(void *ctx, uint16_t vlan, struct sl_sandbox_stats *out);
 	/* Sets version, policy, workers, flows and ports. */
 	void (*stats)(void *ctx, json_t *value);
+	/*
+	 * Asks a worker and waits. False: it did not answer in time; *lost: it may still, and the
+	 * question's memory must stay.
+	 */
+	bool (*ask)(void *ctx, unsigned worker, struct sl_ask *ask, bool *lost);
+	unsigned (*workers)(void *ctx);
 	/* Appends {"what", "text"} for each problem to the array. */
 	void (*problems)(void *ctx, json_t *problems);
 	void *ctx;

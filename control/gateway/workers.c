@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_errno.h>
@@ -22,6 +23,7 @@
 #include <rte_rcu_qsbr.h>
 #include <rte_ring_elem.h>
 
+#include "sluice/ask.h"
 #include "tell/totals.h"
 
 #define IDLE_TURNS   128 /* without a frame, before a worker sleeps */
@@ -34,6 +36,7 @@ struct one {
 	bool launched;
 	struct sl_worker *worker;
 	struct rte_ring *events; /* or NULL */
+	struct rte_ring *asks;
 };
 
 struct sl_workers {
@@ -82,6 +85,10 @@ static int make_rings(struct sl_workers *workers)
 			if (workers->handover[i] == NULL)
 				return -ENOMEM;
 		}
+		workers->one[i].asks =
+		        make_ring("asks", i, sizeof(void *), SL_ASK_SLOTS, RING_F_SC_DEQ);
+		if (workers->one[i].asks == NULL)
+			return -ENOMEM;
 		if (!workers->params.events)
 			continue;
 		workers->one[i].events =
@@ -105,6 +112,7 @@ static int make_worker(struct sl_workers *workers, unsigned id, char *err, size_
 	        .handover = all->count > 1 ? workers->handover : NULL,
 	        .quic_ids = workers->quic_ids,
 	        .events = workers->one[id].events,
+	        .asks = workers->one[id].asks,
 	        .now_us = sl_clock_now_us,
 	        .clock_ctx = &workers->clock,
 	};
@@ -269,6 +277,26 @@ void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *total
 		sl_totals_add(totals, sl_worker_stats(workers->one[i].worker));
 }
 
+bool sl_workers_ask(struct sl_workers *workers, unsigned id, struct sl_ask *ask,
+                    unsigned timeout_ms, bool *lost)
+{
+	const struct timespec pause = {.tv_nsec = 200000};
+
+	*lost = false;
+	atomic_store(&ask->done, false);
+	if (rte_ring_enqueue(workers->one[id].asks, ask) != 0)
+		return false;
+	for (unsigned waited_us = 0; !atomic_load_explicit(&ask->done, memory_order_acquire);
+	     waited_us += 200) {
+		if (waited_us > timeout_ms * 1000) {
+			*lost = true;
+			return false;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 void sl_workers_load(const struct sl_workers *workers, struct sl_workers_load *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -324,6 +352,7 @@ void sl_workers_free(struct sl_workers *workers)
 		if (workers->one[i].worker != NULL)
 			sl_worker_free(workers->one[i].worker);
 		rte_ring_free(workers->one[i].events);
+		rte_ring_free(workers->one[i].asks);
 		free_handover(workers->handover[i]);
 	}
 	sl_quic_ids_free(workers->quic_ids);

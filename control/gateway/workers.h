@@ -58,6 +58,16 @@ bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms);
 void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *totals);
 
 /* What all workers do together: frames by port, and flows that are open. */
+struct sl_ask;
+
+/*
+ * Asks the worker with this number (of the worker that has a VLAN: sl_worker_of_vlan) and waits for
+ * its answer. False: it did not answer within timeout_ms, and the question's memory stays its own,
+ * or it has too many to answer. Any thread but the control thread.
+ */
+bool sl_workers_ask(struct sl_workers *workers, unsigned id, struct sl_ask *ask,
+                    unsigned timeout_ms, bool *lost);
+
 struct sl_workers_load {
 	uint64_t rx[SL_PORT_COUNT];
 	uint64_t tx[SL_PORT_COUNT];

@@ -63,7 +63,8 @@ struct sl_flow_cold {
 	uint8_t priority;    /* of the sandbox's frames: 802.1p and DEI, the tag's upper 4 bits */
 	uint8_t dscp;        /* and of their packets, in the upper 6 bits (RFC 2474) */
 	uint8_t via;         /* enum sl_via */
-	uint8_t reserved[13];
+	uint32_t opened_s;   /* worker clock, in seconds */
+	uint8_t reserved[5];
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct sl_flow_cold) == 64, "a flow's cold state is one cache line");

@@ -159,6 +159,7 @@ struct sl_worker {
 	uint32_t pin_cursor;
 	uint64_t pin_swept_us;
 
+	struct sl_ask *asked; /* the question that is being answered; NULL: none */
 	uint64_t swept; /* number of the generation whose sweep was set up last; not its address,
 	                   which may be reused */
 	_Atomic uint64_t settled; /* the same, once the sweep is complete */

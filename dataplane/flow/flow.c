@@ -98,6 +98,7 @@ struct sl_flow *sl_flow_open(struct sl_worker *worker, struct sl_pkt *pkt, const
 	}
 	sl_build_remember(worker, pkt, flow);
 	cold->epoch = pkt->sandbox->epoch;
+	cold->opened_s = (uint32_t)(worker->now_us / 1000000);
 	flow->state = SL_FLOW_ESTABLISHED;
 	if (pkt->fragment) {
 		flow->flags = SL_FLOW_FRAGMENTS;

@@ -14,6 +14,8 @@
 
 #include <rte_common.h>
 
+#include "sluice/ask.h"
+
 #include "flow/names.h"
 #include "name.h"
 #include "core/state.h"
@@ -479,6 +481,42 @@ bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget)
 			return false;
 		--*budget;
 		pin_free(worker, index);
+	}
+	return true;
+}
+
+bool sl_pins_read(const struct sl_worker *worker, uint32_t index, uint16_t vlan,
+                  struct sl_ask_item *out)
+{
+	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, vlan);
+	const struct sl_pin *pin = pin_at(worker, index);
+	const struct sl_pin_address *address;
+	const struct sl_name *name;
+
+	if (sandbox == NULL || pin->address == 0 || worker->now_us >= pin->expires_us)
+		return false;
+	address = address_at(worker, pin->address);
+	if (address->vlan != vlan || address->incarnation != sandbox->incarnation)
+		return false;
+	name = sl_names_at(worker, pin->name);
+	*out = (struct sl_ask_item){
+	        .vlan = vlan,
+	        .remote = address->addr,
+	        .left_s = (uint32_t)((pin->expires_us - worker->now_us) / 1000000),
+	        .name_len = name->len,
+	};
+	memcpy(out->name, name->text, name->len);
+	return true;
+}
+
+bool sl_pins_drop(struct sl_worker *worker, uint16_t vlan, unsigned *budget, uint32_t *count)
+{
+	while (worker->vlans[vlan].pin_oldest != 0) {
+		if (*budget == 0)
+			return false;
+		--*budget;
+		++*count;
+		pin_free(worker, worker->vlans[vlan].pin_oldest);
 	}
 	return true;
 }

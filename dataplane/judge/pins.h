@@ -79,6 +79,16 @@ void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
  */
 bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget);
 
+struct sl_ask_item;
+
+/* Describes a pin of this VLAN's sandbox, by its index. False: it is not a live one. */
+bool sl_pins_read(const struct sl_worker *worker, uint32_t index, uint16_t vlan,
+                  struct sl_ask_item *out);
+
+/* Forgets all pins of a VLAN, as many as the budget allows, and counts them. False: some are left.
+ */
+bool sl_pins_drop(struct sl_worker *worker, uint16_t vlan, unsigned *budget, uint32_t *count);
+
 /* Frees expired pins, some at a time. */
 void sl_pins_sweep(struct sl_worker *worker);
 

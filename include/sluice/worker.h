@@ -43,6 +43,7 @@ struct sl_worker_params {
 	struct rte_ring *const *handover; /* by worker: its own is [id]; NULL if count is 1 */
 	struct sl_quic_ids *quic_ids;     /* all workers', outlives them; NULL: it makes its own */
 	struct rte_ring *events; /* rte_ring_elem of struct sl_event, single producer; or NULL */
+	struct rte_ring *asks;   /* of struct sl_ask * (ask.h), single consumer; or NULL */
 	uint64_t (*now_us)(void *ctx); /* microseconds since the Unix epoch, never going back */
 	void *clock_ctx;
 };

@@ -14,7 +14,7 @@ import threading
 import pytest
 import yaml
 
-from conftest import PATIENCE
+from conftest import PATIENCE, frame
 
 ENTRY = {"vlan": 103, "name": "npm", "policy": {"allow": ["registry.npmjs.org", "*.npmjs.org"]}}
 VERCEL = {"allow": {"b.example": [], "a.example": []}, "subnets": {"allow": ["198.51.100.0/24"]}}
@@ -235,6 +235,42 @@ def test_policy_from_a_file_is_shown_and_not_written(gateway):
     assert [line["vlan"] for line in api("GET", "/v1/sandboxes").json["sandboxes"]] == [102]
 
 
+# --- what workers have open ---
+
+
+def test_flows_are_listed_page_by_page_and_cut(gateway):
+    gateway.config["workers"] = 2
+    gateway.policy("sandboxes: [{vlan: 101}, {vlan: 102, name: two}]")
+    gateway.incoming["sandbox"] = [frame(vlan, 1000 + n) for vlan in (101, 102) for n in range(30)]
+    gateway.start()
+    gateway.await_events(60)
+    api = Api(gateway)
+    seen, after = [], ""
+    while after is not None:
+        page = api("GET", f"/v1/flows?limit=7{after and '&after=' + after}").json
+        assert len(page["flows"]) <= 7
+        seen += page["flows"]
+        after = page["after"]
+    assert sorted((flow["vlan"], flow["sport"]) for flow in seen) == [(vlan, 1000 + n) for vlan in (101, 102)
+                                                                      for n in range(30)]
+    flow = seen[0]
+    assert (flow["proto"], flow["src"], flow["dst"], flow["dport"], flow["reason"], flow["name"]) == (
+        "udp", "10.0.0.2", "192.0.2.1", 2000, "allow-all", None)
+    assert 0 <= flow["age"] < PATIENCE and 0 < flow["expires"] <= 120
+    assert len(api("GET", "/v1/flows?sandbox=two").json["flows"]) == 30
+    assert api("POST", "/v1/sandboxes/two/cut").json == {"flows": 30, "pins": 0}
+    assert api("GET", "/v1/flows?sandbox=two").json == {"flows": [], "after": None}
+    assert len(api("GET", "/v1/flows?sandbox=101").json["flows"]) == 30
+    assert [event["vlan"] for event in gateway.events if event["reason"] == "policy-changed"] == [102] * 30
+    assert api("POST", "/v1/sandboxes/101/cut", {"pins": True}).json == {"flows": 30, "pins": 0}
+    assert api("POST", "/v1/sandboxes/101/cut", {"pin": True}).status == 422
+    for path in ("/v1/flows?sandbox=nobody", "/v1/sandboxes/103/pins"):
+        assert api("GET", path).status == 404
+    for path in ("/v1/flows?limit=0", "/v1/flows?limit=5000", "/v1/flows?after=x", "/v1/flows?after=9.0"):
+        assert api("GET", path).status == 400, path
+    gateway.end()
+
+
 # --- the socket ---
 
 
@@ -244,7 +280,8 @@ def test_read_only_socket_refuses_every_push(gateway):
     gateway.start()
     look = Api(gateway, "look.sock")
     assert look("GET", "/v1/policy").status == 200
-    for method, path in (("PUT", "/v1/policy"), ("PATCH", "/v1/sandboxes"), ("DELETE", "/v1/policies/x")):
+    for method, path in (("PUT", "/v1/policy"), ("PATCH", "/v1/sandboxes"), ("DELETE", "/v1/policies/x"),
+                         ("POST", "/v1/sandboxes/101/cut")):
         assert look(method, path, {}).status == 403
     assert Api(gateway).put("/v1/sandboxes/101", {}, 201)
     for name in ("control.sock", "look.sock"):

@@ -117,6 +117,9 @@ class Gateway(Process):
             "events": {"file": "events.jsonl"},
             "control": {"socket": "control.sock"},
         }
+        changes = dict(changes)
+        if "state" in changes:  # the API is in charge, and keeps what was pushed in that folder
+            config["policy"] = {"state": changes.pop("state")}
         for key, value in changes.items():
             key = key.replace("_", "-")
             if isinstance(value, dict):
