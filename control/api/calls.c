@@ -369,6 +369,7 @@ static const struct {
         {"PUT", "/v1/sandboxes/*", push, SL_PUSH_SANDBOX},
         {"DELETE", "/v1/sandboxes/*", push, SL_PUSH_SANDBOX_REMOVE},
         {"PUT", "/v1/sandboxes/*/policy", push, SL_PUSH_SANDBOX_POLICY},
+        {"PUT", "/v1/sandboxes/*/network", push, SL_PUSH_SANDBOX_NETWORK},
         {"GET", "/v1/sandboxes/*/pins", sl_request_pins, 0},
         {"POST", "/v1/sandboxes/*/cut", sl_request_cut, 0},
         {"GET", "/v1/flows", sl_request_flows, 0},

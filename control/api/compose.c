@@ -12,6 +12,7 @@
 
 #include "document/docmem.h"
 #include "document/schema.h"
+#include "document/translate.h"
 
 /* Nodes that are made here, and texts of the model that were read for them. */
 struct parts {
@@ -125,6 +126,45 @@ static const struct sl_yaml_node *value_of(const struct sl_yaml_node *mapping, c
 	return NULL;
 }
 
+static struct sl_schema schema_of(struct parts *parts)
+{
+	return (struct sl_schema){
+	        .file = parts->call->body->file, .diag = &parts->call->diag, .mem = parts->mem};
+}
+
+/* A policy value, also in one of Vercel's earlier shapes. */
+static struct sl_yaml_node *policy_of(struct parts *parts, const struct sl_yaml_node *value)
+{
+	struct sl_schema schema = schema_of(parts);
+	const struct sl_yaml_node *translated = sl_translate_vercel(&schema, value);
+
+	parts->no_memory |= schema.no_memory;
+	return copy_of(parts, translated != NULL ? translated : value);
+}
+
+/* A copy of a mapping, in which the values of these keys (NULL: of all) are policies. */
+static struct sl_yaml_node *copy_mapping(struct parts *parts, const struct sl_yaml_node *mapping,
+                                         const char *policies)
+{
+	struct builder copy;
+
+	if (mapping->kind != SL_YAML_MAPPING)
+		return copy_of(parts, mapping);
+	begin(parts, &copy, SL_YAML_MAPPING);
+	if (copy.node == NULL)
+		return NULL;
+	copy.node->line = mapping->line;
+	copy.node->column = mapping->column;
+	for (const struct sl_yaml_node *key = mapping->first; key != NULL; key = key->next->next) {
+		bool policy = policies == NULL ||
+		              (key->kind == SL_YAML_SCALAR && strcmp(key->text, policies) == 0);
+
+		add_pair(&copy, copy_of(parts, key),
+		         policy ? policy_of(parts, key->next) : copy_of(parts, key->next));
+	}
+	return copy.node;
+}
+
 /* Adds the policy that an entry names, unless it is there. */
 static void add_named(struct parts *parts, struct builder *policies,
                       const struct sl_yaml_node *entry)
@@ -163,7 +203,10 @@ static struct sl_yaml_node *entry_of(struct parts *parts, const struct sl_yaml_n
 		add_pair(&entry, text_of(parts, "name", true),
 		         text_of(parts, parts->call->id, false));
 	for (const struct sl_yaml_node *key = body->first; key != NULL; key = key->next->next)
-		add_pair(&entry, copy_of(parts, key), copy_of(parts, key->next));
+		add_pair(&entry, copy_of(parts, key),
+		         key->kind == SL_YAML_SCALAR && strcmp(key->text, "policy") == 0
+		                 ? policy_of(parts, key->next)
+		                 : copy_of(parts, key->next));
 	return entry.node;
 }
 
@@ -180,7 +223,7 @@ static struct sl_yaml_node *entry_with(struct parts *parts, uint16_t vlan,
 	for (const struct sl_yaml_node *key = old->first; key != NULL; key = key->next->next)
 		if (strcmp(key->text, "policy") != 0)
 			add_pair(&entry, copy_of(parts, key), copy_of(parts, key->next));
-	add_pair(&entry, text_of(parts, "policy", true), copy_of(parts, policy));
+	add_pair(&entry, text_of(parts, "policy", true), policy_of(parts, policy));
 	return entry.node;
 }
 
@@ -204,18 +247,58 @@ static int read_built(struct parts *parts, const struct builder *sandboxes,
 	return sl_policy_doc_read_yaml(&yaml, &call->diag, &call->doc);
 }
 
+/* A whole document, in which each policy may be of any shape. */
+static int compose_document(struct parts *parts)
+{
+	struct sl_push_call *call = parts->call;
+	struct sl_yaml_doc yaml = {.file = call->body->file};
+	const struct sl_yaml_node *body = call->body->root, *key;
+	struct builder root, list;
+
+	if (body->kind != SL_YAML_MAPPING)
+		return sl_policy_doc_read_yaml(call->body, &call->diag, &call->doc);
+	begin(parts, &root, SL_YAML_MAPPING);
+	for (key = body->first; key != NULL && root.node != NULL; key = key->next->next) {
+		bool known = key->kind == SL_YAML_SCALAR;
+		struct sl_yaml_node *value = copy_of(parts, key->next);
+
+		if (known && strcmp(key->text, "policies") == 0) {
+			value = copy_mapping(parts, key->next, NULL);
+		} else if (known && strcmp(key->text, "sandboxes") == 0 &&
+		           key->next->kind == SL_YAML_LIST) {
+			begin(parts, &list, SL_YAML_LIST);
+			for (const struct sl_yaml_node *item = key->next->first; item != NULL;
+			     item = item->next)
+				add_item(&list, copy_mapping(parts, item, "policy"));
+			value = list.node;
+		}
+		add_pair(&root, copy_of(parts, key), value);
+	}
+	if (parts->no_memory)
+		return -ENOMEM;
+	root.node->line = body->line;
+	root.node->column = body->column;
+	yaml.root = root.node;
+	return sl_policy_doc_read_yaml(&yaml, &call->diag, &call->doc);
+}
+
 static int compose_sandbox(struct parts *parts, struct builder *sandboxes, struct builder *policies)
 {
 	struct sl_push_call *call = parts->call;
 	uint16_t vlan = sl_model_vlan(parts->model, call->id);
-	bool policy = call->op == SL_PUSH_SANDBOX_POLICY;
+	bool policy = call->op != SL_PUSH_SANDBOX;
+	const struct sl_yaml_node *value = call->body->root;
+	struct sl_schema schema = schema_of(parts);
 	struct sl_yaml_node *entry;
 	int ret;
 
 	if (policy && (vlan == 0 || parts->model->entry[vlan] == NULL))
 		return -ENOENT;
-	entry = policy ? entry_with(parts, vlan, call->body->root)
-	               : entry_of(parts, call->body->root, vlan);
+	if (call->op == SL_PUSH_SANDBOX_NETWORK)
+		value = sl_translate_e2b(&schema, value);
+	if (value == NULL || call->diag.errors > 0)
+		return schema.no_memory ? -ENOMEM : -EINVAL;
+	entry = policy ? entry_with(parts, vlan, value) : entry_of(parts, call->body->root, vlan);
 	if (entry == NULL)
 		return -ENOMEM;
 	add_named(parts, policies, entry);
@@ -272,7 +355,7 @@ static int compose_patch(struct parts *parts, struct builder *sandboxes, struct 
 		for (const struct sl_yaml_node *item = values[0]->first; item != NULL;
 		     item = item->next) {
 			add_named(parts, policies, item);
-			add_item(sandboxes, copy_of(parts, item));
+			add_item(sandboxes, copy_mapping(parts, item, "policy"));
 		}
 	ret = read_built(parts, sandboxes, policies);
 	for (size_t i = 0; ret == 0 && i < call->doc->n_entries; i++) {
@@ -326,7 +409,7 @@ static int compose_policy(struct parts *parts, struct builder *sandboxes, struct
 			return -EBUSY;
 		return read_built(parts, sandboxes, policies);
 	}
-	add_pair(policies, text_of(parts, call->id, false), copy_of(parts, call->body->root));
+	add_pair(policies, text_of(parts, call->id, false), policy_of(parts, call->body->root));
 	add_users(parts, sandboxes, NULL, 0);
 	return read_built(parts, sandboxes, policies);
 }
@@ -341,9 +424,10 @@ static int compose(struct parts *parts)
 	begin(parts, &policies, SL_YAML_MAPPING);
 	switch (call->op) {
 	case SL_PUSH_DOCUMENT:
-		return sl_policy_doc_read_yaml(call->body, &call->diag, &call->doc);
+		return compose_document(parts);
 	case SL_PUSH_SANDBOX:
 	case SL_PUSH_SANDBOX_POLICY:
+	case SL_PUSH_SANDBOX_NETWORK:
 		return compose_sandbox(parts, &sandboxes, &policies);
 	case SL_PUSH_SANDBOX_REMOVE:
 		vlan = sl_model_vlan(parts->model, call->id);

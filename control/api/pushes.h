@@ -24,9 +24,10 @@
 struct sl_store;
 
 enum sl_push_op {
-	SL_PUSH_DOCUMENT = 0,   /* replaces everything */
-	SL_PUSH_SANDBOX,        /* an entry */
-	SL_PUSH_SANDBOX_POLICY, /* the policy value of an entry that is there */
+	SL_PUSH_DOCUMENT = 0,    /* replaces everything */
+	SL_PUSH_SANDBOX,         /* an entry */
+	SL_PUSH_SANDBOX_POLICY,  /* the policy value of an entry that is there */
+	SL_PUSH_SANDBOX_NETWORK, /* the same, as E2B's body */
 	SL_PUSH_SANDBOX_REMOVE,
 	SL_PUSH_PATCH,  /* {"set": [entries], "remove": [IDs]} */
 	SL_PUSH_POLICY, /* one of `policies` */

@@ -235,6 +235,56 @@ def test_policy_from_a_file_is_shown_and_not_written(gateway):
     assert [line["vlan"] for line in api("GET", "/v1/sandboxes").json["sandboxes"]] == [102]
 
 
+# --- other shapes ---
+
+
+@pytest.mark.parametrize("body, effective", [
+    ({"mode": "allow-all"}, "allow-all"),
+    ({"mode": "deny-all", "allowedDomains": ["a.example"]}, "deny-all"),
+    ({"mode": "custom", "allowedDomains": ["A.example"], "deniedCIDRs": ["198.51.100.0/24"]},
+     {"allow": ["a.example"], "subnets": {"deny": ["198.51.100.0/24"]}}),
+    ({"allowedCIDRs": ["198.51.100.7"]}, {"subnets": {"allow": ["198.51.100.7/32"]}}),
+    ({"allowedDomains": []}, "deny-all"),
+])
+def test_earlier_shapes_of_vercel(api, body, effective):
+    """As a policy value, in an entry, in a patch, in a document and as a named policy."""
+    api.put("/v1/sandboxes/101", {"policy": body}, 201)
+    api("PATCH", "/v1/sandboxes", {"set": [{"vlan": 102, "policy": body}, {"vlan": 103}]})
+    api.put("/v1/sandboxes/103/policy", body)
+    api.put("/v1/policies/named", body)
+    for vlan in (101, 102, 103):
+        assert api("GET", f"/v1/sandboxes/{vlan}").json["effective"] == effective
+    assert api("GET", "/v1/policies/named").json == effective
+    document = {"policies": {"named": body}, "sandboxes": [{"vlan": vlan, "policy": body} for vlan in (101, 102, 103)]}
+    assert api.put("/v1/policy", document)["changed"] == 0
+
+
+@pytest.mark.parametrize("body, effective", [
+    ({}, "allow-all"),
+    ({"allowInternetAccess": False}, "deny-all"),
+    ({"allowOut": ["api.example", "198.51.100.7"], "denyOut": ["0.0.0.0/0"]},
+     {"allow": ["api.example"], "subnets": {"allow": ["198.51.100.7/32"]}}),
+    ({"allowOut": ["*.example"], "allowInternetAccess": False, "denyOut": ["203.0.113.0/24"]},
+     {"allow": ["*.example"], "subnets": {"deny": ["203.0.113.0/24"]}}),
+    ({"denyOut": ["203.0.113.0/24"]}, {"allow": ["*"], "subnets": {"deny": ["203.0.113.0/24"]}}),
+])
+def test_body_of_e2b(api, body, effective):
+    api.put("/v1/sandboxes/101", {"policy": "deny-all"}, 201)
+    api.put("/v1/sandboxes/101/network", body)
+    assert api("GET", "/v1/sandboxes/101").json["effective"] == effective
+
+
+def test_body_of_e2b_whose_allow_lies_in_a_deny_is_refused(api):
+    api.put("/v1/sandboxes/101", {"policy": "deny-all"}, 201)
+    refused = api("PUT", "/v1/sandboxes/101/network", {"denyOut": ["0.0.0.0/0", "203.0.113.0/24"],
+                                                       "allowOut": ["a.example", "203.0.113.7"]})
+    (error,) = refused.json["errors"]
+    assert refused.status == 422 and error["pointer"] == "/allowOut/1"
+    assert "203.0.113.7" in error["message"] and "203.0.113.0/24" in error["message"]
+    assert api("PUT", "/v1/sandboxes/101/network", {"allowout": []}).status == 422
+    assert api("GET", "/v1/sandboxes/101").json["effective"] == "deny-all"
+
+
 # --- what workers have open ---
 
 

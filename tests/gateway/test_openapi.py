@@ -31,6 +31,7 @@ CALLS = {
     ("get", "/v1/sandboxes/{id}", 404): ("", "/v1/sandboxes/7", None),
     ("put", "/v1/sandboxes/{id}", 201): ("", "/v1/sandboxes/200", {}),
     ("put", "/v1/sandboxes/{id}/policy", 404): ("", "/v1/sandboxes/7/policy", '"deny-all"'),
+    ("put", "/v1/sandboxes/{id}/network", 404): ("", "/v1/sandboxes/7/network", {}),
     ("get", "/v1/sandboxes/{id}/pins", 200): ("", "/v1/sandboxes/101/pins", None),
     ("get", "/v1/sandboxes/{id}/pins", 404): ("", "/v1/sandboxes/7/pins", None),
     ("post", "/v1/sandboxes/{id}/cut", 200): ("", "/v1/sandboxes/101/cut", {"pins": True}),
@@ -51,6 +52,8 @@ BODIES = {"/v1/policy": ("put", "/v1/policy", {"policies": {"two": "deny-all"}, 
           "/v1/sandboxes": ("patch", "/v1/sandboxes", {"set": [ENTRY]}),
           "/v1/sandboxes/{id}": ("put", "/v1/sandboxes/101", ENTRY),
           "/v1/sandboxes/{id}/policy": ("put", "/v1/sandboxes/101/policy", {"allow": ["a.example"]}),
+          "/v1/sandboxes/{id}/network": ("put", "/v1/sandboxes/101/network", {"allowOut": ["a.example"],
+                                                                              "denyOut": ["0.0.0.0/0"]}),
           "/v1/policies/{id}": ("put", "/v1/policies/two", {"allow": ["b.example"]}),
           "/v1/sandboxes/{id}/cut": ("post", "/v1/sandboxes/101/cut", {"pins": False})}
 for described, (method, path, body) in BODIES.items():
