@@ -179,12 +179,11 @@ static int store_one(struct sl_store *store, const struct sl_push_change *change
 	                    : sl_store_remove(store, change->kind, key);
 }
 
-/* Makes the changes durable, or (back) puts what is in force in their place again. */
-static int store(struct sl_push_call *call, bool back)
+/* Writes a call's changes, or (back) what is in force in their place. */
+static int store_changes(const struct sl_push_call *call, bool back)
 {
 	struct sl_pushes *pushes = call->pushes;
-	uint64_t began = now_us();
-	int ret = sl_store_begin(pushes->store);
+	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < call->n_changes; i++) {
 		const struct sl_push_change *change = &call->changes[i];
@@ -194,15 +193,24 @@ static int store(struct sl_push_call *call, bool back)
 
 		ret = store_one(pushes->store, change, back ? old : change->text);
 	}
-	if (ret == 0)
-		ret = sl_store_commit(pushes->store);
-	if (ret != 0) {
-		snprintf(call->detail, sizeof(call->detail), "the state cannot be written: %s",
-		         sl_store_error(pushes->store));
-		sl_store_cancel(pushes->store);
-	}
-	call->store_us = now_us() - began;
 	return ret;
+}
+
+/* A push that was stored is not in force: what is in force is stored again. */
+static void store_back(struct sl_push_call *call)
+{
+	struct sl_store *store = call->pushes->store;
+	int ret = sl_store_begin(store);
+
+	if (ret == 0)
+		ret = store_changes(call, true);
+	if (ret == 0)
+		ret = sl_store_commit(store);
+	if (ret == 0)
+		return;
+	sl_log(SL_LOG_ERROR, "a push that was refused cannot be taken out of the state: %s",
+	       sl_store_error(store));
+	sl_store_cancel(store);
 }
 
 /* ---- answers ---- */
@@ -280,7 +288,7 @@ static void settle(struct sl_push_call *call, int ret)
 	if (ret == 0 || ret == -ETIMEDOUT) /* in force, for all or for all but a late worker */
 		apply(call);
 	else
-		store(call, true);
+		store_back(call);
 	if (ret != 0)
 		refuse_errno(call, ret);
 	say(call);
@@ -382,7 +390,8 @@ static json_t *would_change(const struct sl_push_call *call)
 	return list;
 }
 
-static void push(struct sl_push_call *call)
+/* Composes and compares a push. True: it is to be stored and published. False: it is answered. */
+static bool prepare(struct sl_push_call *call)
 {
 	struct sl_pushes *pushes = call->pushes;
 	int ret;
@@ -394,35 +403,112 @@ static void push(struct sl_push_call *call)
 		snprintf(call->detail, sizeof(call->detail), "generation %llu is in force",
 		         (unsigned long long)call->push.generation);
 		answer(call);
-		return;
+		return false;
 	}
 	ret = sl_compose(pushes->model, call);
 	if (ret == 0)
 		ret = note_all(call);
-	if (ret != 0) {
+	if (ret != 0)
 		refuse_errno(call, ret);
-		answer(call);
-		return;
-	}
-	if (call->op == SL_PUSH_SANDBOX && call->doc->n_entries == 1 &&
-	    pushes->model->entry[call->doc->entries[0].vlan] == NULL)
-		call->status = 201;
-	if (call->dry_run) {
+	else if (call->dry_run)
 		call->would_change = would_change(call);
-		answer(call);
+	else if (call->n_changes > 0)
+		return true;
+	answer(call);
+	return false;
+}
+
+/* ---- pushes that come together ---- */
+
+/*
+ * They share one commit, since that is what takes long. Only pushes of different sandboxes that do
+ * not depend on the generation are stored together: each was composed with what is in force.
+ */
+struct batch {
+	struct sl_pushes *pushes;
+	struct sl_push_call *first, **last;
+	bool taken[SL_POLICY_VLAN_MAX + 1];
+};
+
+static void begin_batch(struct batch *batch, struct sl_pushes *pushes)
+{
+	memset(batch, 0, sizeof(*batch));
+	batch->pushes = pushes;
+	batch->last = &batch->first;
+}
+
+static int store_batch(const struct batch *batch)
+{
+	struct sl_store *store = batch->pushes->store;
+	int ret = sl_store_begin(store);
+
+	for (const struct sl_push_call *call = batch->first; ret == 0 && call != NULL;
+	     call = call->next)
+		ret = store_changes(call, false);
+	return ret == 0 ? sl_store_commit(store) : ret;
+}
+
+static void refuse_stored(struct sl_push_call *call)
+{
+	refuse(call, 507, "not-durable", NULL);
+	snprintf(call->detail, sizeof(call->detail), "the state cannot be written: %s",
+	         sl_store_error(call->pushes->store));
+}
+
+/* Stores and publishes what is in the batch, and empties it. */
+static void end_batch(struct batch *batch)
+{
+	uint64_t began = now_us();
+	struct sl_push_call *next;
+	bool stored;
+
+	if (batch->first == NULL)
 		return;
-	}
-	if (call->n_changes == 0) {
-		answer(call);
-		return;
-	}
-	if (store(call, false) != 0) {
-		refuse(call, 507, "not-durable", NULL);
+	stored = store_batch(batch) == 0;
+	for (struct sl_push_call *call = batch->first; !stored && call != NULL; call = call->next)
+		refuse_stored(call);
+	if (!stored)
+		sl_store_cancel(batch->pushes->store);
+	for (struct sl_push_call *call = batch->first; call != NULL; call = next) {
+		next = call->next; /* a call that is answered is its caller's */
+		call->store_us = now_us() - began;
+		if (stored) {
+			publish(call);
+			continue;
+		}
 		say(call);
 		answer(call);
-		return;
 	}
-	publish(call);
+	begin_batch(batch, batch->pushes);
+}
+
+/* The VLAN of the one sandbox that the push is about, if it may be stored with others; or 0. */
+static uint16_t single_vlan(const struct sl_push_call *call)
+{
+	bool single = call->op == SL_PUSH_SANDBOX || call->op == SL_PUSH_SANDBOX_POLICY ||
+	              call->op == SL_PUSH_SANDBOX_NETWORK || call->op == SL_PUSH_SANDBOX_REMOVE;
+
+	return single && !call->dry_run && !call->has_match
+	               ? sl_model_vlan(call->pushes->model, call->id)
+	               : 0;
+}
+
+static void add_to_batch(struct batch *batch, struct sl_push_call *call)
+{
+	uint16_t vlan = single_vlan(call);
+
+	if (vlan == 0 || batch->taken[vlan])
+		end_batch(batch);
+	if (!prepare(call))
+		return;
+	if (call->op == SL_PUSH_SANDBOX &&
+	    call->pushes->model->entry[call->doc->entries[0].vlan] == NULL)
+		call->status = 201;
+	*batch->last = call;
+	batch->last = &call->next;
+	batch->taken[vlan] = true;
+	if (vlan == 0)
+		end_batch(batch);
 }
 
 /* ---- between threads ---- */
@@ -495,12 +581,15 @@ static struct sl_push_call *next_call(struct sl_pushes *pushes)
 void sl_pushes_poll(struct sl_pushes *pushes)
 {
 	struct sl_push_call *call;
+	struct batch batch;
 	uint64_t count;
 
 	if (pushes->last == NULL || read(pushes->fd, &count, sizeof(count)) < 0)
 		return;
+	begin_batch(&batch, pushes);
 	while ((call = next_call(pushes)) != NULL)
-		push(call);
+		add_to_batch(&batch, call);
+	end_batch(&batch);
 }
 
 void sl_pushes_end(struct sl_pushes *pushes)

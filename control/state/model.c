@@ -74,12 +74,17 @@ static uint16_t number_of(const char *id)
 
 uint16_t sl_model_vlan(const struct sl_model *model, const char *id)
 {
+	bool plain = strpbrk(id, "\"\\") == NULL; /* then it stands in the text as it is */
 	uint16_t vlan = number_of(id);
 
 	for (unsigned i = 1; vlan == 0 && i <= SL_POLICY_VLAN_MAX; i++) {
-		json_t *entry =
-		        model->entry[i] != NULL ? json_loads(model->entry[i], 0, NULL) : NULL;
-		const char *name = json_string_value(json_object_get(entry, "name"));
+		const char *text = model->entry[i], *name;
+		json_t *entry;
+
+		if (text == NULL || (plain && strstr(text, id) == NULL))
+			continue;
+		entry = json_loads(text, 0, NULL);
+		name = json_string_value(json_object_get(entry, "name"));
 
 		if (name != NULL && strcmp(name, id) == 0)
 			vlan = (uint16_t)i;

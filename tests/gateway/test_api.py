@@ -393,6 +393,34 @@ def test_what_was_acknowledged_is_in_force_after_kill_9(gateway):
     assert acknowledged > 4
 
 
+def test_pushes_that_come_together_are_all_durable_and_in_force(gateway):
+    """12 callers at once, each with sandboxes of its own, and some that want the same one."""
+    gateway.config["policy"] = {"state": "state"}
+    gateway.start()
+    failed = []
+
+    def caller(number):
+        for n in range(8):
+            api = Api(gateway)
+            own = api("PUT", f"/v1/sandboxes/{100 * (number + 1) + n}", {"policy": "deny-all"})
+            shared = api("PUT", f"/v1/sandboxes/{n + 1}", {"policy": {"allow": [f"n{number}.example"]}})
+            if own.status != 201 or shared.status not in (200, 201):
+                failed.append((own.body, shared.body))
+
+    callers = [threading.Thread(target=caller, args=(number,)) for number in range(12)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert not failed, failed
+    before = Api(gateway)("GET", "/v1/policy").json
+    assert len(before["sandboxes"]) == 12 * 8 + 8
+    gateway.process.kill()
+    gateway.process.wait()
+    gateway.start()
+    assert Api(gateway)("GET", "/v1/policy").json == before
+
+
 def test_state_belongs_to_one_gateway(api, gateway):
     second = subprocess.run([os.environ.get("SLUICE", "sluice"), "check", "sluice.yaml"], cwd=gateway.directory,
                             capture_output=True, text=True, check=False)
