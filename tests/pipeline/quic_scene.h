@@ -110,15 +110,6 @@ static inline struct datagram initial_whole(struct quic *q)
 	return initial_of(q, 0, q->hello_len);
 }
 
-/* A hello with a post-quantum key share, cut in two datagrams at this byte. */
-static inline void split_hello(struct quic *q, size_t cut, struct datagram *one,
-                               struct datagram *two)
-{
-	set_hello(q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	*one = initial_of(q, 0, cut);
-	*two = initial_of(q, cut, q->hello_len);
-}
-
 static inline struct packet packet_with(const struct quic *q, bool from_client,
                                         const struct datagram *d, uint8_t ttl)
 {
@@ -193,6 +184,14 @@ static inline void expect_refused(const struct quic *q, const struct datagram *d
 	}
 }
 
+/* It is refused whether or not the sandbox is answered, and nothing has left yet. */
+static inline void expect_nothing_leaves(const struct quic *q, const struct datagram *d,
+                                         enum sl_reason reason)
+{
+	expect(up(q, d), reason);
+	assert_int_equal(left(q), 0);
+}
+
 static inline void expect_passes(const struct quic *q, const struct datagram *d)
 {
 	size_t before = left(q);
@@ -210,6 +209,68 @@ static inline void expect_held(const struct quic *q, const struct datagram *d)
 	expect(up(q, d), SL_REASON_NONE);
 	assert_int_equal(inproc_held(q->gw), held + 1);
 	assert_int_equal(left(q), before);
+}
+
+/* The whole hello passes, or is refused, in one datagram. */
+static inline void expect_hello_passes(struct quic *q)
+{
+	struct datagram d = initial_whole(q);
+
+	expect_passes(q, &d);
+}
+
+static inline void expect_hello_refused(struct quic *q, enum sl_reason reason, bool answered)
+{
+	struct datagram d = initial_whole(q);
+
+	expect_refused(q, &d, reason, answered);
+}
+
+/* A hello that does not fit into one datagram. */
+static inline void set_large_hello(struct quic *q, const char *name)
+{
+	set_hello(q, &(struct hello_options){.name = name, .total_len = PQ_LEN});
+}
+
+/* The same with the name at its end. */
+static inline void set_large_hello_name_last(struct quic *q, const char *name)
+{
+	set_hello(q, &(struct hello_options){.name = name, .name_last = true, .total_len = PQ_LEN});
+}
+
+static inline void cut_in_two(struct quic *q, struct datagram *one, struct datagram *two)
+{
+	*one = initial_of(q, 0, 1000);
+	*two = initial_of(q, 1000, q->hello_len);
+}
+
+/* A client whose hello for this name comes in two datagrams. */
+static inline struct quic quic_in_two(struct inproc *gw, const char *name, struct datagram *one,
+                                      struct datagram *two)
+{
+	struct quic q = quic_for(gw, name);
+
+	set_large_hello(&q, name);
+	cut_in_two(&q, one, two);
+	return q;
+}
+
+/* The second of two completes the hello: both leave, in this order. */
+static inline void expect_both_leave(const struct quic *q, const struct datagram *first,
+                                     const struct datagram *second)
+{
+	size_t before = left(q);
+
+	expect(up(q, second), SL_REASON_DOMAIN_ALLOWED);
+	assert_int_equal(left(q), before + 2);
+	expect_left(q, before, first);
+	expect_left(q, before + 1, second);
+}
+
+/* A datagram of the server's reaches the sandbox of a judged flow. */
+static inline void expect_delivered(const struct quic *q, const struct datagram *d)
+{
+	expect(down(q, d), SL_REASON_DOMAIN_ALLOWED);
 }
 
 /* An Initial of the server's, from an ID that it has chosen. */
@@ -262,6 +323,21 @@ static inline struct datagram server_hello(const struct quic *q, const uint8_t *
 	return server_hello_at(q, scid, scid_len, false, &offset);
 }
 
+static inline void expect_answer_delivered(const struct quic *q, const uint8_t *scid,
+                                           size_t scid_len)
+{
+	struct datagram d = answer(q, scid, scid_len);
+
+	expect_delivered(q, &d);
+}
+
+static inline void expect_server_hello_delivered(const struct quic *q, const uint8_t scid[8])
+{
+	struct datagram d = server_hello(q, scid, 8);
+
+	expect_delivered(q, &d);
+}
+
 /* A long header packet with a meaningless payload, of either side. */
 static inline struct datagram long_packet(const struct quic *q, enum quic_type type,
                                           bool from_client, const uint8_t *other, size_t other_len)
@@ -287,15 +363,11 @@ static inline struct datagram short_packet(const uint8_t *cid, size_t len)
 	return d;
 }
 
-/* The server shows its hello, the client goes on: nothing is kept of the connection's hello. */
-static inline void expect_copy_goes(const struct quic *q, const uint8_t *cid)
+static inline void expect_short_passes(const struct quic *q, const uint8_t cid[8])
 {
-	struct datagram d = server_hello(q, cid, 8);
+	struct datagram d = short_packet(cid, 8);
 
-	expect(down(q, &d), SL_REASON_DOMAIN_ALLOWED);
-	d = short_packet(cid, 8);
 	expect_passes(q, &d);
-	assert_int_equal(inproc_stats(q->gw, 0)->hold_bytes, 0);
 }
 
 static inline void append(struct datagram *d, const struct datagram *more)
@@ -325,6 +397,20 @@ static inline struct datagram acknowledgement(struct quic *q, const uint8_t cid[
 	uint8_t frames[16];
 
 	return initial_to(q, cid, 8, frames, quic_ack_frame(0, 0, frames));
+}
+
+static inline void expect_ack_passes(struct quic *q, const uint8_t cid[8])
+{
+	struct datagram d = acknowledgement(q, cid);
+
+	expect_passes(q, &d);
+}
+
+static inline void expect_ack_refused(struct quic *q, const uint8_t cid[8], enum sl_reason reason)
+{
+	struct datagram d = acknowledgement(q, cid);
+
+	expect_refused(q, &d, reason, false);
 }
 
 /* A Retry in answer to q's first Initial, which gives this ID. */
@@ -372,12 +458,10 @@ static inline struct datagram negotiation(const struct quic *q, const uint8_t *d
 static inline struct quic judged(struct inproc *gw, const char *name, uint8_t server_cid[8])
 {
 	struct quic q = quic_for(gw, name);
-	struct datagram d = initial_whole(&q);
 
-	expect_passes(&q, &d);
+	expect_hello_passes(&q);
 	fresh_cid(server_cid, 8);
-	d = answer(&q, server_cid, 8);
-	expect(down(&q, &d), SL_REASON_DOMAIN_ALLOWED);
+	expect_answer_delivered(&q, server_cid, 8);
 	return q;
 }
 

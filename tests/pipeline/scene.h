@@ -17,6 +17,7 @@
 
 #include "hello.h"
 #include "inproc.h"
+#include "rows.h"
 
 #define SANDBOX SL_PORT_SANDBOX
 #define UPLINK  SL_PORT_UPLINK

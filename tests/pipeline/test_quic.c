@@ -18,11 +18,9 @@ static void one_datagram_of_either_version_passes_as_it_was(void **state)
 	for (int v = 0; v < 2; v++) {
 		struct quic q = quic_for(gw, ALLOWED);
 		const struct sl_event *event;
-		struct datagram d;
 
 		q.version = v == 0 ? QUIC_V1 : QUIC_V2;
-		d = initial_whole(&q);
-		expect_passes(&q, &d);
+		expect_hello_passes(&q);
 		event = last_event(gw, true, SL_REASON_DOMAIN_ALLOWED);
 		expect_event_name(event, ALLOWED);
 		assert_int_equal(event->via, SL_VIA_QUIC);
@@ -38,12 +36,10 @@ static void over_ipv6_it_is_the_same(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram d;
 
 	q.client = "fd00::2";
 	q.server = "2001:db8::10";
-	d = initial_whole(&q);
-	expect_passes(&q, &d);
+	expect_hello_passes(&q);
 	inproc_free(gw);
 }
 
@@ -53,15 +49,10 @@ static void two_datagrams_are_held_and_leave_in_order(void **state)
 	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, two;
 
-	set_hello(&q,
-	          &(struct hello_options){.name = ALLOWED, .name_last = true, .total_len = PQ_LEN});
-	one = initial_of(&q, 0, 1000);
-	two = initial_of(&q, 1000, q.hello_len);
+	set_large_hello_name_last(&q, ALLOWED);
+	cut_in_two(&q, &one, &two);
 	expect_held(&q, &one);
-	expect(up(&q, &two), SL_REASON_DOMAIN_ALLOWED);
-	assert_int_equal(left(&q), 2);
-	expect_left(&q, 0, &one);
-	expect_left(&q, 1, &two);
+	expect_both_leave(&q, &one, &two);
 	assert_int_equal(inproc_held(gw), 0);
 	assert_int_equal(count_of(gw, SL_REASON_DOMAIN_ALLOWED), 2);
 	inproc_free(gw);
@@ -70,14 +61,11 @@ static void two_datagrams_are_held_and_leave_in_order(void **state)
 static void two_datagrams_in_reverse_leave_as_they_came(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, two;
+	struct quic q = quic_in_two(gw, ALLOWED, &one, &two);
 
-	split_hello(&q, 1000, &one, &two);
 	expect_held(&q, &two);
-	expect(up(&q, &one), SL_REASON_DOMAIN_ALLOWED);
-	expect_left(&q, 0, &two);
-	expect_left(&q, 1, &one);
+	expect_both_leave(&q, &two, &one);
 	inproc_free(gw);
 }
 
@@ -91,7 +79,7 @@ static void shuffled_crypto_with_ping_is_put_together(void **state)
 	const unsigned order[] = {6, 1, 3, 0, 7, 4, 2, 5};
 	struct datagram one, two;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	set_large_hello(&q, ALLOWED);
 	assert_int_equal(q.hello_len, PQ_LEN);
 	for (size_t i = 0; i < COUNT(order); i++) {
 		size_t k = i / 4, from = cut[order[i]], to = cut[order[i] + 1];
@@ -132,7 +120,7 @@ static void four_datagrams_are_enough_and_five_too_many(void **state)
 		size_t step, before = left(&q);
 		struct datagram d;
 
-		set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+		set_large_hello(&q, ALLOWED);
 		step = q.hello_len / parts;
 		for (size_t i = 0; i + 1 < parts; i++) {
 			d = initial_of(&q, i * step, (i + 1) * step);
@@ -157,7 +145,7 @@ static void what_is_sent_again_on_hold_counts_for_nothing(void **state)
 	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram d;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	set_large_hello(&q, ALLOWED);
 	d = initial_of(&q, 0, 1000);
 	expect_held(&q, &d);
 	for (int i = 0; i < 6; i++) {
@@ -200,7 +188,7 @@ static void early_data_between_two_datagrams_is_held_with_them(void **state)
 	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, early, two;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	set_large_hello(&q, ALLOWED);
 	one = initial_of(&q, 0, 1000);
 	early = long_packet(&q, QUIC_ZERO_RTT, true, q.dcid, 8);
 	two = initial_of(&q, 1000, q.hello_len);
@@ -239,23 +227,20 @@ static void a_token_of_an_earlier_visit_passes(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram d;
 
 	q.token = (const uint8_t *)"a token that a server gave once";
 	q.token_len = 31;
-	d = initial_whole(&q);
-	expect_passes(&q, &d);
+	expect_hello_passes(&q);
 	inproc_free(gw);
 }
 
 static void the_frame_is_cut_to_its_packet(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, two;
+	struct quic q = quic_in_two(gw, ALLOWED, &one, &two);
 	struct packet packet;
 
-	split_hello(&q, 1000, &one, &two);
 	packet = packet_of(&q, true, &one);
 	memcpy(packet.bytes + packet.len, "exfiltrated", 11);
 	packet.len += 11;
@@ -270,26 +255,22 @@ static void chained_buffers_are_read_and_held_whole(void **state)
 {
 	struct inproc *gw = inproc_create_with(&(struct inproc_options){
 	        .policy = POLICY, .config = CONFIG, .segment = 100, .checksums_full = true});
-	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, two;
+	struct quic q = quic_in_two(gw, ALLOWED, &one, &two);
 
-	split_hello(&q, 1000, &one, &two);
 	expect_held(&q, &one);
-	expect(up(&q, &two), SL_REASON_DOMAIN_ALLOWED);
-	expect_left(&q, 0, &one);
-	expect_left(&q, 1, &two);
+	expect_both_leave(&q, &one, &two);
 	inproc_free(gw);
 }
 
 static void native_vlan_frames_are_held_and_tagged_on_their_way(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram one, two;
+	struct quic q = quic_in_two(gw, ALLOWED, &one, &two);
 	const struct packet_view *view;
 
 	inproc_settings(gw)->native_vlan[SL_PORT_SANDBOX] = 101;
-	split_hello(&q, 1000, &one, &two);
 	q.vlan = 0;
 	expect_held(&q, &one);
 	expect(up(&q, &two), SL_REASON_DOMAIN_ALLOWED);
@@ -307,18 +288,16 @@ static void a_denied_name_is_refused_and_answered(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, DENIED);
-	struct datagram d = initial_whole(&q), good;
 	const struct sl_event *event;
 
-	expect_refused(&q, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+	expect_hello_refused(&q, SL_REASON_DOMAIN_NOT_ALLOWED, true);
 	event = last_event(gw, false, SL_REASON_DOMAIN_NOT_ALLOWED);
 	expect_event_name(event, DENIED);
 	assert_int_equal(event->via, SL_VIA_QUIC);
 	assert_int_equal(event->sport, q.sport);
 	/* The flow is closed: what comes next is judged from the start. */
 	set_hello(&q, &(struct hello_options){.name = ALLOWED});
-	good = initial_whole(&q);
-	expect_passes(&q, &good);
+	expect_hello_passes(&q);
 	inproc_free(gw);
 }
 
@@ -326,14 +305,12 @@ static void a_denied_name_in_two_datagrams_lets_nothing_out(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, DENIED);
-	struct datagram d;
+	struct datagram one, two;
 
-	set_hello(&q,
-	          &(struct hello_options){.name = DENIED, .name_last = true, .total_len = PQ_LEN});
-	d = initial_of(&q, 0, 1000);
-	expect_held(&q, &d);
-	d = initial_of(&q, 1000, q.hello_len);
-	expect_refused(&q, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+	set_large_hello_name_last(&q, DENIED);
+	cut_in_two(&q, &one, &two);
+	expect_held(&q, &one);
+	expect_refused(&q, &two, SL_REASON_DOMAIN_NOT_ALLOWED, true);
 	assert_int_equal(count_of(gw, SL_REASON_DOMAIN_NOT_ALLOWED), 2);
 	assert_int_equal(inproc_held(gw), 0);
 	inproc_free(gw);
@@ -372,11 +349,9 @@ static void ech_passes_by_its_outer_name(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram d;
 
 	set_hello(&q, &(struct hello_options){.name = ALLOWED, .ech = true});
-	d = initial_whole(&q);
-	expect_passes(&q, &d);
+	expect_hello_passes(&q);
 	inproc_free(gw);
 }
 
@@ -401,30 +376,25 @@ static void pins_are_asked_for_the_address_and_for_the_name(void **state)
 static void a_hold_is_judged_by_the_newest_policy(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram d;
+	struct datagram one, two;
+	struct quic q = quic_in_two(gw, ALLOWED, &one, &two);
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	d = initial_of(&q, 0, 1000);
-	expect_held(&q, &d);
+	expect_held(&q, &one);
 	assert_int_not_equal(
 	        inproc_push(gw, "sandboxes: [{vlan: 101, policy: {allow: [also.example]}}]"), 0);
 	inproc_advance_s(gw, 1);
 	assert_int_equal(inproc_held(gw), 1);
-	d = initial_of(&q, 1000, q.hello_len);
-	expect_refused(&q, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
+	expect_refused(&q, &two, SL_REASON_DOMAIN_NOT_ALLOWED, true);
 	inproc_free(gw);
 }
 
 static void a_hold_is_cut_by_a_policy_that_denies_its_address(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram d;
+	struct datagram one, two;
+	struct quic q = quic_in_two(gw, ALLOWED, &one, &two);
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
-	d = initial_of(&q, 0, 1000);
-	expect_held(&q, &d);
+	expect_held(&q, &one);
 	assert_int_not_equal(inproc_push(gw, "sandboxes: [{vlan: 101, policy: deny-all}]"), 0);
 	inproc_advance_s(gw, 1);
 	assert_int_equal(inproc_held(gw), 0);
@@ -436,12 +406,9 @@ static void a_hold_is_cut_by_a_policy_that_denies_its_address(void **state)
 static void a_hold_leaves_when_a_policy_opens_its_address(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct quic q = quic_for(gw, DENIED);
 	struct datagram one, two;
+	struct quic q = quic_in_two(gw, DENIED, &one, &two);
 
-	set_hello(&q, &(struct hello_options){.name = DENIED, .total_len = PQ_LEN});
-	one = initial_of(&q, 0, 1000);
-	two = initial_of(&q, 1000, q.hello_len);
 	expect_held(&q, &one);
 	assert_int_not_equal(inproc_push(gw, "sandboxes: [{vlan: 101}]"), 0);
 	inproc_advance_s(gw, 1);

@@ -61,56 +61,62 @@ static void small_datagrams_and_short_ids_are_not_quic(void **state)
 	assert_int_equal(d.len, 1199);
 	expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
 	q.dcid_len = 7;
-	d = initial_whole(&q);
-	expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
+	expect_hello_refused(&q, SL_REASON_NOT_QUIC, true);
 	q.dcid_len = 0;
-	d = initial_whole(&q);
-	expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
+	expect_hello_refused(&q, SL_REASON_NOT_QUIC, true);
 	inproc_free(gw);
 }
 
 static void initials_that_lie_are_malformed(void **state)
 {
+	static const struct {
+		const char *what;
+		bool tag_broken, fixed_bit_clear, other_keys;
+		uint8_t reserved;
+		int length_lie;
+		uint32_t keys_version;
+		enum sl_reason reason;
+	} rows[] = {
+	        {"broken tag", .tag_broken = true, .reason = SL_REASON_MALFORMED_QUIC},
+	        {"reserved bits", .reserved = 1, .reason = SL_REASON_MALFORMED_QUIC},
+	        {"length beyond the end", .length_lie = 1, .reason = SL_REASON_MALFORMED_QUIC},
+	        {"another connection's keys", .other_keys = true,
+	         .reason = SL_REASON_MALFORMED_QUIC},
+	        {"the other version's keys", .keys_version = QUIC_V2,
+	         .reason = SL_REASON_MALFORMED_QUIC},
+	        /* it must not be greased here (RFC 9287): nothing shows that it is QUIC */
+	        {"fixed bit clear", .fixed_bit_clear = true, .reason = SL_REASON_NOT_QUIC},
+	};
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, ALLOWED);
-	struct quic_options options = options_of(&q), o;
+	struct quic_options options = options_of(&q);
 	uint8_t frames[2000], ping = 1, stream[] = {0x08, 0, 'x'};
 	size_t len = quic_crypto_frame(0, q.hello, q.hello_len, frames);
 	struct datagram d;
 
-	o = options;
-	o.tag_broken = true;
-	d.len = quic_initial(&o, frames, len, d.bytes);
-	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	o = options;
-	o.reserved = 1;
-	d.len = quic_initial(&o, frames, len, d.bytes);
-	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	o = options;
-	o.length_lie = 1;
-	d.len = quic_initial(&o, frames, len, d.bytes);
-	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	/* Sealed under another connection's keys, or the other version's. */
-	o = options;
-	o.keys_cid = q.scid;
-	o.keys_cid_len = q.scid_len;
-	d.len = quic_initial(&o, frames, len, d.bytes);
-	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	o = options;
-	o.keys_version = QUIC_V2;
-	d.len = quic_initial(&o, frames, len, d.bytes);
-	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	/* No hello in it, or frames that are not allowed in an Initial. */
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct quic_options o = options;
+
+		row(rows[i].what);
+		o.tag_broken = rows[i].tag_broken;
+		o.fixed_bit_clear = rows[i].fixed_bit_clear;
+		o.reserved = rows[i].reserved;
+		o.length_lie = rows[i].length_lie;
+		o.keys_version = rows[i].keys_version;
+		if (rows[i].other_keys) {
+			o.keys_cid = q.scid;
+			o.keys_cid_len = q.scid_len;
+		}
+		d.len = quic_initial(&o, frames, len, d.bytes);
+		expect_refused(&q, &d, rows[i].reason, true);
+	}
+	row("no hello");
 	d.len = quic_initial(&options, &ping, 1, d.bytes);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
+	row("a frame that is not allowed in an Initial");
 	memcpy(frames + len, stream, sizeof(stream));
 	d.len = quic_initial(&options, frames, len + sizeof(stream), d.bytes);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
-	/* The fixed bit must not be greased here (RFC 9287): it cannot be recognised as QUIC. */
-	o = options;
-	o.fixed_bit_clear = true;
-	d.len = quic_initial(&o, frames, len, d.bytes);
-	expect_refused(&q, &d, SL_REASON_NOT_QUIC, true);
 	inproc_free(gw);
 }
 
@@ -139,7 +145,7 @@ static void conflicting_crypto_is_malformed(void **state)
 	d = initial(&q, frames, len);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
 	/* In the second of two. */
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	set_large_hello(&q, ALLOWED);
 	d = initial_of(&q, 0, 1000);
 	expect_held(&q, &d);
 	q.hello[999] ^= 1;
@@ -170,11 +176,9 @@ static void another_handshake_message_is_malformed(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 	struct quic q = quic_for(gw, ALLOWED);
-	struct datagram d;
 
 	q.hello[0] = 2;
-	d = initial_whole(&q);
-	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, true);
+	expect_hello_refused(&q, SL_REASON_MALFORMED_QUIC, true);
 	inproc_free(gw);
 }
 
@@ -184,7 +188,7 @@ static void hellos_beyond_hello_max_are_too_large(void **state)
 	struct quic q = quic_for(gw, ALLOWED);
 	struct datagram d;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	set_large_hello(&q, ALLOWED);
 	d = initial_of(&q, 0, 1000); /* its length is known */
 	expect_refused(&q, &d, SL_REASON_HELLO_TOO_LARGE, true);
 	d = initial_of(&q, 1000, q.hello_len); /* or its offset alone is too large */
@@ -208,7 +212,7 @@ static void a_small_or_broken_datagram_ends_the_hold(void **state)
 		struct quic_options options;
 		struct datagram d;
 
-		set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+		set_large_hello(&q, ALLOWED);
 		d = initial_of(&q, 0, 1000);
 		expect_held(&q, &d);
 		options = options_of(&q);
@@ -228,7 +232,8 @@ static void foreign_datagrams_do_not_leave_during_a_hold(void **state)
 	struct quic q = quic_for(gw, ALLOWED), other = quic_for(gw, ALLOWED);
 	struct datagram one, two, d;
 
-	split_hello(&q, 1000, &one, &two);
+	set_large_hello(&q, ALLOWED);
+	cut_in_two(&q, &one, &two);
 	expect_held(&q, &one);
 	d = initial_whole(&other);
 	expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
@@ -255,7 +260,7 @@ static void a_hello_that_stalls_times_out(void **state)
 	const struct packet_view *view;
 	struct datagram d;
 
-	set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+	set_large_hello(&q, ALLOWED);
 	d = initial_of(&q, 0, 1000);
 	expect_held(&q, &d);
 	inproc_advance_s(gw, 9.8);
@@ -285,7 +290,7 @@ static void memory_on_hold_is_bounded_and_given_back(void **state)
 		enum sl_reason reason;
 
 		q = quic_for(gw, ALLOWED);
-		set_hello(&q, &(struct hello_options){.name = ALLOWED, .total_len = PQ_LEN});
+		set_large_hello(&q, ALLOWED);
 		d = initial_of(&q, 0, 1000);
 		reason = up(&q, &d);
 		if (reason == SL_REASON_NONE) {
