@@ -7,6 +7,7 @@
 #define TESTS_PIPELINE_DNS_STREAM_SCENE_H
 
 #include <stdio.h>
+
 #include "dns_lab.h"
 
 #define DENIED "secret.example.net"
@@ -55,16 +56,8 @@ static inline struct bytes answer(const struct bytes *to, const char *address)
 
 static inline void establish(struct inproc *gw, struct inproc_tcp *tcp)
 {
-	assert_int_equal(inproc_tcp_open(gw, tcp), SL_REASON_DNS_ALLOWED);
+	expect(inproc_tcp_open(gw, tcp), SL_REASON_DNS_ALLOWED);
 	inproc_clear(gw);
-}
-
-static inline struct inproc *established(struct inproc_tcp *tcp)
-{
-	struct inproc *gw = lab_gateway();
-
-	establish(gw, tcp);
-	return gw;
 }
 
 static inline enum sl_reason say(struct inproc *gw, struct inproc_tcp *tcp,
@@ -79,15 +72,6 @@ static inline enum sl_reason hear(struct inproc *gw, struct inproc_tcp *tcp,
 	return inproc_tcp_server(gw, tcp, what->b, what->len);
 }
 
-/* A connection over which an allowed query has left. */
-static inline struct inproc *asked(struct inproc_tcp *tcp, const struct bytes *query)
-{
-	struct inproc *gw = established(tcp);
-
-	assert_int_equal(say(gw, tcp, query), SL_REASON_DNS_ALLOWED);
-	return gw;
-}
-
 /* A piece of the client's stream, anywhere in it; the numbers of tcp do not move. */
 static inline enum sl_reason say_at(struct inproc *gw, const struct inproc_tcp *tcp,
                                     uint32_t offset, const void *bytes, size_t len, uint8_t flags)
@@ -99,13 +83,6 @@ static inline enum sl_reason say_at(struct inproc *gw, const struct inproc_tcp *
 	            .payload_len = len);
 
 	return inproc_send(gw, SL_PORT_SANDBOX, &packet);
-}
-
-static inline enum sl_reason server_acks(struct inproc *gw, const struct inproc_tcp *tcp)
-{
-	struct packet packet = inproc_tcp_segment(tcp, false, TCP_ACK);
-
-	return inproc_send(gw, SL_PORT_UPLINK, &packet);
 }
 
 /* The client's stream as it left, by sequence numbers from `start` on; overlaps must be equal. */
@@ -143,6 +120,55 @@ static inline void expect_left(const struct inproc *gw, uint32_t start, const st
 
 	assert_int_equal(left_stream(gw, start, got, sizeof(got)), what->len);
 	assert_memory_equal(got, what->b, what->len);
+}
+
+#define NAME "www.example.com" /* allowed by the lab's policy */
+
+/* A gateway with a connection to its resolver. */
+static inline struct inproc *connected(struct inproc_tcp *tcp)
+{
+	struct inproc *gw = lab_gateway();
+
+	*tcp = (struct inproc_tcp)CONNECTION;
+	establish(gw, tcp);
+	return gw;
+}
+
+static inline void expect_said(struct inproc *gw, struct inproc_tcp *tcp, const struct bytes *query)
+{
+	expect(say(gw, tcp, query), SL_REASON_DNS_ALLOWED);
+}
+
+/* The same, on which a query was sent and has left. */
+static inline struct inproc *asked(struct inproc_tcp *tcp, const struct bytes *query)
+{
+	struct inproc *gw = connected(tcp);
+
+	expect_said(gw, tcp, query);
+	return gw;
+}
+
+/* The server's answer to a query reaches the client. */
+static inline void expect_answered(struct inproc *gw, struct inproc_tcp *tcp,
+                                   const struct bytes *query, const char *address)
+{
+	struct bytes a = answer(query, address);
+
+	expect(hear(gw, tcp, &a), SL_REASON_DNS_ALLOWED);
+}
+
+/* A segment without data, of either side. */
+static inline enum sl_reason send_bare(struct inproc *gw, const struct inproc_tcp *tcp,
+                                       bool from_client, uint8_t flags)
+{
+	struct packet packet = inproc_tcp_segment(tcp, from_client, flags);
+
+	return inproc_send(gw, from_client ? SL_PORT_SANDBOX : SL_PORT_UPLINK, &packet);
+}
+
+static inline enum sl_reason server_acks(struct inproc *gw, const struct inproc_tcp *tcp)
+{
+	return send_bare(gw, tcp, false, TCP_ACK);
 }
 
 static inline void expect_reset(const struct inproc *gw, enum sl_port_id port)

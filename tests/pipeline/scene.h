@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
 #include "hello.h"
 #include "inproc.h"
 #include "rows.h"
@@ -23,12 +24,6 @@
 #define UPLINK  SL_PORT_UPLINK
 
 #define CONFIG "dns: {resolvers: [203.0.113.53, '2001:db8:53::53'], pinning: off}\n"
-
-#define COUNT(a)    (sizeof(a) / sizeof((a)[0]))
-#define REASON(got) sl_reason_name(got)
-
-/* The reason is compared by name, so that a failure can be read. */
-#define expect(got, want) assert_string_equal(sl_reason_name(got), sl_reason_name(want))
 
 #define ALLOWED "good.example"
 #define DENIED  "evil.example"

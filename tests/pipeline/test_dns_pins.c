@@ -26,14 +26,14 @@ static void expect_not_pinned(struct inproc *gw, const char *address)
 {
 	size_t before = inproc_count(gw, SL_PORT_UPLINK);
 
-	assert_int_equal(lab_connect(gw, address), SL_REASON_ADDRESS_NOT_PINNED);
+	expect(lab_connect(gw, address), SL_REASON_ADDRESS_NOT_PINNED);
 	assert_int_equal(inproc_count(gw, SL_PORT_UPLINK), before);
 }
 
 /* Begins an answer to a query for the name. */
 static void ask(struct inproc *gw, const char *name, uint16_t type)
 {
-	assert_int_equal(lab_ask(gw, name, type), SL_REASON_DNS_ALLOWED);
+	expect(lab_ask(gw, name, type), SL_REASON_DNS_ALLOWED);
 	lab_answer(gw, 0);
 }
 
@@ -71,7 +71,7 @@ static void pin_answer_opens_its_address(void **state)
 	/* a datagram as well */
 	struct packet datagram = UDP(.vlan = LAB_VLAN, .src = LAB_CLIENT, .dst = A2, .sport = 1,
 	                             .dport = 443, PKT_TEXT("x"));
-	assert_int_equal(inproc_send(gw, SL_PORT_SANDBOX, &datagram), SL_REASON_ADDRESS_NOT_PINNED);
+	expect(inproc_send(gw, SL_PORT_SANDBOX, &datagram), SL_REASON_ADDRESS_NOT_PINNED);
 	inproc_free(gw);
 }
 
@@ -103,8 +103,8 @@ static void pin_cname_chain_is_for_the_asked_name(void **state)
 	dns_cname(&lab_msg, DNS_ANSWER, "@12", "edge.cdn.net", 60);
 	dns_cname(&lab_msg, DNS_ANSWER, "edge.cdn.net", "pop.cdn.net", 60);
 	dns_address(&lab_msg, DNS_ANSWER, "pop.cdn.net", A1, 60);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
-	assert_int_equal(say_hello(gw, A1, "www.example.com"), SL_REASON_DOMAIN_ALLOWED);
+	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	expect(say_hello(gw, A1, "www.example.com"), SL_REASON_DOMAIN_ALLOWED);
 	inproc_free(gw);
 }
 
@@ -117,7 +117,7 @@ static void pin_additional_authority_and_strangers_open_nothing(void **state)
 	dns_address(&lab_msg, DNS_ANSWER, "stranger.net", A2, 60);
 	dns_address(&lab_msg, DNS_AUTHORITY, "@12", A3, 60);
 	dns_address(&lab_msg, DNS_ADDITIONAL, "@12", "198.51.100.4", 60);
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
 	expect_open(gw, A1);
 	expect_not_pinned(gw, A2);
 	expect_not_pinned(gw, A3);
@@ -132,11 +132,11 @@ static void pin_answers_not_believed_open_nothing(void **state)
 	ask(gw, "www.example.com", DNS_A);
 	dns_address(&lab_msg, DNS_ANSWER, "@12", A1, 60);
 	lab_msg.bytes[0] ^= 1;
-	assert_int_equal(lab_reply(gw), SL_REASON_NO_FLOW);
+	expect(lab_reply(gw), SL_REASON_NO_FLOW);
 	expect_not_pinned(gw, A1);
 	lab_msg.bytes[0] ^= 1;
 	lab_msg.bytes[3] |= 2; /* SERVFAIL: its records mean nothing */
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
 	expect_not_pinned(gw, A1);
 	inproc_free(gw);
 }
@@ -148,7 +148,7 @@ static void pin_hints_pin_as_addresses_do(void **state)
 
 	ask(gw, "www.example.com", DNS_HTTPS);
 	dns_service(&lab_msg, DNS_HTTPS, "@12", 1, "", 60, A1 "," A2, "2001:db8:20::1");
-	assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
 	expect_open(gw, A1);
 	expect_open(gw, A2);
 	expect_open(gw, "2001:db8:20::1");
@@ -167,7 +167,7 @@ static void pin_sixty_rotating_addresses_are_all_open(void **state)
 			snprintf(address, sizeof(address), "198.51.100.%d", 1 + round * 6 + i);
 			dns_address(&lab_msg, DNS_ANSWER, "@12", address, 1);
 		}
-		assert_int_equal(lab_reply(gw), SL_REASON_DNS_ALLOWED);
+		expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
 	}
 	for (int i = 1; i <= 60; i++) {
 		snprintf(address, sizeof(address), "198.51.100.%d", i);
@@ -225,12 +225,12 @@ static void pin_that_ends_leaves_open_flows_alone(void **state)
 
 	lab_resolve(gw, "www.example.com", A1, 1);
 	inproc_tcp_open(gw, &tcp);
-	assert_int_equal(inproc_tcp_client(gw, &tcp, records, len), SL_REASON_DOMAIN_ALLOWED);
+	expect(inproc_tcp_client(gw, &tcp, records, len), SL_REASON_DOMAIN_ALLOWED);
 	len = hello_records(hello, hello_server(false, hello), 0, records);
-	assert_int_equal(inproc_tcp_server(gw, &tcp, records, len), SL_REASON_DOMAIN_ALLOWED);
+	expect(inproc_tcp_server(gw, &tcp, records, len), SL_REASON_DOMAIN_ALLOWED);
 	inproc_advance_s(gw, 20);
 	expect_not_pinned(gw, A1);
-	assert_int_equal(inproc_tcp_client(gw, &tcp, "more", 4), SL_REASON_DOMAIN_ALLOWED);
+	expect(inproc_tcp_client(gw, &tcp, "more", 4), SL_REASON_DOMAIN_ALLOWED);
 	inproc_free(gw);
 }
 
@@ -242,7 +242,7 @@ static void pin_is_one_sandboxes_own(void **state)
 
 	lab_resolve(gw, "www.example.com", A1, 60);
 	expect_open(gw, A1);
-	assert_int_equal(lab_connect_from(gw, &other_box, A1), SL_REASON_ADDRESS_NOT_PINNED);
+	expect(lab_connect_from(gw, &other_box, A1), SL_REASON_ADDRESS_NOT_PINNED);
 	lab_resolve_from(gw, &other_box, "www.example.com", A1, 60);
 	assert_int_not_equal(lab_connect_from(gw, &other_box, A1), SL_REASON_ADDRESS_NOT_PINNED);
 	inproc_free(gw);
@@ -254,12 +254,12 @@ static void pin_of_another_name_does_not_fit_the_hello(void **state)
 
 	lab_resolve(gw, "www.example.com", A1, 60);
 	lab_resolve(gw, "x.example.org", A2, 60);
-	assert_int_equal(say_hello(gw, A1, "www.example.com"), SL_REASON_DOMAIN_ALLOWED);
-	assert_int_equal(say_hello(gw, A1, "x.example.org"), SL_REASON_ADDRESS_NOT_PINNED);
-	assert_int_equal(say_hello(gw, A1, "secret.net"), SL_REASON_DOMAIN_NOT_ALLOWED);
+	expect(say_hello(gw, A1, "www.example.com"), SL_REASON_DOMAIN_ALLOWED);
+	expect(say_hello(gw, A1, "x.example.org"), SL_REASON_ADDRESS_NOT_PINNED);
+	expect(say_hello(gw, A1, "secret.net"), SL_REASON_DOMAIN_NOT_ALLOWED);
 	/* one address for both names is fine */
 	lab_resolve(gw, "x.example.org", A1, 60);
-	assert_int_equal(say_hello(gw, A1, "x.example.org"), SL_REASON_DOMAIN_ALLOWED);
+	expect(say_hello(gw, A1, "x.example.org"), SL_REASON_DOMAIN_ALLOWED);
 	inproc_free(gw);
 }
 
@@ -304,7 +304,7 @@ static void pin_made_under_allow_all_serves_a_later_lockdown(void **state)
 
 	lab_resolve(gw, "www.example.com", A1, 60);
 	lab_resolve(gw, "elsewhere.net", A2, 60);
-	assert_int_equal(lab_connect(gw, A3), SL_REASON_ALLOW_ALL);
+	expect(lab_connect(gw, A3), SL_REASON_ALLOW_ALL);
 	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {allow: "
 	                            "[www.example.com]}}]") != 0);
 	expect_open(gw, A1);
@@ -320,8 +320,8 @@ static void pin_to_internal_or_protected_address_opens_nothing(void **state)
 	lab_resolve(gw, "www.example.com", "10.1.2.3", 60);
 	lab_resolve(gw, "www.example.com", "169.254.169.254", 60);
 	lab_resolve(gw, "www.example.com", A1, 60);
-	assert_int_equal(lab_connect(gw, "10.1.2.3"), SL_REASON_INTERNAL_SUBNET);
-	assert_int_equal(lab_connect(gw, "169.254.169.254"), SL_REASON_PROTECTED_SUBNET);
+	expect(lab_connect(gw, "10.1.2.3"), SL_REASON_INTERNAL_SUBNET);
+	expect(lab_connect(gw, "169.254.169.254"), SL_REASON_PROTECTED_SUBNET);
 	expect_open(gw, A1);
 	inproc_free(gw);
 }
@@ -336,7 +336,7 @@ static void pinning_off_lets_syns_go_anywhere(void **state)
 	expect_open(gw, A1);
 	lab_resolve(gw, "www.example.com", A1, 60);
 	assert_int_equal(inproc_stats(gw, 0)->pins, 0);
-	assert_int_equal(say_hello(gw, A2, "www.example.com"), SL_REASON_DOMAIN_ALLOWED);
+	expect(say_hello(gw, A2, "www.example.com"), SL_REASON_DOMAIN_ALLOWED);
 	inproc_free(gw);
 }
 
@@ -361,7 +361,7 @@ static void pinning_does_not_bind_a_star(void **state)
 	        lab_create("sandboxes: [{vlan: 101, policy: {allow: ['*']}}]", LAB_CONFIG);
 
 	expect_open(gw, A1);
-	assert_int_equal(say_hello(gw, A1, "any.name"), SL_REASON_DOMAIN_ALLOWED);
+	expect(say_hello(gw, A1, "any.name"), SL_REASON_DOMAIN_ALLOWED);
 	inproc_free(gw);
 }
 
@@ -371,7 +371,7 @@ static void pinning_does_not_bind_allowed_subnets(void **state)
 	                               "{allow: [198.51.100.0/31]}}}]",
 	                               LAB_CONFIG);
 
-	assert_int_equal(lab_connect(gw, A1), SL_REASON_SUBNET_ALLOWED);
+	expect(lab_connect(gw, A1), SL_REASON_SUBNET_ALLOWED);
 	expect_not_pinned(gw, A2);
 	inproc_free(gw);
 }

@@ -105,10 +105,10 @@ static void other_records_wait_for_the_servers_first_message(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct conn c = judged();
 
+		row(rows[i].what);
 		expect(after(&c, 0, rows[i].bytes, rows[i].len), SL_REASON_NONE);
 		expect(SEND(&c, SERVER, .ack = (int64_t)(good.len + rows[i].leaves)),
 		       SL_REASON_DOMAIN_ALLOWED);
-		print_message("%s\n", rows[i].what);
 		expect_server_sees_after(&c, rows[i].bytes, rows[i].leaves);
 		assert_int_equal(inproc_held(c.gw), 1);
 		server(&c, 0, (int64_t)(good.len + rows[i].leaves), server_hello, server_hello_len);

@@ -165,7 +165,7 @@ static void request_comes_to_its_reason(void **state)
 		struct conn c = opened();
 		size_t len = strlen(cases[i].text);
 
-		print_message("%s\n", cases[i].text);
+		row(cases[i].text);
 		expect(say(&c, 0, cases[i].text), cases[i].reason);
 		last_event(c.gw, sl_reason_allows(cases[i].reason), cases[i].reason);
 		if (sl_reason_allows(cases[i].reason)) {

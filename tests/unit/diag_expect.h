@@ -18,10 +18,10 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
 #include "document/diag.h"
 
-#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
-#define TEXTS_MAX   (SL_DIAG_MAX + 1)
+#define TEXTS_MAX (SL_DIAG_MAX + 1)
 
 /* Changes to the source directory, which file names are relative to; the build passes its path. */
 static inline int enter_source(void)

@@ -16,11 +16,11 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
 #include "dns_build.h"
 #include "wire/dns_message.h"
 
-#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
-#define ID          0x1234
+#define ID 0x1234
 
 static struct dns_message msg __attribute__((unused)); /* 64 KiB: not on the stack */
 

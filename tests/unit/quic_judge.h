@@ -15,11 +15,10 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
 #include "hello.h"
 #include "wire/quic_initial.h"
 #include "quic_build.h"
-
-#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 static struct sl_quic_crypto *crypto;
 

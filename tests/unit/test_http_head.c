@@ -10,14 +10,14 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+#include "rows.h"
 #include "wire/http_head.h"
 
-#define HEAD_MAX    16384
-#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
-
-#define GET  "GET / HTTP/1.1\r\n"
-#define HOST "Host: good.example\r\n"
-#define END  "\r\n"
+#define HEAD_MAX 16384
+#define GET      "GET / HTTP/1.1\r\n"
+#define HOST     "Host: good.example\r\n"
+#define END      "\r\n"
 
 /* Bytes that may hold NUL. */
 struct bytes {
@@ -113,7 +113,7 @@ static void request_with_one_host_names_it(void **state)
 		const size_t len = strlen(cases[i].text);
 		struct sl_http_head head;
 
-		print_message("%s\n", cases[i].text);
+		row(cases[i].text);
 		assert_int_equal(parse(cases[i].text, len, &head), SL_PARSE_DONE);
 		assert_string_equal(head.name, cases[i].name);
 		assert_int_equal(head.name_len, strlen(cases[i].name));
@@ -146,7 +146,7 @@ static void request_without_a_host_has_no_name(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct sl_http_head head;
 
-		print_message("%s\n", cases[i]);
+		row(cases[i]);
 		assert_int_equal(parse(cases[i], strlen(cases[i]), &head), SL_PARSE_BAD);
 		assert_int_equal(head.reason, SL_REASON_NO_SERVER_NAME);
 	}
@@ -159,7 +159,7 @@ static void expect_malformed(const struct bytes *cases, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct sl_http_head head;
 
-		print_message("%s\n", cases[i].at);
+		row(cases[i].at);
 		assert_int_equal(parse(cases[i].at, cases[i].len, &head), SL_PARSE_BAD);
 		assert_string_equal(sl_reason_name(head.reason), "malformed-http");
 	}
@@ -352,7 +352,7 @@ static void other_protocols_are_not_mine(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct sl_http_head head;
 
-		print_message("%s\n", cases[i].at);
+		row(cases[i].at);
 		assert_int_equal(parse(cases[i].at, cases[i].len, &head), SL_PARSE_NOT_MINE);
 		assert_int_equal(head.reason, SL_REASON_NOT_TLS);
 	}

@@ -10,13 +10,12 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
 #include "corpus.h"
 #include "hello.h"
 #include "wire/tls_hello.h"
 
-#define HELLO_MAX   16384
-#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
-
+#define HELLO_MAX 16384
 /* A stream on the heap, of exactly its length, so that a sanitiser sees every read past its end. */
 static uint8_t *exactly(const uint8_t *bytes, size_t len)
 {
