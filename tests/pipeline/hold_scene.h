@@ -46,6 +46,50 @@ static inline struct conn opened(void)
 	return c;
 }
 
+/* A connection whose hello is judged and has left. */
+static inline struct conn judged(void)
+{
+	struct conn c = opened();
+
+	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	return c;
+}
+
+/* A hello in two segments. */
+static inline enum sl_reason first_half(const struct conn *c, const struct hello *hello)
+{
+	return client(c, 0, hello->bytes, HALF);
+}
+
+static inline enum sl_reason second_half(const struct conn *c, const struct hello *hello)
+{
+	return client(c, HALF, hello->bytes + HALF, hello->len - HALF);
+}
+
+/* Bytes of the client at this offset from the end of its first hello. */
+static inline enum sl_reason after(const struct conn *c, size_t at, const void *bytes, size_t len)
+{
+	return client(c, (int64_t)(good.len + at), bytes, len);
+}
+
+/* The same, from a client that has read the server's retry. */
+static inline enum sl_reason after_retry(const struct conn *c, size_t at, const void *bytes,
+                                         size_t len)
+{
+	return SEND(c, CLIENT, .flags = TCP_ACK | TCP_PSH, .at = (int64_t)(good.len + at),
+	            .ack = (int64_t)retry_len, .bytes = bytes, .len = len);
+}
+
+/* What the server has: the first hello, and then these bytes. */
+static inline void expect_server_sees_after(const struct conn *c, const void *bytes, size_t len)
+{
+	static uint8_t all[sizeof(good.bytes) + 70000];
+
+	memcpy(all, good.bytes, good.len);
+	memcpy(all + good.len, bytes, len);
+	expect_server_sees(c, all, good.len + len);
+}
+
 /* A flow whose hello is judged, let out, acknowledged, and answered. */
 static inline void judged_and_answered(const struct conn *c)
 {

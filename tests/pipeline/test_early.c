@@ -9,38 +9,6 @@
 #define EARLY       "\x17\3\3\0\12early data" /* one application data record */
 #define BYTES(text) text, sizeof(text) - 1
 
-/* A connection whose hello is judged and has left. */
-static struct conn judged(void)
-{
-	struct conn c = opened();
-
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	return c;
-}
-
-/* Bytes of the client at this offset from the end of its hello. */
-static enum sl_reason after(const struct conn *c, size_t at, const void *bytes, size_t len)
-{
-	return client(c, (int64_t)(good.len + at), bytes, len);
-}
-
-/* The same, from a client that has read the server's retry. */
-static enum sl_reason after_retry(const struct conn *c, size_t at, const void *bytes, size_t len)
-{
-	return SEND(c, CLIENT, .flags = TCP_ACK | TCP_PSH, .at = (int64_t)(good.len + at),
-	            .ack = (int64_t)retry_len, .bytes = bytes, .len = len);
-}
-
-/* What the server has: the hello, and these bytes. */
-static void expect_server_sees_after(const struct conn *c, const void *bytes, size_t len)
-{
-	static uint8_t all[sizeof(good.bytes) + 70000];
-
-	memcpy(all, good.bytes, good.len);
-	memcpy(all + good.len, bytes, len);
-	expect_server_sees(c, all, good.len + len);
-}
-
 static void early_data_leaves_with_the_hello(void **state)
 {
 	static uint8_t all[sizeof(good.bytes) + sizeof(CCS EARLY)];

@@ -39,7 +39,7 @@ static void hello_with_allowed_name_leaves_whole(void **state)
 	expect(server(&c, 0, (int64_t)good.len, server_hello, server_hello_len),
 	       SL_REASON_DOMAIN_ALLOWED);
 	assert_true(inproc_left(c.gw, SANDBOX, server_hello, server_hello_len));
-	expect(client(&c, (int64_t)good.len, "more", 4), SL_REASON_DOMAIN_ALLOWED);
+	expect(after(&c, 0, "more", 4), SL_REASON_DOMAIN_ALLOWED);
 	assert_true(packet_view_says(from_end(c.gw, UPLINK, 0), "more"));
 	inproc_free(c.gw);
 }
@@ -268,12 +268,11 @@ static void hello_overlap_with_a_different_byte_conflicts(void **state)
 		uint8_t other = good.bytes[at] ^ 1;
 
 		handshake(&c);
-		expect(client(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+		expect(first_half(&c, &good), SL_REASON_NONE);
 		expect(client(&c, (int64_t)at, &other, 1), SL_REASON_STREAM_CONFLICT);
 		expect_ended(&c, SL_REASON_STREAM_CONFLICT);
 		/* what would have completed it does not either */
-		expect(client(&c, HALF, good.bytes + HALF, good.len - HALF),
-		       SL_REASON_STREAM_CONFLICT);
+		expect(second_half(&c, &good), SL_REASON_STREAM_CONFLICT);
 		expect_server_sees_nothing(&c);
 	}
 	inproc_free(gw);
@@ -412,7 +411,7 @@ static void hello_in_chained_mbufs_is_judged(void **state)
 		struct conn d = c;
 
 		handshake(&c);
-		expect(client(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+		expect(first_half(&c, &good), SL_REASON_NONE);
 		expect(client(&c, 60, good.bytes + 60, good.len - 60), SL_REASON_DOMAIN_ALLOWED);
 		expect_server_sees(&c, good.bytes, good.len);
 		expect(client(&c, 60, good.bytes + 60, good.len - 60), SL_REASON_DOMAIN_ALLOWED);

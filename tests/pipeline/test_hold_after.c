@@ -8,9 +8,8 @@
 /* "equal bytes pass however they are cut", until the server has acknowledged them. */
 static void retransmission_of_equal_bytes_passes_however_cut(void **state)
 {
-	struct conn c = opened();
+	struct conn c = judged();
 
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	for (size_t at = 0; at < good.len; at += 13) {
 		size_t n = good.len - at < 29 ? good.len - at : 29;
 
@@ -44,7 +43,7 @@ static void retransmission_with_a_different_byte_conflicts(void **state)
 		               c.iss + (uint32_t)good.len, c.irs + 1);
 		expect_segment(from_end(gw, SANDBOX, 0), TCP_RST | TCP_ACK, c.irs + 1,
 		               c.iss + 1 + (uint32_t)good.len);
-		expect(client(&c, (int64_t)good.len, "x", 1), SL_REASON_STREAM_CONFLICT);
+		expect(after(&c, 0, "x", 1), SL_REASON_STREAM_CONFLICT);
 		expect_server_sees_nothing(&c);
 	}
 	inproc_free(gw);
@@ -73,7 +72,7 @@ static void bytes_after_the_acknowledgement_are_not_compared(void **state)
 	struct conn c = opened();
 
 	judged_and_answered(&c);
-	expect(client(&c, 0, evil.bytes, HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect(first_half(&c, &evil), SL_REASON_DOMAIN_ALLOWED);
 	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
 	inproc_free(c.gw);
 }
@@ -106,10 +105,10 @@ static void acknowledgement_of_unsent_bytes_is_not_believed(void **state)
 {
 	struct conn c = opened();
 
-	client(&c, 0, good.bytes, HALF);
+	first_half(&c, &good);
 	expect(SEND(&c, SERVER, .ack = 100), SL_REASON_NO_FLOW);
 	expect(SEND(&c, SERVER, .ack = -1), SL_REASON_NO_FLOW);
-	expect(client(&c, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect(second_half(&c, &good), SL_REASON_DOMAIN_ALLOWED);
 	expect(SEND(&c, SERVER, .ack = -5), SL_REASON_NO_FLOW);
 	expect(SEND(&c, SERVER, .ack = 0x7fffffff), SL_REASON_NO_FLOW);
 	expect(client(&c, 0, evil.bytes, 120), SL_REASON_STREAM_CONFLICT);
@@ -127,8 +126,8 @@ static void bytes_behind_the_hello_leave_when_the_server_has_answered(void **sta
 
 	memcpy(all, good.bytes, good.len);
 	memset(all + good.len, 0x16, 4000);
-	expect(client(&c, (int64_t)good.len + 1000, all + good.len + 1000, 1000), SL_REASON_NONE);
-	expect(client(&c, (int64_t)good.len, all + good.len, 1000), SL_REASON_NONE);
+	expect(after(&c, 1000, all + good.len + 1000, 1000), SL_REASON_NONE);
+	expect(after(&c, 0, all + good.len, 1000), SL_REASON_NONE);
 	expect_server_sees_nothing(&c);
 	expect(client(&c, 0, all, good.len), SL_REASON_NONE);
 	expect_server_sees(&c, all, good.len);
@@ -201,9 +200,9 @@ static void release_into_a_full_port_is_counted_and_comes_again(void **state)
 {
 	struct conn c = opened();
 
-	client(&c, 0, good.bytes, HALF);
+	first_half(&c, &good);
 	inproc_tx_room(c.gw, UPLINK, 0);
-	expect(client(&c, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_TX_FULL);
+	expect(second_half(&c, &good), SL_REASON_TX_FULL);
 	assert_int_equal(count_of(c.gw, SL_REASON_TX_FULL), 2);
 	inproc_tx_room(c.gw, UPLINK, -1);
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);

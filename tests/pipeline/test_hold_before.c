@@ -42,7 +42,7 @@ static void server_first_bytes_while_on_hold_end_the_flow(void **state)
 {
 	struct conn c = opened();
 
-	client(&c, 0, good.bytes, HALF);
+	first_half(&c, &good);
 	expect(server(&c, 0, 0, "220 hi\r\n", 8), SL_REASON_NOT_TLS);
 	expect_ended(&c, SL_REASON_NOT_TLS);
 	inproc_free(c.gw);
@@ -256,10 +256,10 @@ static void segment_beyond_a_small_window_waits_for_it_to_open(void **state)
 	SEND(&c, CLIENT);
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_NO_FLOW);
 	assert_int_equal(inproc_held(c.gw), 0);
-	expect(client(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&c, &good), SL_REASON_NONE);
 	expect(client(&c, HALF, good.bytes + HALF, 1), SL_REASON_NO_FLOW);
 	expect(SEND(&c, SERVER, .window = PKT_SET(1000)), SL_REASON_NONE);
-	expect(client(&c, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect(second_half(&c, &good), SL_REASON_DOMAIN_ALLOWED);
 	expect_server_sees(&c, good.bytes, good.len);
 	inproc_free(c.gw);
 }
@@ -331,7 +331,7 @@ static void syn_ack_with_other_numbers_after_the_verdict_conflicts(void **state)
 	expect(SEND(&other, SERVER, .flags = TCP_SYN | TCP_ACK), SL_REASON_STREAM_CONFLICT);
 	last_event(c.gw, false, SL_REASON_STREAM_CONFLICT);
 	inproc_clear(c.gw);
-	expect(client(&c, (int64_t)good.len, "x", 1), SL_REASON_STREAM_CONFLICT);
+	expect(after(&c, 0, "x", 1), SL_REASON_STREAM_CONFLICT);
 	expect_server_sees_nothing(&c);
 	inproc_free(c.gw);
 }
@@ -424,14 +424,14 @@ static void new_syn_on_a_held_flow_starts_afresh(void **state)
 {
 	struct conn c = opened();
 
-	expect(client(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&c, &good), SL_REASON_NONE);
 	c.iss += 5;
 	c.irs += 7;
 	handshake(&c);
 	assert_int_equal(inproc_held(c.gw), 0);
-	expect(client(&c, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_NONE);
+	expect(second_half(&c, &good), SL_REASON_NONE);
 	expect_server_sees_nothing(&c);
-	expect(client(&c, 0, evil.bytes, HALF), SL_REASON_DOMAIN_NOT_ALLOWED);
+	expect(first_half(&c, &evil), SL_REASON_DOMAIN_NOT_ALLOWED);
 	expect_server_sees_nothing(&c);
 	inproc_free(c.gw);
 }
@@ -447,7 +447,7 @@ static void new_syn_does_not_revive_the_old_numbers(void **state)
 	inproc_clear(c.gw);
 	/* the server's challenge ACK passes, with nothing in it; the old stream does not go on */
 	SEND(&old, SERVER, .at = 0, .ack = (int64_t)good.len);
-	expect(client(&old, (int64_t)good.len, "more", 4), SL_REASON_NO_FLOW);
+	expect(after(&old, 0, "more", 4), SL_REASON_NO_FLOW);
 	expect(server(&old, 0, (int64_t)good.len, "back", 4), SL_REASON_NO_FLOW);
 	expect(SEND(&old, SERVER, .flags = TCP_SYN | TCP_ACK), SL_REASON_NO_FLOW);
 	assert_int_equal(inproc_count(c.gw, UPLINK), 0);

@@ -135,14 +135,14 @@ static void reset_decoy_with_bytes_on_hold_ends_nothing(void **state)
 {
 	struct conn c = opened();
 
-	expect(client(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&c, &good), SL_REASON_NONE);
 	inproc_clear(c.gw);
 	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = 12345), SL_REASON_NO_FLOW);
 	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = HALF), SL_REASON_NO_FLOW);
 	expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = 1), SL_REASON_NO_FLOW);
 	assert_int_equal(inproc_count(c.gw, UPLINK), 0);
 	assert_int_equal(inproc_held(c.gw), 1);
-	expect(client(&c, 0, evil.bytes, HALF), SL_REASON_STREAM_CONFLICT);
+	expect(first_half(&c, &evil), SL_REASON_STREAM_CONFLICT);
 	expect_server_sees_nothing(&c);
 	inproc_free(c.gw);
 }
@@ -152,9 +152,8 @@ static void reset_decoy_with_bytes_on_hold_ends_nothing(void **state)
 static void reset_decoy_after_the_verdict_closes_the_way(void **state)
 {
 	for (int acknowledged = 0; acknowledged < 2; acknowledged++) {
-		struct conn c = opened();
+		struct conn c = judged();
 
-		expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 		if (acknowledged)
 			SEND(&c, SERVER, .ack = (int64_t)good.len);
 		SEND(&c, CLIENT, .flags = TCP_RST, .at = (int64_t)good.len, .ttl = PKT_SET(1));
@@ -187,7 +186,7 @@ static void reset_by_the_server_must_fit(void **state)
 	expect(SEND(&c, SERVER, .flags = TCP_RST, .at = -2000), SL_REASON_NO_FLOW);
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	expect(SEND(&c, SERVER, .flags = TCP_RST), SL_REASON_DOMAIN_ALLOWED);
-	expect(client(&c, (int64_t)good.len, "x", 1), SL_REASON_NO_FLOW);
+	expect(after(&c, 0, "x", 1), SL_REASON_NO_FLOW);
 	inproc_free(c.gw);
 }
 

@@ -142,7 +142,7 @@ static void held_bytes_of_a_sandbox_are_bounded(void **state)
 	unsigned refused = 0;
 
 	handshake(&first);
-	expect(client(&first, 0, good.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&first, &good), SL_REASON_NONE);
 	for (int i = 0; i < 100; i++) {
 		c.sport++;
 		if (SEND(&c, CLIENT, .flags = TCP_SYN) == SL_REASON_HOLD_LIMIT)
@@ -153,7 +153,7 @@ static void held_bytes_of_a_sandbox_are_bounded(void **state)
 	expect_segment(from_end(gw, SANDBOX, 0), TCP_RST | TCP_ACK, 0, c.iss + 1);
 	last_event(gw, false, SL_REASON_HOLD_LIMIT);
 	/* the old one goes on as far as its memory does */
-	expect(client(&first, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect(second_half(&first, &good), SL_REASON_DOMAIN_ALLOWED);
 	expect_server_sees(&first, good.bytes, good.len);
 	other.vlan = 102;
 	handshake(&other);
@@ -234,8 +234,8 @@ static void held_bytes_are_kept_for_who_holds_few(void **state)
 	assert_true(refused > 0);
 	third.vlan = 103;
 	handshake(&third);
-	expect(client(&third, 0, good.bytes, HALF), SL_REASON_NONE);
-	expect(client(&third, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect(first_half(&third, &good), SL_REASON_NONE);
+	expect(second_half(&third, &good), SL_REASON_DOMAIN_ALLOWED);
 	expect_server_sees(&third, good.bytes, good.len);
 	inproc_free(gw);
 }

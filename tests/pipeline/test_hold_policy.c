@@ -9,10 +9,10 @@ static void policy_that_adds_the_name_on_hold_allows_it(void **state)
 {
 	struct conn c = opened();
 
-	expect(client(&c, 0, evil.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&c, &evil), SL_REASON_NONE);
 	inproc_push(c.gw, "sandboxes: [{vlan: 101, policy: {allow: [evil.example]}}]");
 	inproc_advance_s(c.gw, 1);
-	expect(client(&c, HALF, evil.bytes + HALF, evil.len - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect(second_half(&c, &evil), SL_REASON_DOMAIN_ALLOWED);
 	expect_server_sees(&c, evil.bytes, evil.len);
 	inproc_free(c.gw);
 }
@@ -21,9 +21,9 @@ static void policy_that_drops_the_name_on_hold_denies_it(void **state)
 {
 	struct conn c = opened();
 
-	expect(client(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&c, &good), SL_REASON_NONE);
 	inproc_push(c.gw, "sandboxes: [{vlan: 101, policy: {allow: [other.example]}}]");
-	expect(client(&c, HALF, good.bytes + HALF, good.len - HALF), SL_REASON_DOMAIN_NOT_ALLOWED);
+	expect(second_half(&c, &good), SL_REASON_DOMAIN_NOT_ALLOWED);
 	expect_server_sees_nothing(&c);
 	inproc_free(c.gw);
 }
@@ -34,7 +34,7 @@ static void policy_that_opens_the_address_releases_the_hold(void **state)
 	struct conn c = opened(), opening = c;
 
 	expect(client(&c, 0, "not TLS at all", 0), SL_REASON_NONE);
-	expect(client(&c, 0, evil.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&c, &evil), SL_REASON_NONE);
 	opening.sport++;
 	SEND(&opening, CLIENT, .flags = TCP_SYN);
 	inproc_push(c.gw, "sandboxes: [{vlan: 101, policy: {allow: [good.example],"
@@ -56,9 +56,9 @@ static void policy_allow_all_releases_the_hold(void **state)
 {
 	struct conn c = opened();
 
-	expect(client(&c, 0, evil.bytes, HALF), SL_REASON_NONE);
+	expect(first_half(&c, &evil), SL_REASON_NONE);
 	inproc_push(c.gw, "sandboxes: [{vlan: 101}]");
-	expect(client(&c, HALF, evil.bytes + HALF, evil.len - HALF), SL_REASON_ALLOW_ALL);
+	expect(second_half(&c, &evil), SL_REASON_ALLOW_ALL);
 	expect_server_sees(&c, evil.bytes, evil.len);
 	inproc_free(c.gw);
 }
@@ -77,7 +77,7 @@ static void policy_that_closes_the_address_cuts_the_hold(void **state)
 	for (size_t i = 0; i < COUNT(policies); i++) {
 		struct conn c = opened();
 
-		expect(client(&c, 0, good.bytes, HALF), SL_REASON_NONE);
+		expect(first_half(&c, &good), SL_REASON_NONE);
 		assert_int_not_equal(inproc_push(c.gw, policies[i]), 0);
 		inproc_clear(c.gw);
 		inproc_advance_s(c.gw, 1);
@@ -94,9 +94,8 @@ static void policy_that_closes_the_address_cuts_the_hold(void **state)
 /* Between verdict and acknowledgement the flow has a name, and is judged by it. */
 static void policy_that_changes_before_the_acknowledgement_judges_the_name(void **state)
 {
-	struct conn c = opened();
+	struct conn c = judged();
 
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	inproc_push(c.gw,
 	            "sandboxes: [{vlan: 101, policy: {allow: ['good.example', 'x.example']}}]");
 	inproc_advance_s(c.gw, 1);
@@ -113,16 +112,15 @@ static void policy_that_changes_before_the_acknowledgement_judges_the_name(void 
 /* A flow whose address needs no name any more is looked into no further. */
 static void policy_that_becomes_allow_all_ends_the_hold(void **state)
 {
-	struct conn c = opened();
+	struct conn c = judged();
 
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	inproc_push(c.gw, "sandboxes: [{vlan: 101}]");
 	inproc_advance_s(c.gw, 1);
 	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
 	last_event(c.gw, true, SL_REASON_ALLOW_ALL);
 	expect(client(&c, 0, good.bytes, good.len), SL_REASON_ALLOW_ALL);
 	expect(SEND(&c, SERVER, .ack = (int64_t)good.len), SL_REASON_ALLOW_ALL);
-	expect(client(&c, (int64_t)good.len, "more", 4), SL_REASON_ALLOW_ALL);
+	expect(after(&c, 0, "more", 4), SL_REASON_ALLOW_ALL);
 	inproc_free(c.gw);
 }
 

@@ -9,29 +9,11 @@ static const uint8_t change_cipher_spec[6] = {20, 3, 3, 0, 1, 1};
 /* A connection whose first hello is acknowledged and answered by a HelloRetryRequest. */
 static struct conn retried(void)
 {
-	struct conn c = opened();
+	struct conn c = judged();
 
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	expect(server(&c, 0, (int64_t)good.len, retry, retry_len), SL_REASON_DOMAIN_ALLOWED);
 	assert_int_equal(from_end(c.gw, SANDBOX, 0)->payload_len, retry_len);
 	return c;
-}
-
-/* Bytes of the client after its first hello, in answer to the retry. */
-static enum sl_reason second(const struct conn *c, int64_t at, const void *bytes, size_t len)
-{
-	return SEND(c, CLIENT, .flags = TCP_ACK | TCP_PSH, .at = (int64_t)good.len + at,
-	            .ack = (int64_t)retry_len, .bytes = bytes, .len = len);
-}
-
-/* What the server has: the first hello, and then these bytes. */
-static void expect_server_sees_behind(const struct conn *c, const void *bytes, size_t len)
-{
-	static uint8_t all[sizeof(good.bytes) + 70000];
-
-	memcpy(all, good.bytes, good.len);
-	memcpy(all + good.len, bytes, len);
-	expect_server_sees(c, all, good.len + len);
 }
 
 /* "the client's next handshake record must be a ClientHello of the same name, held and judged like
@@ -47,15 +29,15 @@ static void retry_second_hello_of_the_same_name_leaves(void **state)
 	n += good.len;
 	expect(SEND(&c, CLIENT, .at = (int64_t)good.len, .ack = (int64_t)retry_len),
 	       SL_REASON_NONE);
-	expect(second(&c, 0, answer, HALF), SL_REASON_NONE);
-	expect_server_sees_behind(&c, "", 0);
-	expect(second(&c, HALF, answer + HALF, n - HALF), SL_REASON_DOMAIN_ALLOWED);
-	expect_server_sees_behind(&c, answer, n);
-	expect(second(&c, 0, answer, n), SL_REASON_DOMAIN_ALLOWED);
+	expect(after_retry(&c, 0, answer, HALF), SL_REASON_NONE);
+	expect_server_sees_after(&c, "", 0);
+	expect(after_retry(&c, HALF, answer + HALF, n - HALF), SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_after(&c, answer, n);
+	expect(after_retry(&c, 0, answer, n), SL_REASON_DOMAIN_ALLOWED);
 	expect(server(&c, (int64_t)retry_len, (int64_t)(good.len + n), server_hello,
 	              server_hello_len),
 	       SL_REASON_DOMAIN_ALLOWED);
-	expect(client(&c, (int64_t)(good.len + n), "data", 4), SL_REASON_DOMAIN_ALLOWED);
+	expect(after(&c, n, "data", 4), SL_REASON_DOMAIN_ALLOWED);
 	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
 	inproc_free(c.gw);
 }
@@ -71,7 +53,7 @@ static void retry_second_hello_of_another_name_never_leaves(void **state)
 
 		hello_with(&other, &(struct hello_options){.name = names[i]}, 0);
 		inproc_clear(c.gw);
-		expect(second(&c, 0, other.bytes, other.len),
+		expect(after_retry(&c, 0, other.bytes, other.len),
 		       names[i] ? SL_REASON_DOMAIN_NOT_ALLOWED : SL_REASON_NO_SERVER_NAME);
 		expect_server_sees_nothing(&c);
 		expect_segment(from_end(c.gw, UPLINK, 0), TCP_RST | TCP_ACK,
@@ -87,20 +69,16 @@ static void retry_second_hello_of_another_name_never_leaves(void **state)
 /* Decoys serve nothing the second time either. */
 static void retry_second_hello_is_compared_like_the_first(void **state)
 {
-	struct conn c = retried();
+	for (int whole = 0; whole < 2; whole++) {
+		struct conn c = retried();
 
-	expect(second(&c, 0, good.bytes, HALF), SL_REASON_NONE);
-	inproc_clear(c.gw);
-	expect(second(&c, 0, evil.bytes, evil.len), SL_REASON_STREAM_CONFLICT);
-	expect_server_sees_nothing(&c);
-	inproc_free(c.gw);
-
-	c = retried();
-	expect(second(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	inproc_clear(c.gw);
-	expect(second(&c, 0, evil.bytes, evil.len), SL_REASON_STREAM_CONFLICT);
-	expect_server_sees_nothing(&c);
-	inproc_free(c.gw);
+		expect(after_retry(&c, 0, good.bytes, whole ? good.len : HALF),
+		       whole ? SL_REASON_DOMAIN_ALLOWED : SL_REASON_NONE);
+		inproc_clear(c.gw);
+		expect(after_retry(&c, 0, evil.bytes, evil.len), SL_REASON_STREAM_CONFLICT);
+		expect_server_sees_nothing(&c);
+		inproc_free(c.gw);
+	}
 }
 
 /* The copy of the first hello is gone: what comes in its place is neither kept nor sent. */
@@ -118,9 +96,9 @@ static void retry_bytes_in_the_place_of_the_first_hello_never_leave(void **state
 		expect_server_sees_nothing(&c);
 		assert_int_equal(inproc_held(c.gw), 0);
 		if (i == 1) /* judged, and not acknowledged */
-			expect(second(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+			expect(after_retry(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	}
-	expect(second(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
+	expect(after_retry(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	expect(server(&c, ack, (int64_t)(2 * good.len), server_hello, server_hello_len),
 	       SL_REASON_DOMAIN_ALLOWED);
 	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
@@ -133,13 +111,13 @@ static void retry_without_a_second_hello_ends(void **state)
 	struct conn c = retried();
 
 	inproc_clear(c.gw);
-	expect(second(&c, 0, "\x16\3\3\0\4\x14\0\0\0", 9), SL_REASON_NOT_TLS);
+	expect(after_retry(&c, 0, "\x16\3\3\0\4\x14\0\0\0", 9), SL_REASON_NOT_TLS);
 	expect_server_sees_nothing(&c);
 	inproc_free(c.gw);
 
 	c = retried();
 	inproc_clear(c.gw);
-	expect(second(&c, 0, "\x17\3\3\0\4data", 9), SL_REASON_NONE);
+	expect(after_retry(&c, 0, "\x17\3\3\0\4data", 9), SL_REASON_NONE);
 	inproc_advance_s(c.gw, 10.3);
 	last_event(c.gw, false, SL_REASON_HELLO_TIMEOUT);
 	expect_server_sees_nothing(&c);
@@ -163,9 +141,9 @@ static void retry_second_hello_sent_ahead_is_held(void **state)
 	inproc_free(c.gw);
 	/* in a later one, out of order */
 	expect(client(&d, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
-	client(&d, (int64_t)good.len + 50, evil.bytes + 50, evil.len - 50);
+	after(&d, 50, evil.bytes + 50, evil.len - 50);
 	SEND(&d, SERVER, .ack = (int64_t)good.len);
-	client(&d, (int64_t)good.len, evil.bytes, 50);
+	after(&d, 0, evil.bytes, 50);
 	expect_server_sees(&d, good.bytes, good.len);
 	server(&d, 0, (int64_t)good.len, retry, retry_len);
 	expect_server_sees(&d, good.bytes, good.len);
@@ -179,9 +157,8 @@ static void retry_in_pieces_is_seen(void **state)
 	static const uint8_t warning[] = {21, 3, 3, 0, 2, 1, 112};
 
 	for (size_t cut = 1; cut < retry_len; cut += 5) {
-		struct conn c = opened();
+		struct conn c = judged();
 
-		expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 		server(&c, 0, (int64_t)good.len, warning, sizeof(warning));
 		for (size_t at = 0; at < retry_len; at += cut)
 			server(&c, (int64_t)(sizeof(warning) + at), (int64_t)good.len, retry + at,
@@ -199,14 +176,13 @@ static void retry_in_pieces_is_seen(void **state)
 /* An answer that is no retry, cut anyhow and out of order, lets the connection go on. */
 static void answer_in_pieces_lets_the_client_go_on(void **state)
 {
-	struct conn c = opened();
+	struct conn c = judged();
 
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	server(&c, 30, (int64_t)good.len, server_hello + 30, server_hello_len - 30);
-	expect(client(&c, (int64_t)good.len, "x", 1), SL_REASON_NONE);
+	expect(after(&c, 0, "x", 1), SL_REASON_NONE);
 	server(&c, 0, (int64_t)good.len, server_hello, 30);
-	expect_server_sees_behind(&c, "x", 1);
-	expect(client(&c, (int64_t)good.len + 1, "y", 1), SL_REASON_DOMAIN_ALLOWED);
+	expect_server_sees_after(&c, "x", 1);
+	expect(after(&c, 1, "y", 1), SL_REASON_DOMAIN_ALLOWED);
 	inproc_free(c.gw);
 }
 
@@ -214,15 +190,14 @@ static void answer_in_pieces_lets_the_client_go_on(void **state)
 static void alert_and_end_of_the_server_let_the_client_end_as_well(void **state)
 {
 	static const uint8_t fatal[] = {21, 3, 3, 0, 2, 2, 40}, closing[] = {21, 3, 3, 0, 2, 1, 0};
-	struct conn c = opened();
+	struct conn c = judged();
 
-	expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
 	expect(server(&c, 0, (int64_t)good.len, fatal, 7), SL_REASON_DOMAIN_ALLOWED);
 	expect(SEND(&c, CLIENT, .at = (int64_t)good.len, .ack = 7, .bytes = closing, .len = 7),
 	       SL_REASON_NONE);
 	expect(SEND(&c, SERVER, .flags = TCP_FIN | TCP_ACK, .at = 7, .ack = (int64_t)good.len),
 	       SL_REASON_DOMAIN_ALLOWED);
-	expect_server_sees_behind(&c, closing, 7);
+	expect_server_sees_after(&c, closing, 7);
 	expect(SEND(&c, CLIENT, .flags = TCP_FIN | TCP_ACK, .at = (int64_t)good.len + 7, .ack = 8),
 	       SL_REASON_DOMAIN_ALLOWED);
 	assert_int_equal(inproc_stats(c.gw, 0)->hold_bytes, 0);
@@ -252,12 +227,12 @@ static void policy_that_opens_the_address_releases_a_second_hello(void **state)
 {
 	struct conn c = retried();
 
-	expect(second(&c, 0, evil.bytes, HALF), SL_REASON_NONE);
+	expect(after_retry(&c, 0, evil.bytes, HALF), SL_REASON_NONE);
 	inproc_push(c.gw,
 	            "sandboxes: [{vlan: 101, policy: {subnets: {allow: [198.51.100.0/24]}}}]");
 	inproc_advance_s(c.gw, 1);
-	expect_server_sees_behind(&c, evil.bytes, HALF);
-	expect(second(&c, HALF, evil.bytes + HALF, evil.len - HALF), SL_REASON_SUBNET_ALLOWED);
+	expect_server_sees_after(&c, evil.bytes, HALF);
+	expect(after_retry(&c, HALF, evil.bytes + HALF, evil.len - HALF), SL_REASON_SUBNET_ALLOWED);
 	inproc_free(c.gw);
 }
 
