@@ -17,8 +17,9 @@
 
 #include "expect.h"
 #include "hello.h"
-#include "wire/quic_initial.h"
 #include "quic_build.h"
+#include "rows.h"
+#include "wire/quic_initial.h"
 
 static struct sl_quic_crypto *crypto;
 
@@ -150,6 +151,34 @@ static inline size_t honest(uint8_t *out)
 
 	return quic_hello_dgram(&plain, hello, 0, hello_named("www.example.com", hello), out);
 }
+
+/* An Initial with nothing but a PING. */
+static inline size_t ping_initial(const struct quic_options *o, uint8_t *out)
+{
+	return quic_initial(o, (const uint8_t *)"\1", 1, out);
+}
+
+/* The same in a datagram of 1200 bytes to dcid, but for what the options say. */
+static inline size_t ping_dgram(struct quic_options o, uint8_t *out)
+{
+	if (o.dcid == NULL) {
+		o.dcid = dcid;
+		o.dcid_len = sizeof(dcid);
+	}
+	if (o.scid == NULL) {
+		o.scid = scid;
+		o.scid_len = sizeof(scid);
+	}
+	if (o.dgram_len == 0)
+		o.dgram_len = 1200;
+	return ping_initial(&o, out);
+}
+
+/* What is wrong with a datagram of one Initial. */
+struct lie {
+	const char *what;
+	struct quic_options o;
+};
 
 /* A datagram of 1200 bytes with these frames. */
 static inline size_t with_frames(const uint8_t *frames, size_t len, uint8_t *out)

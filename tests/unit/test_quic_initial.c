@@ -179,10 +179,10 @@ static void datagram_too_many_initials_is_malformed(void **state)
 
 	for (o.number = 0; o.number < SL_QUIC_INITIALS_MAX; o.number++) {
 		o.payload_min = 150;
-		len += quic_initial(&o, (const uint8_t *)"\1", 1, dgram + len);
+		len += ping_initial(&o, dgram + len);
 	}
 	expect_done(dgram, len);
-	len += quic_initial(&o, (const uint8_t *)"\1", 1, dgram + len);
+	len += ping_initial(&o, dgram + len);
 	expect_malformed(dgram, len);
 }
 
@@ -217,7 +217,7 @@ static void datagram_zero_rtt_behind_initial_is_passed_over(void **state)
 
 		o.version = versions[v];
 		o.dgram_len = 1200;
-		len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+		len = ping_initial(&o, dgram);
 		assert_int_equal(judge(versions[v], false, dgram, len, s, &info), SL_PARSE_DONE);
 		assert_false(info.zero_rtt);
 		len += quic_long(QUIC_ZERO_RTT, &o, 200, dgram + len);
@@ -257,85 +257,64 @@ static void datagram_packets_a_client_cannot_send_yet_are_malformed(void **state
 
 static void datagram_of_two_connections_is_malformed(void **state)
 {
-	struct quic_options o = plain;
+	struct quic_options other_id = plain, other_version = plain;
 	uint8_t dgram[2600];
-	size_t first = honest(dgram), len;
+	size_t first = honest(dgram);
 
-	/* Another DCID: an Initial sealed with its own keys, and a 0-RTT packet. */
-	o.dcid = server_cid;
-	o.dcid_len = sizeof(server_cid);
-	len = first + quic_initial(&o, (const uint8_t *)"\1", 1, dgram + first);
-	expect_malformed(dgram, len);
-	len = first + quic_long(QUIC_ZERO_RTT, &o, 100, dgram + first);
-	expect_malformed(dgram, len);
-	/* Another version. */
-	o = plain;
-	o.version = QUIC_V2;
-	len = first + quic_initial(&o, (const uint8_t *)"\1", 1, dgram + first);
-	expect_malformed(dgram, len);
-	len = first + quic_long(QUIC_ZERO_RTT, &o, 100, dgram + first);
-	expect_malformed(dgram, len);
-	o.version = 0x0a0a0a0a;
-	len = first + quic_long(QUIC_ZERO_RTT, &o, 100, dgram + first);
-	expect_malformed(dgram, len);
+	other_id.dcid = server_cid;
+	other_id.dcid_len = sizeof(server_cid);
+	other_version.version = QUIC_V2;
+	/* an Initial sealed with its own keys, and a 0-RTT packet */
+	for (int i = 0; i < 2; i++) {
+		const struct quic_options *o = i == 0 ? &other_id : &other_version;
+
+		expect_malformed(dgram, first + ping_initial(o, dgram + first));
+		expect_malformed(dgram, first + quic_long(QUIC_ZERO_RTT, o, 100, dgram + first));
+	}
+	other_version.version = 0x0a0a0a0a;
+	expect_malformed(dgram,
+	                 first + quic_long(QUIC_ZERO_RTT, &other_version, 100, dgram + first));
+}
+
+static void expect_lies_malformed(const struct lie *rows, size_t n)
+{
+	uint8_t dgram[1300];
+
+	for (size_t i = 0; i < n; i++) {
+		row(rows[i].what);
+		expect_malformed(dgram, ping_dgram(rows[i].o, dgram));
+	}
+	row("none of them");
+	expect_done(dgram, ping_dgram((struct quic_options){0}, dgram));
 }
 
 static void datagram_of_another_connection_is_malformed(void **state)
 {
-	struct quic_options o = plain;
-	uint8_t dgram[1300];
-	size_t len;
+	static const struct lie rows[] = {
+	        {"another ID", {.dcid = server_cid, .dcid_len = sizeof(server_cid)}},
+	        {"another ID's keys", {.keys_cid = server_cid, .keys_cid_len = sizeof(server_cid)}},
+	        {"the other version's keys", {.keys_version = QUIC_V2}},
+	        {"the server's keys", {.server = true}},
+	};
 
-	o.dgram_len = 1200;
-	o.dcid = server_cid;
-	o.dcid_len = sizeof(server_cid);
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_malformed(dgram, len);
-	/* The right DCID, keys of another one, of the other version, of the server. */
-	o = plain;
-	o.dgram_len = 1200;
-	o.keys_cid = server_cid;
-	o.keys_cid_len = sizeof(server_cid);
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_malformed(dgram, len);
-	o.keys_cid = NULL;
-	o.keys_version = QUIC_V2;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_malformed(dgram, len);
-	o.keys_version = 0;
-	o.server = true;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_malformed(dgram, len);
-	o.server = false;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_done(dgram, len);
+	expect_lies_malformed(rows, COUNT(rows));
 }
 
 static void datagram_broken_packets_are_malformed(void **state)
 {
-	struct quic_options o = plain;
+	static const struct lie rows[] = {
+	        {"broken tag", {.tag_broken = true}},
+	        {"reserved bit", {.reserved = 1}},
+	        {"the other reserved bit", {.reserved = 2}},
+	        {"both reserved bits", {.reserved = 3}},
+	        {"length beyond the end", {.length_lie = 1}},
+	        /* below 1200 bytes a server must drop it */
+	        {"1199 bytes", {.dgram_len = 1199}},
+	};
 	uint8_t dgram[1300];
-	size_t len;
 
-	o.dgram_len = 1200;
-	o.tag_broken = true;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_malformed(dgram, len);
-	o.tag_broken = false;
-	for (o.reserved = 1; o.reserved < 4; o.reserved++) {
-		len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-		expect_malformed(dgram, len);
-	}
-	o.reserved = 0;
-	o.length_lie = 1;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_malformed(dgram, len);
-	/* Below 1200 bytes a server must drop it. */
-	o.length_lie = 0;
-	o.dgram_len = 1199;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	assert_int_equal(len, 1199);
-	expect_malformed(dgram, len);
+	assert_int_equal(ping_dgram((struct quic_options){.dgram_len = 1199}, dgram), 1199);
+	expect_lies_malformed(rows, COUNT(rows));
 }
 
 static void datagram_empty_payload_is_malformed(void **state)
@@ -348,7 +327,7 @@ static void datagram_empty_payload_is_malformed(void **state)
 	len = quic_initial(&o, NULL, 0, dgram);
 	expect_malformed(dgram, 1300);
 	memset(dgram, 0, sizeof(dgram));
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+	len = ping_initial(&o, dgram);
 	assert_true(len < 1300);
 	expect_done(dgram, 1300);
 }
@@ -452,7 +431,7 @@ static void answered_in_other_version_takes_its_keys(void **state)
 	o.keys_cid = dcid;
 	o.keys_cid_len = sizeof(dcid);
 	o.dgram_len = 1200;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+	len = ping_initial(&o, dgram);
 	assert_int_equal(walk(&conn, dgram, len, s, &info), SL_PARSE_DONE);
 	free(s);
 }
@@ -480,7 +459,7 @@ static void packet_that_opens_under_two_keys_is_told(void **state)
 	o.keys_cid = dcid;
 	o.keys_cid_len = 8;
 	o.dgram_len = 1200;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+	len = ping_initial(&o, dgram);
 	assert_true(opens_under(dcid, dgram, len));
 	assert_false(opens_under(server_cid, dgram, len));
 }
@@ -498,7 +477,7 @@ static void packet_opens_under_a_key_with_any_number(void **state)
 
 			o.number = numbers[i];
 			o.dgram_len = 1200;
-			len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+			len = ping_initial(&o, dgram);
 			assert_true(opens_under(dcid, dgram, len));
 			dgram[len - 1] ^= 1;
 			assert_false(opens_under(dcid, dgram, len));
@@ -526,16 +505,14 @@ static void packet_numbers_are_completed_from_the_largest(void **state)
 
 		o.number = numbers[i].number;
 		o.number_len = numbers[i].len;
-		len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+		len = ping_initial(&o, dgram);
 		assert_int_equal(walk(&conn, dgram, len, s, &info), SL_PARSE_DONE);
 	}
 	assert_int_equal(conn.number_next, 0x100000006);
 	/* Too far for a number of one byte. */
 	o.number = 0x100000005 + 200;
 	o.number_len = 1;
-	assert_int_equal(
-	        walk(&conn, dgram, quic_initial(&o, (const uint8_t *)"\1", 1, dgram), s, &info),
-	        SL_PARSE_BAD);
+	assert_int_equal(walk(&conn, dgram, ping_initial(&o, dgram), s, &info), SL_PARSE_BAD);
 	free(s);
 }
 

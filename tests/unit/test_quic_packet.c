@@ -22,17 +22,33 @@ static void rfc_server_initial_names_server_cid(void **state)
 	}
 }
 
-static void expect_probe(const uint8_t *dgram, size_t len, enum sl_parse_result answer,
-                         enum sl_reason reason)
+/* Either of the functions that look for an Initial without a key. */
+typedef enum sl_parse_result look_fn(const uint8_t *dgram, size_t len,
+                                     struct sl_quic_header *header);
+
+static void expect_look(look_fn *look, const uint8_t *dgram, size_t len,
+                        enum sl_parse_result answer, enum sl_reason reason)
 {
 	uint8_t *copy = calloc(len != 0 ? len : 1, 1);
 	struct sl_quic_header header;
 
 	if (len > 0)
 		memcpy(copy, dgram, len);
-	assert_int_equal(sl_quic_initial_probe(copy, len, &header), answer);
-	assert_int_equal(header.reason, reason);
+	assert_int_equal(look(copy, len, &header), answer);
+	expect(header.reason, reason);
 	free(copy);
+}
+
+static void expect_probe(const uint8_t *dgram, size_t len, enum sl_parse_result answer,
+                         enum sl_reason reason)
+{
+	expect_look(sl_quic_initial_probe, dgram, len, answer, reason);
+}
+
+static void expect_find(const uint8_t *dgram, size_t len, enum sl_parse_result answer,
+                        enum sl_reason reason)
+{
+	expect_look(sl_quic_find_initial, dgram, len, answer, reason);
 }
 
 static void probe_honest_initial_fills_header(void **state)
@@ -60,7 +76,7 @@ static void probe_other_version_is_not_quic(void **state)
 
 	o.dgram_len = 1200;
 	for (size_t i = 0; i < COUNT(others); i++) {
-		size_t len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+		size_t len = ping_initial(&o, dgram);
 
 		for (int byte = 0; byte < 4; byte++)
 			dgram[1 + byte] = (uint8_t)(others[i] >> (24 - 8 * byte));
@@ -101,7 +117,7 @@ static void probe_type_bits_of_the_other_version_are_not_quic(void **state)
 
 	o.dgram_len = 1200;
 	o.version = QUIC_V2;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+	len = ping_initial(&o, dgram);
 	expect_probe(dgram, len, SL_PARSE_DONE, SL_REASON_NONE);
 	memcpy(dgram + 1, "\0\0\0\1", 4); /* now a 0-RTT packet of version 1 */
 	expect_probe(dgram, len, SL_PARSE_NOT_MINE, SL_REASON_NOT_QUIC);
@@ -115,14 +131,14 @@ static void probe_small_datagram_or_cid_is_not_quic(void **state)
 
 	for (size_t size = 1190; size < 1210; size++) {
 		o.dgram_len = size;
-		len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+		len = ping_initial(&o, dgram);
 		assert_int_equal(len, size);
 		expect_probe(dgram, len, size >= 1200 ? SL_PARSE_DONE : SL_PARSE_NOT_MINE,
 		             size >= 1200 ? SL_REASON_NONE : SL_REASON_NOT_QUIC);
 	}
 	for (size_t cid_len = 0; cid_len <= 8; cid_len++) {
 		o.dcid_len = cid_len;
-		len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+		len = ping_initial(&o, dgram);
 		expect_probe(dgram, len, cid_len == 8 ? SL_PARSE_DONE : SL_PARSE_NOT_MINE,
 		             cid_len == 8 ? SL_REASON_NONE : SL_REASON_NOT_QUIC);
 	}
@@ -136,7 +152,7 @@ static void probe_fixed_bit_clear_is_not_quic(void **state)
 
 	o.fixed_bit_clear = true;
 	o.dgram_len = 1200;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+	len = ping_initial(&o, dgram);
 	expect_probe(dgram, len, SL_PARSE_NOT_MINE, SL_REASON_NOT_QUIC);
 	expect_malformed(dgram, len);
 }
@@ -144,25 +160,19 @@ static void probe_fixed_bit_clear_is_not_quic(void **state)
 static void probe_lying_lengths_are_malformed(void **state)
 {
 	static const uint8_t long_cid[21] = {1};
-	struct quic_options o = plain;
+	static const struct lie rows[] = {
+	        {"length beyond the end", {.length_lie = 1}},
+	        {"DCID of 21 bytes", {.dcid = long_cid, .dcid_len = 21}},
+	        {"SCID of 21 bytes", {.scid = long_cid, .scid_len = 21}},
+	};
 	uint8_t dgram[1300];
 	size_t len;
 
-	o.dgram_len = 1200;
-	o.length_lie = 1;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_probe(dgram, len, SL_PARSE_BAD, SL_REASON_MALFORMED_QUIC);
-	o.length_lie = 0;
-	o.dcid = long_cid;
-	o.dcid_len = 21;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_probe(dgram, len, SL_PARSE_BAD, SL_REASON_MALFORMED_QUIC);
-	o = plain;
-	o.dgram_len = 1200;
-	o.scid = long_cid;
-	o.scid_len = 21;
-	len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
-	expect_probe(dgram, len, SL_PARSE_BAD, SL_REASON_MALFORMED_QUIC);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		row(rows[i].what);
+		len = ping_dgram(rows[i].o, dgram);
+		expect_probe(dgram, len, SL_PARSE_BAD, SL_REASON_MALFORMED_QUIC);
+	}
 	/* A token and a length that reach past the end, in all sizes of integers. */
 	len = honest(dgram);
 	memcpy(dgram + 20, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
@@ -174,19 +184,6 @@ static void probe_lying_lengths_are_malformed(void **state)
 	expect_probe(dgram, len, SL_PARSE_BAD, SL_REASON_MALFORMED_QUIC);
 	memcpy(dgram + 20, "\x00\x14", 2);
 	expect_probe(dgram, len, SL_PARSE_DONE, SL_REASON_NONE);
-}
-
-static void expect_find(const uint8_t *dgram, size_t len, enum sl_parse_result answer,
-                        enum sl_reason reason)
-{
-	uint8_t *copy = calloc(len != 0 ? len : 1, 1);
-	struct sl_quic_header header;
-
-	if (len > 0)
-		memcpy(copy, dgram, len);
-	assert_int_equal(sl_quic_find_initial(copy, len, &header), answer);
-	assert_int_equal(header.reason, reason);
-	free(copy);
 }
 
 static void find_initial_anywhere_in_the_chain_is_found(void **state)
@@ -204,7 +201,7 @@ static void find_initial_anywhere_in_the_chain_is_found(void **state)
 		len += quic_long(QUIC_HANDSHAKE, &o, 70, dgram + len);
 		expect_find(dgram, len, SL_PARSE_NOT_MINE, SL_REASON_NONE);
 		o.dgram_len = 1200;
-		len += quic_initial(&o, (const uint8_t *)"\1", 1, dgram + len);
+		len += ping_initial(&o, dgram + len);
 		expect_find(dgram, len, SL_PARSE_DONE, SL_REASON_NONE);
 		memset(dgram + len, 0, 50);
 		expect_find(dgram, len + 50, SL_PARSE_DONE, SL_REASON_NONE);
@@ -214,7 +211,7 @@ static void find_initial_anywhere_in_the_chain_is_found(void **state)
 		assert_memory_equal(header.scid, scid, sizeof(scid));
 		/* A cleared fixed bit hides nothing (RFC 9287). */
 		o.fixed_bit_clear = true;
-		len = quic_initial(&o, (const uint8_t *)"\1", 1, dgram);
+		len = ping_initial(&o, dgram);
 		expect_find(dgram, len, SL_PARSE_DONE, SL_REASON_NONE);
 		o.fixed_bit_clear = false;
 	}
