@@ -16,8 +16,9 @@
 
 #include <cmocka.h>
 
-#include "expect.h"
 #include "dns_build.h"
+#include "expect.h"
+#include "rows.h"
 #include "wire/dns_message.h"
 
 #define ID 0x1234

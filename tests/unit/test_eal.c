@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "document/config.h"
+#include "expect.h"
 #include "gateway/eal.h"
 #include "gateway/ports.h"
+#include "rows.h"
 
 #define AFP(n) "net_af_packet" #n ",iface=eth" #n
 #define NEED   600
@@ -90,66 +92,86 @@ static void expect_refused(const struct sl_config *config, unsigned cpus, unsign
 	assert_int_equal(plan.argc, 0);
 }
 
-static void cpus_one_worker_on_two_leaves_one_to_control(void **state)
+/* What a config asks of a machine, and the arguments that come of it. */
+static const struct plan_row {
+	const char *what;
+	unsigned workers, cpus, huge_mib;
+	uint16_t lcores[3];
+	int control; /* its CPU; 0: it is not told */
+	enum sl_config_huge_pages huge_pages;
+	unsigned memory_mib;
+	const char *uplink;
+	const char *eal_args[6];
+	const char *args[4];    /* these are there */
+	const char *no_args[4]; /* these are not, not even as parts of others */
+	bool control_shares, workers_share, uses_huge_pages, memory_is_mapped;
+} plans[] = {
+        {"cpus_one_worker_on_two_leaves_one_to_control", 1, 2,
+         .args = {"--lcores=0@(0),1@1", "--main-lcore=0"}},
+        {"cpus_two_workers_on_two_share_with_control", 2, 2, .args = {"--lcores=0@(0,1),1@0,2@1"},
+         .control_shares = true},
+        {"cpus_many_leave_the_first_ones_to_control", 2, 8,
+         .args = {"--lcores=0@(0,1,2,3,4,5),1@6,2@7"}},
+        {"cpus_fewer_than_workers_are_shared", 3, 2, .args = {"--lcores=0@(0,1),1@0,2@1,3@0"},
+         .control_shares = true, .workers_share = true},
+        {"cpus_one_is_enough", 1, 1, .args = {"--lcores=0@(0),1@0"}, .control_shares = true},
+        {"cpus_listed_are_taken_in_their_order", 2, 4, .lcores = {3, 1},
+         .args = {"--lcores=0@(0,2),1@3,2@1"}},
+        {"cpus_control_is_where_it_is_told", 2, 4, .control = 3, .args = {"--lcores=0@3,1@1,2@2"}},
+        /* at the start, not later, when pages may be taken */
+        {"memory_enough_hugepages_are_used", 1, 2, NEED, .args = {"--in-memory", "-m600"},
+         .no_args = {"--no-huge"}, .uses_huge_pages = true},
+        /* --no-huge excludes --in-memory */
+        {"memory_too_few_hugepages_are_left_alone", 1, 2, NEED - 1, .args = {"--no-huge", "-m600"},
+         .no_args = {"--in-memory"}},
+        {"memory_no_hugepages_although_there_are_some", 1, 2, 10000,
+         .huge_pages = SL_CONFIG_HUGE_PAGES_NONE, .memory_mib = 777,
+         .args = {"--no-huge", "-m777"}},
+        {"devices_without_pci_leave_pci_alone", 1, 2,
+         .args = {"--no-pci", "--vdev=" AFP(0), "--vdev=" AFP(1)}},
+        {"devices_with_pci_allow_only_those", 1, 2, .uplink = "0000:3b:00.1",
+         .args = {"--allow=0000:3b:00.1"}, .no_args = {"--no-pci", "--vdev=0000"},
+         .memory_is_mapped = true},
+        {"arguments_of_the_operator_replace_ours", 1, 2,
+         .eal_args = {"--lcores=0@1,1@0", "--iova-mode=pa", "-m", "64", "--log-level=8"},
+         .no_args = {"--lcores=0@(0)", "iova-mode=va", "-m600", "lib.eal"}},
+        {"arguments_of_memory_replace_ours", 1, 2, NEED, .eal_args = {"-m128"},
+         .no_args = {"-m600"}, .uses_huge_pages = true},
+        {"arguments_of_memory_of_each_socket_replace_ours", 1, 2, NEED,
+         .eal_args = {"--socket-mem=64,64"}, .no_args = {"-m600"}, .uses_huge_pages = true},
+};
+
+static void plan_has_its_arguments(void **state)
 {
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan = plan_for(&config, 2, 0);
-
-	expect_arg(&plan, "--lcores=0@(0),1@1");
-	expect_arg(&plan, "--main-lcore=0");
-	assert_false(plan.control_shares);
-	sl_eal_plan_free(&plan);
-}
-
-static void cpus_two_workers_on_two_share_with_control(void **state)
-{
-	struct sl_config config = config_of(2);
-	struct sl_eal_plan plan = plan_for(&config, 2, 0);
-
-	expect_arg(&plan, "--lcores=0@(0,1),1@0,2@1");
-	assert_true(plan.control_shares);
-	assert_false(plan.workers_share);
-	sl_eal_plan_free(&plan);
-}
-
-static void cpus_many_leave_the_first_ones_to_control(void **state)
-{
-	struct sl_config config = config_of(2);
-	struct sl_eal_plan plan = plan_for(&config, 8, 0);
-
-	expect_arg(&plan, "--lcores=0@(0,1,2,3,4,5),1@6,2@7");
-	sl_eal_plan_free(&plan);
-}
-
-static void cpus_fewer_than_workers_are_shared(void **state)
-{
-	struct sl_config config = config_of(3);
-	struct sl_eal_plan plan = plan_for(&config, 2, 0);
-
-	expect_arg(&plan, "--lcores=0@(0,1),1@0,2@1,3@0");
-	assert_true(plan.workers_share);
-	sl_eal_plan_free(&plan);
-}
-
-static void cpus_one_is_enough(void **state)
-{
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan = plan_for(&config, 1, 0);
-
-	expect_arg(&plan, "--lcores=0@(0),1@0");
-	assert_true(plan.control_shares);
-	sl_eal_plan_free(&plan);
-}
-
-static void cpus_listed_are_taken_in_their_order(void **state)
-{
-	static const uint16_t lcores[] = {3, 1};
-	struct sl_config config = config_of(2);
+	const struct plan_row *r = *state;
+	struct sl_config config = config_of(r->workers);
 	struct sl_eal_plan plan;
+	int given = 0;
 
-	config.workers.lcores = lcores;
-	plan = plan_for(&config, 4, 0);
-	expect_arg(&plan, "--lcores=0@(0,2),1@3,2@1");
+	if (r->lcores[0] != 0)
+		config.workers.lcores = r->lcores;
+	if (r->control != 0)
+		config.machine.control_lcore = r->control;
+	config.machine.huge_pages = r->huge_pages;
+	config.machine.memory_mib = r->memory_mib;
+	if (r->uplink != NULL)
+		config.uplink.dev = r->uplink;
+	while (r->eal_args[given] != NULL)
+		given++;
+	config.machine.eal_args = r->eal_args;
+	config.machine.n_eal_args = (size_t)given;
+
+	plan = plan_for(&config, r->cpus, r->huge_mib);
+	for (size_t i = 0; i < COUNT(r->args) && r->args[i] != NULL; i++)
+		expect_arg(&plan, r->args[i]);
+	for (size_t i = 0; i < COUNT(r->no_args) && r->no_args[i] != NULL; i++)
+		expect_no_arg(&plan, r->no_args[i]);
+	for (int i = 0; i < given; i++) /* the operator's are the last ones */
+		assert_string_equal(plan.argv[plan.argc - given + i], r->eal_args[i]);
+	assert_int_equal(plan.control_shares, r->control_shares);
+	assert_int_equal(plan.workers_share, r->workers_share);
+	assert_int_equal(plan.huge_pages, r->uses_huge_pages);
+	assert_int_equal(plan.memory_is_mapped, r->memory_is_mapped);
 	sl_eal_plan_free(&plan);
 }
 
@@ -162,16 +184,10 @@ static void cpus_listed_that_are_not_there_are_refused(void **state)
 	expect_refused(&config, 4, 0, "CPU 4");
 }
 
-static void cpus_control_is_where_it_is_told(void **state)
+static void cpus_control_that_is_not_there_is_refused(void **state)
 {
 	struct sl_config config = config_of(2);
-	struct sl_eal_plan plan;
 
-	config.machine.control_lcore = 3;
-	plan = plan_for(&config, 4, 0);
-	expect_arg(&plan, "--lcores=0@3,1@1,2@2");
-	assert_false(plan.control_shares);
-	sl_eal_plan_free(&plan);
 	config.machine.control_lcore = 4;
 	expect_refused(&config, 4, 0, "control CPU 4");
 }
@@ -185,112 +201,12 @@ static void cpus_none_or_too_many_workers_are_refused(void **state)
 	expect_refused(&config, 4, 0, "workers: 65");
 }
 
-static void memory_enough_hugepages_are_used(void **state)
-{
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan = plan_for(&config, 2, NEED);
-
-	assert_true(plan.huge_pages);
-	expect_arg(&plan, "--in-memory");
-	expect_arg(&plan, "-m600"); /* at the start, not later, when pages may be taken */
-	expect_no_arg(&plan, "--no-huge");
-	sl_eal_plan_free(&plan);
-}
-
-static void memory_too_few_hugepages_are_left_alone(void **state)
-{
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan = plan_for(&config, 2, NEED - 1);
-
-	assert_false(plan.huge_pages);
-	expect_arg(&plan, "--no-huge");
-	expect_arg(&plan, "-m600");
-	expect_no_arg(&plan, "--in-memory"); /* excluded by --no-huge */
-	sl_eal_plan_free(&plan);
-}
-
 static void memory_required_hugepages_that_are_missing_are_refused(void **state)
 {
 	struct sl_config config = config_of(1);
 
 	config.machine.huge_pages = SL_CONFIG_HUGE_PAGES_REQUIRE;
 	expect_refused(&config, 2, NEED - 1, "nr_hugepages");
-}
-
-static void memory_no_hugepages_although_there_are_some(void **state)
-{
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan;
-
-	config.machine.huge_pages = SL_CONFIG_HUGE_PAGES_NONE;
-	config.machine.memory_mib = 777;
-	plan = plan_for(&config, 2, 10000);
-	expect_arg(&plan, "--no-huge");
-	expect_arg(&plan, "-m777");
-	sl_eal_plan_free(&plan);
-}
-
-static void devices_without_pci_leave_pci_alone(void **state)
-{
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan = plan_for(&config, 2, 0);
-
-	expect_arg(&plan, "--no-pci");
-	expect_arg(&plan, "--vdev=" AFP(0));
-	expect_arg(&plan, "--vdev=" AFP(1));
-	assert_false(plan.memory_is_mapped);
-	sl_eal_plan_free(&plan);
-}
-
-static void devices_with_pci_allow_only_those(void **state)
-{
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan;
-
-	config.uplink.dev = "0000:3b:00.1";
-	plan = plan_for(&config, 2, 0);
-	expect_no_arg(&plan, "--no-pci");
-	expect_arg(&plan, "--allow=0000:3b:00.1");
-	expect_no_arg(&plan, "--vdev=0000");
-	assert_true(plan.memory_is_mapped);
-	sl_eal_plan_free(&plan);
-}
-
-static void arguments_of_the_operator_replace_ours(void **state)
-{
-	static const char *const args[] = {"--lcores=0@1,1@0", "--iova-mode=pa", "-m", "64",
-	                                   "--log-level=8"};
-	struct sl_config config = config_of(1);
-	struct sl_eal_plan plan;
-
-	config.machine.eal_args = args;
-	config.machine.n_eal_args = 5;
-	plan = plan_for(&config, 2, 0);
-	expect_no_arg(&plan, "--lcores=0@(0)");
-	expect_no_arg(&plan, "iova-mode=va");
-	expect_no_arg(&plan, "-m600");
-	expect_no_arg(&plan, "lib.eal");
-	for (size_t i = 0; i < 5; i++)
-		assert_string_equal(plan.argv[plan.argc - 5 + (int)i], args[i]);
-	sl_eal_plan_free(&plan);
-}
-
-static void arguments_of_memory_replace_ours(void **state)
-{
-	static const char *const args[] = {"-m128", "--socket-mem=64,64"};
-
-	for (size_t i = 0; i < 2; i++) {
-		struct sl_config config = config_of(1);
-		struct sl_eal_plan plan;
-
-		config.machine.eal_args = &args[i];
-		config.machine.n_eal_args = 1;
-		plan = plan_for(&config, 2, NEED);
-		assert_true(plan.huge_pages);
-		expect_arg(&plan, args[i]);
-		expect_no_arg(&plan, "-m600");
-		sl_eal_plan_free(&plan);
-	}
 }
 
 static void arguments_too_many_are_refused(void **state)
@@ -330,10 +246,10 @@ static void pci_addresses_are_told_from_vdevs(void **state)
 	                                   "0000:3b:00.1x",
 	                                   "net_tap0,mac=00:11:22.3"};
 
-	for (size_t i = 0; i < sizeof(pci) / sizeof(pci[0]); i++)
+	for (size_t i = 0; i < COUNT(pci); i++)
 		if (!sl_ports_is_pci(pci[i]))
 			fail_msg("%s is a PCI address", pci[i]);
-	for (size_t i = 0; i < sizeof(vdev) / sizeof(vdev[0]); i++)
+	for (size_t i = 0; i < COUNT(vdev); i++)
 		if (sl_ports_is_pci(vdev[i]))
 			fail_msg("%s is no PCI address", vdev[i]);
 }
@@ -358,9 +274,10 @@ static void devargs_get_what_is_missing_only(void **state)
 	        {"net_tap0,iface=qpairs", 2, 9000, "net_tap0,iface=qpairs"},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < COUNT(cases); i++) {
 		char out[SL_PORTS_DEVARGS_MAX];
 
+		row(cases[i].want);
 		assert_int_equal(sl_ports_devargs(cases[i].dev, cases[i].workers, cases[i].mtu, out,
 		                                  sizeof(out)),
 		                 0);
@@ -377,24 +294,27 @@ static void devargs_too_long_are_refused(void **state)
 
 int main(void)
 {
+	_Static_assert(COUNT(plans) == 15, "each row is a test of its own");
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(cpus_one_worker_on_two_leaves_one_to_control),
-	        cmocka_unit_test(cpus_two_workers_on_two_share_with_control),
-	        cmocka_unit_test(cpus_many_leave_the_first_ones_to_control),
-	        cmocka_unit_test(cpus_fewer_than_workers_are_shared),
-	        cmocka_unit_test(cpus_one_is_enough),
-	        cmocka_unit_test(cpus_listed_are_taken_in_their_order),
+	        ROW_TEST(plan_has_its_arguments, plans[0]),
+	        ROW_TEST(plan_has_its_arguments, plans[1]),
+	        ROW_TEST(plan_has_its_arguments, plans[2]),
+	        ROW_TEST(plan_has_its_arguments, plans[3]),
+	        ROW_TEST(plan_has_its_arguments, plans[4]),
+	        ROW_TEST(plan_has_its_arguments, plans[5]),
+	        ROW_TEST(plan_has_its_arguments, plans[6]),
+	        ROW_TEST(plan_has_its_arguments, plans[7]),
+	        ROW_TEST(plan_has_its_arguments, plans[8]),
+	        ROW_TEST(plan_has_its_arguments, plans[9]),
+	        ROW_TEST(plan_has_its_arguments, plans[10]),
+	        ROW_TEST(plan_has_its_arguments, plans[11]),
+	        ROW_TEST(plan_has_its_arguments, plans[12]),
+	        ROW_TEST(plan_has_its_arguments, plans[13]),
+	        ROW_TEST(plan_has_its_arguments, plans[14]),
 	        cmocka_unit_test(cpus_listed_that_are_not_there_are_refused),
-	        cmocka_unit_test(cpus_control_is_where_it_is_told),
+	        cmocka_unit_test(cpus_control_that_is_not_there_is_refused),
 	        cmocka_unit_test(cpus_none_or_too_many_workers_are_refused),
-	        cmocka_unit_test(memory_enough_hugepages_are_used),
-	        cmocka_unit_test(memory_too_few_hugepages_are_left_alone),
 	        cmocka_unit_test(memory_required_hugepages_that_are_missing_are_refused),
-	        cmocka_unit_test(memory_no_hugepages_although_there_are_some),
-	        cmocka_unit_test(devices_without_pci_leave_pci_alone),
-	        cmocka_unit_test(devices_with_pci_allow_only_those),
-	        cmocka_unit_test(arguments_of_the_operator_replace_ours),
-	        cmocka_unit_test(arguments_of_memory_replace_ours),
 	        cmocka_unit_test(arguments_too_many_are_refused),
 	        cmocka_unit_test(alone_needs_nothing_of_the_machine),
 	        cmocka_unit_test(pci_addresses_are_told_from_vdevs),

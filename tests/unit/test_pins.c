@@ -61,11 +61,17 @@ static struct sl_addr address(uint32_t n)
 	return addr;
 }
 
-static void add_to(struct table *t, const struct sl_sandbox *sandbox, uint32_t n, const char *name)
+static void add_for(struct table *t, const struct sl_sandbox *sandbox, uint32_t n, const char *name,
+                    uint32_t ttl_s)
 {
 	struct sl_addr addr = address(n);
 
-	sl_pins_add(t->worker, sandbox, &addr, name, strlen(name), 60);
+	sl_pins_add(t->worker, sandbox, &addr, name, strlen(name), ttl_s);
+}
+
+static void add_to(struct table *t, const struct sl_sandbox *sandbox, uint32_t n, const char *name)
+{
+	add_for(t, sandbox, n, name, 60);
 }
 
 static void add(struct table *t, uint32_t n, const char *name)
@@ -126,10 +132,9 @@ static void pin_added_twice_is_one(void **state)
 static void pin_refreshed_never_lives_less(void **state)
 {
 	struct table t = table("pins: 1000");
-	struct sl_addr addr = address(1);
 
-	sl_pins_add(t.worker, t.sandbox, &addr, "a.allowed.com", 13, 100);
-	sl_pins_add(t.worker, t.sandbox, &addr, "a.allowed.com", 13, 0);
+	add_for(&t, t.sandbox, 1, "a.allowed.com", 100);
+	add_for(&t, t.sandbox, 1, "a.allowed.com", 0);
 	inproc_advance_s(t.gw, 99);
 	assert_true(open_at(&t, 1));
 	inproc_advance_s(t.gw, 2);
@@ -142,10 +147,9 @@ static void pin_refreshed_never_lives_less(void **state)
 static void pin_in_use_lives_on(void **state)
 {
 	struct table t = table("pins: 1000");
-	struct sl_addr addr = address(1);
 
-	sl_pins_add(t.worker, t.sandbox, &addr, "a.allowed.com", 13, 100);
-	sl_pins_add(t.worker, t.sandbox, &addr, "b.allowed.com", 13, 100);
+	add_for(&t, t.sandbox, 1, "a.allowed.com", 100);
+	add_for(&t, t.sandbox, 1, "b.allowed.com", 100);
 	for (int i = 0; i < 20; i++) {
 		inproc_advance_s(t.gw, 90);
 		assert_true(tie(&t, 1, "a.allowed.com"));
