@@ -47,6 +47,32 @@ static inline enum sl_reason udp_to(struct inproc *gw, uint16_t vlan, const char
 	           .dst = dst, .sport = 5000, .dport = 6000, PKT_TEXT("x"));
 }
 
+/* The datagram that answers udp_to(), from that server. */
+static inline struct packet_spec udp_answer(uint16_t vlan, const char *src, const char *text)
+{
+	return (struct packet_spec){.proto = 17,
+	                            .vlan = vlan,
+	                            .src = src,
+	                            .dst = INSIDE,
+	                            .sport = 6000,
+	                            .dport = 5000,
+	                            .payload = text,
+	                            .payload_len = strlen(text)};
+}
+
+static inline enum sl_reason udp_back(struct inproc *gw, uint16_t vlan, const char *src,
+                                      const char *text)
+{
+	return send_spec(gw, UPLINK, udp_answer(vlan, src, text));
+}
+
+/* A datagram of a flow of its own for each port. */
+static inline enum sl_reason udp_by_port(struct inproc *gw, uint16_t vlan, uint16_t sport)
+{
+	return OUT(gw, .proto = 17, .vlan = vlan, .src = INSIDE, .dst = PUBLIC, .sport = sport,
+	           .dport = 9, PKT_TEXT("x"));
+}
+
 static inline enum sl_reason syn_to(struct inproc *gw, uint16_t vlan, const char *dst,
                                     uint16_t dport)
 {

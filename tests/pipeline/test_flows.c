@@ -12,9 +12,7 @@ static void uplink_packet_of_no_flow_is_dropped_in_silence(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
 
-	expect(IN(gw, .proto = 17, .vlan = ALL, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("x")),
-	       SL_REASON_NO_FLOW);
+	expect(udp_back(gw, ALL, PUBLIC, "x"), SL_REASON_NO_FLOW);
 	expect(IN(gw, .proto = 6, .vlan = ALL, .src = PUBLIC, .dst = INSIDE, .sport = 1, .dport = 2,
 	          .flags = TCP_SYN),
 	       SL_REASON_NO_FLOW);
@@ -33,13 +31,7 @@ static void uplink_packet_of_no_flow_is_dropped_in_silence(void **state)
 static void uplink_packet_must_match_the_whole_key(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	const struct packet_spec answer = {.proto = 17,
-	                                   .vlan = ALL,
-	                                   .src = PUBLIC,
-	                                   .dst = INSIDE,
-	                                   .sport = 6000,
-	                                   .dport = 5000,
-	                                   PKT_TEXT("x")};
+	const struct packet_spec answer = udp_answer(ALL, PUBLIC, "x");
 	struct packet_spec other;
 
 	udp_to(gw, ALL, PUBLIC);
@@ -68,13 +60,9 @@ static void same_address_on_two_vlans_is_two_sandboxes(void **state)
 	expect(udp_to(gw, ALL, PUBLIC), SL_REASON_ALLOW_ALL);
 	expect(udp_to(gw, NETS, PUBLIC), SL_REASON_ADDRESS_NOT_ALLOWED);
 	expect(udp_to(gw, NETS, "203.0.113.1"), SL_REASON_SUBNET_ALLOWED);
-	expect(IN(gw, .proto = 17, .vlan = NETS, .src = "203.0.113.1", .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("x")),
-	       SL_REASON_SUBNET_ALLOWED);
+	expect(udp_back(gw, NETS, "203.0.113.1", "x"), SL_REASON_SUBNET_ALLOWED);
 	assert_int_equal(from_end(gw, SANDBOX, 0)->tci, NETS);
-	expect(IN(gw, .proto = 17, .vlan = ALL, .src = "203.0.113.1", .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("x")),
-	       SL_REASON_NO_FLOW);
+	expect(udp_back(gw, ALL, "203.0.113.1", "x"), SL_REASON_NO_FLOW);
 	inproc_free(gw);
 }
 
@@ -147,13 +135,7 @@ static void flows_live_as_long_as_their_timeouts(void **state)
 	                                 .dst = INSIDE,
 	                                 .icmp_type = 0,
 	                                 .icmp_rest = 0x00070001};
-	const struct packet_spec answer = {.proto = 17,
-	                                   .vlan = ALL,
-	                                   .src = PUBLIC,
-	                                   .dst = INSIDE,
-	                                   .sport = 6000,
-	                                   .dport = 5000,
-	                                   PKT_TEXT("x")};
+	const struct packet_spec answer = udp_answer(ALL, PUBLIC, "x");
 
 	handshake(&c);
 	handshake(&reset);
@@ -193,13 +175,9 @@ static void flow_that_expired_is_not_revived_by_the_uplink(void **state)
 
 	udp_to(gw, ALL, PUBLIC);
 	inproc_advance_us(gw, 119900000);
-	expect(IN(gw, .proto = 17, .vlan = ALL, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("x")),
-	       SL_REASON_ALLOW_ALL);
+	expect(udp_back(gw, ALL, PUBLIC, "x"), SL_REASON_ALLOW_ALL);
 	inproc_advance_us(gw, 120000000);
-	expect(IN(gw, .proto = 17, .vlan = ALL, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("x")),
-	       SL_REASON_NO_FLOW);
+	expect(udp_back(gw, ALL, PUBLIC, "x"), SL_REASON_NO_FLOW);
 	inproc_free(gw);
 }
 
@@ -235,17 +213,13 @@ static void native_vlan_is_untagged_on_its_port(void **state)
 	assert_true(from_end(gw, UPLINK, 0)->tagged);
 	assert_int_equal(from_end(gw, UPLINK, 0)->tci, 101);
 	assert_true(from_end(gw, UPLINK, 0)->l4_csum_ok);
-	expect(IN(gw, .proto = 17, .vlan = 101, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("back")),
-	       SL_REASON_ALLOW_ALL);
+	expect(udp_back(gw, 101, PUBLIC, "back"), SL_REASON_ALLOW_ALL);
 	assert_false(from_end(gw, SANDBOX, 0)->tagged);
 	assert_true(packet_view_says(from_end(gw, SANDBOX, 0), "back"));
 	assert_memory_equal(from_end(gw, SANDBOX, 0)->dmac, "\2\0\0\0\0\1", 6);
 	assert_true(inproc_last(gw, SANDBOX)->len >= 60);
 	expect(udp_to(gw, 101, PUBLIC), SL_REASON_UNKNOWN_SANDBOX);
-	expect(IN(gw, .proto = 17, .vlan = 0, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("x")),
-	       SL_REASON_UNKNOWN_SANDBOX);
+	expect(udp_back(gw, 0, PUBLIC, "x"), SL_REASON_UNKNOWN_SANDBOX);
 	/* what the gateway makes is untagged there as well */
 	expect(udp_to(gw, 0, "10.0.0.9"), SL_REASON_INTERNAL_SUBNET);
 	assert_false(from_end(gw, SANDBOX, 0)->tagged);
@@ -264,12 +238,8 @@ static void native_vlan_on_both_ports_stays_untagged(void **state)
 
 	expect(udp_to(gw, 0, PUBLIC), SL_REASON_ALLOW_ALL);
 	assert_false(from_end(gw, UPLINK, 0)->tagged);
-	expect(IN(gw, .proto = 17, .src = PUBLIC, .dst = INSIDE, .sport = 6000, .dport = 5000,
-	          PKT_TEXT("back")),
-	       SL_REASON_ALLOW_ALL);
-	expect(IN(gw, .proto = 17, .vlan = 101, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("back")),
-	       SL_REASON_UNKNOWN_SANDBOX);
+	expect(udp_back(gw, 0, PUBLIC, "back"), SL_REASON_ALLOW_ALL);
+	expect(udp_back(gw, 101, PUBLIC, "back"), SL_REASON_UNKNOWN_SANDBOX);
 	inproc_free(gw);
 }
 
@@ -283,9 +253,7 @@ static void frame_of_another_workers_sandbox_is_handed_over(void **state)
 	        .policy = POLICY, .config = CONFIG, .workers = 2, .checksums_full = true});
 
 	expect(udp_to(gw, 101, PUBLIC), SL_REASON_ALLOW_ALL);
-	expect(IN(gw, .proto = 17, .vlan = 101, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
-	          .dport = 5000, PKT_TEXT("back")),
-	       SL_REASON_ALLOW_ALL);
+	expect(udp_back(gw, 101, PUBLIC, "back"), SL_REASON_ALLOW_ALL);
 	assert_int_equal(inproc_stats(gw, 1)->flows, 1);
 	assert_int_equal(inproc_stats(gw, 0)->flows, 0);
 	assert_int_equal(inproc_stats(gw, 0)->handed_over, 2);

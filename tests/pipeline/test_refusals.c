@@ -133,9 +133,7 @@ static void flows_of_a_sandbox_are_bounded(void **state)
 	                     CONFIG "limits: {flows: 1000, flows-per-sandbox: 50, pins: 100}\n");
 
 	for (uint16_t port = 1; port <= 50; port++)
-		expect(OUT(gw, .proto = 17, .vlan = 101, .src = INSIDE, .dst = PUBLIC,
-		           .sport = port, .dport = 9, PKT_TEXT("x")),
-		       SL_REASON_ALLOW_ALL);
+		expect(udp_by_port(gw, 101, port), SL_REASON_ALLOW_ALL);
 	expect(OUT(gw, .proto = 17, .vlan = 101, .src = INSIDE, .dst = PUBLIC, .sport = 51,
 	           .dport = 9, PKT_TEXT("x")),
 	       SL_REASON_FLOW_LIMIT);
@@ -167,16 +165,12 @@ static void flows_of_all_are_kept_for_who_has_few(void **state)
 	                  CONFIG "limits: {flows: 1000, flows-per-sandbox: 100, pins: 100}\n");
 	for (uint16_t port = 1; port <= 100; port++)
 		for (uint16_t vlan = 101; vlan < 117; vlan++)
-			opened += OUT(gw, .proto = 17, .vlan = vlan, .src = INSIDE, .dst = PUBLIC,
-			              .sport = port, .dport = 9,
-			              PKT_TEXT("x")) == SL_REASON_ALLOW_ALL;
+			opened += udp_by_port(gw, vlan, port) == SL_REASON_ALLOW_ALL;
 	/* sixteen that take what they get fill all but a part of the last tenth */
 	assert_in_range(opened, 900, 16 * (1000 / 17));
 	/* the seventeenth has its even share */
 	for (uint16_t port = 1; port <= 1000 / 17; port++)
-		expect(OUT(gw, .proto = 17, .vlan = 117, .src = INSIDE, .dst = PUBLIC,
-		           .sport = port, .dport = 9, PKT_TEXT("x")),
-		       SL_REASON_ALLOW_ALL);
+		expect(udp_by_port(gw, 117, port), SL_REASON_ALLOW_ALL);
 	expect(OUT(gw, .proto = 17, .vlan = 117, .src = INSIDE, .dst = PUBLIC, .sport = 1000,
 	           .dport = 9, PKT_TEXT("x")),
 	       SL_REASON_FLOW_LIMIT);
@@ -191,8 +185,7 @@ static void flows_of_all_are_bounded(void **state)
 	unsigned opened = 0;
 
 	for (uint16_t port = 1; port <= 100; port++)
-		opened += OUT(gw, .proto = 17, .vlan = 101 + port % 2, .src = INSIDE, .dst = PUBLIC,
-		              .sport = port, .dport = 9, PKT_TEXT("x")) == SL_REASON_ALLOW_ALL;
+		opened += udp_by_port(gw, 101 + port % 2, port) == SL_REASON_ALLOW_ALL;
 	assert_int_equal(opened, 64);
 	assert_int_equal(count_of(gw, SL_REASON_FLOW_LIMIT), 36);
 	assert_int_equal(inproc_stats(gw, 0)->flows, 64);

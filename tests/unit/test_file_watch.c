@@ -113,12 +113,44 @@ static struct sl_file_watch *watch_and_read(const char *path, const char *text)
 	return watch;
 }
 
+/* A watch of policy.yaml, which holds this text. */
+static struct sl_file_watch *watch_policy(const char *text)
+{
+	write_file("policy.yaml", text);
+	return watch_and_read("policy.yaml", text);
+}
+
+/* A watch of policy.yaml, which is a symlink to v1 with the text "one"; "two" is v2's. */
+static struct sl_file_watch *watch_symlink(void)
+{
+	write_file("v1", "one");
+	write_file("v2", "two");
+	assert_int_equal(symlink("v1", "policy.yaml"), 0);
+	return watch_and_read("policy.yaml", "one");
+}
+
+/* The same, to a file in another directory. */
+static struct sl_file_watch *watch_symlink_away(void)
+{
+	mkdir("data", 0755);
+	write_file("data/v1", "one");
+	assert_int_equal(symlink("data/v1", "policy.yaml"), 0);
+	return watch_and_read("policy.yaml", "one");
+}
+
+/* That the file is gone is said after a while, in which another one may come. */
+static void expect_gone(struct sl_file_watch *watch)
+{
+	expect_nothing_for(watch, 290);
+	now_ms += 10;
+	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_GONE);
+	assert_int_equal(sl_file_watch_error(watch), ENOENT);
+}
+
 static void rename_over_is_taken_at_once_and_once(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	replace_file("policy.yaml", "two");
 	expect_at_once(watch, "two");
 	expect_nothing_for(watch, 3000);
@@ -143,10 +175,8 @@ static void rename_by_absolute_path_is_taken_at_once(void **state)
 
 static void rename_of_other_files_is_no_news(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	replace_file("policy.yaml.bak", "two");
 	write_file("other", "x");
 	expect_nothing_for(watch, 2000);
@@ -155,10 +185,8 @@ static void rename_of_other_files_is_no_news(void **state)
 
 static void two_renames_before_a_look_are_one_change(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	replace_file("policy.yaml", "two");
 	replace_file("policy.yaml", "three");
 	expect_at_once(watch, "three");
@@ -168,10 +196,8 @@ static void two_renames_before_a_look_are_one_change(void **state)
 
 static void written_in_place_is_taken_after_two_equal_reads(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	write_file("policy.yaml", "two");
 	expect_settled(watch, "two");
 	expect_nothing_for(watch, 3000);
@@ -180,11 +206,9 @@ static void written_in_place_is_taken_after_two_equal_reads(void **state)
 
 static void written_in_place_and_open_is_not_taken_before_close(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 	int fd;
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	fd = open("policy.yaml", O_WRONLY | O_TRUNC);
 	expect_nothing_for(watch, 1500);
 	assert_int_equal(write(fd, "half", 4), 4);
@@ -253,11 +277,9 @@ static void written_where_nobody_tells_with_size_and_time_kept_is_taken(void **s
 /* A writer that is seen is waited for, however long it takes. */
 static void written_slowly_by_who_is_seen_is_not_taken_half(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 	int fd;
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	fd = open("policy.yaml", O_WRONLY | O_TRUNC);
 	assert_int_equal(write(fd, "half", 4), 4);
 	expect_nothing_for(watch, 5000);
@@ -269,10 +291,8 @@ static void written_slowly_by_who_is_seen_is_not_taken_half(void **state)
 
 static void written_again_between_the_reads_waits_for_the_last(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	write_file("policy.yaml", "two");
 	expect_nothing_for(watch, 50);
 	write_file("policy.yaml", "three");
@@ -283,11 +303,9 @@ static void written_again_between_the_reads_waits_for_the_last(void **state)
 
 static void changing_unannounced_between_the_reads_is_read_again(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 	int fd;
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	fd = open("policy.yaml", O_WRONLY | O_APPEND);
 	write_file("policy.yaml", "two"); /* one writer closes, another still writes */
 	expect_nothing_for(watch, 50);
@@ -301,11 +319,9 @@ static void changing_unannounced_between_the_reads_is_read_again(void **state)
 
 static void created_anew_and_still_open_is_not_taken(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 	int fd;
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	unlink("policy.yaml");
 	fd = open("policy.yaml", O_WRONLY | O_CREAT, 0644);
 	assert_int_equal(write(fd, "ha", 2), 2);
@@ -318,10 +334,8 @@ static void created_anew_and_still_open_is_not_taken(void **state)
 
 static void editor_with_backup_is_taken_once(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	assert_int_equal(rename("policy.yaml", "policy.yaml~"), 0);
 	write_file("policy.yaml", "two");
 	unlink("policy.yaml~");
@@ -332,12 +346,8 @@ static void editor_with_backup_is_taken_once(void **state)
 
 static void symlink_swap_is_taken_at_once_and_once(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_symlink();
 
-	write_file("v1", "one");
-	write_file("v2", "two");
-	assert_int_equal(symlink("v1", "policy.yaml"), 0);
-	watch = watch_and_read("policy.yaml", "one");
 	swap_link("policy.yaml", "v2");
 	expect_at_once(watch, "two");
 	expect_nothing_for(watch, 3000);
@@ -346,12 +356,8 @@ static void symlink_swap_is_taken_at_once_and_once(void **state)
 
 static void symlink_made_anew_is_taken_at_once(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_symlink();
 
-	write_file("v1", "one");
-	write_file("v2", "two");
-	assert_int_equal(symlink("v1", "policy.yaml"), 0);
-	watch = watch_and_read("policy.yaml", "one");
 	unlink("policy.yaml");
 	assert_int_equal(symlink("v2", "policy.yaml"), 0);
 	expect_at_once(watch, "two");
@@ -361,12 +367,8 @@ static void symlink_made_anew_is_taken_at_once(void **state)
 
 static void symlink_target_written_in_place_is_settled(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_symlink_away();
 
-	mkdir("data", 0755);
-	write_file("data/v1", "one");
-	assert_int_equal(symlink("data/v1", "policy.yaml"), 0);
-	watch = watch_and_read("policy.yaml", "one");
 	write_file("data/v1", "two");
 	expect_settled(watch, "two");
 	sl_file_watch_free(watch);
@@ -374,12 +376,8 @@ static void symlink_target_written_in_place_is_settled(void **state)
 
 static void symlink_target_renamed_over_is_taken_at_once(void **state)
 {
-	struct sl_file_watch *watch = NULL;
+	struct sl_file_watch *watch = watch_symlink_away();
 
-	mkdir("data", 0755);
-	write_file("data/v1", "one");
-	assert_int_equal(symlink("data/v1", "policy.yaml"), 0);
-	watch = watch_and_read("policy.yaml", "one");
 	replace_file("data/v1", "two");
 	expect_at_once(watch, "two");
 	expect_nothing_for(watch, 2000);
@@ -437,36 +435,24 @@ static void directory_renamed_away_and_replaced_is_found(void **state)
 
 static void deleted_is_said_once_and_later_files_are_taken(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	unlink("policy.yaml");
-	expect_nothing_for(watch, 290);
-	now_ms += 10;
-	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_GONE);
-	assert_int_equal(sl_file_watch_error(watch), ENOENT);
+	expect_gone(watch);
 	expect_nothing_for(watch, 5000);
 	replace_file("policy.yaml", "two");
 	expect_at_once(watch, "two");
 	unlink("policy.yaml");
-	expect_nothing_for(watch, 290);
-	now_ms += 10;
-	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_GONE);
+	expect_gone(watch);
 	sl_file_watch_free(watch);
 }
 
 static void dangling_symlink_is_gone_until_its_target_comes(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_symlink();
 
-	write_file("v1", "one");
-	assert_int_equal(symlink("v1", "policy.yaml"), 0);
-	watch = watch_and_read("policy.yaml", "one");
 	swap_link("policy.yaml", "later/v2");
-	expect_nothing_for(watch, 290);
-	now_ms += 10;
-	assert_int_equal(sl_file_watch_poll(watch, now_ms), SL_FILE_WATCH_GONE);
+	expect_gone(watch);
 	mkdir("later", 0755);
 	expect_nothing_for(watch, 50);
 	replace_file("later/v2", "two");
@@ -488,10 +474,8 @@ static void missing_at_first_is_taken_when_it_comes(void **state)
 
 static void hard_link_to_a_complete_file_is_settled(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	write_file("v2", "two");
 	unlink("policy.yaml");
 	assert_int_equal(link("v2", "policy.yaml"), 0);
@@ -501,10 +485,8 @@ static void hard_link_to_a_complete_file_is_settled(void **state)
 
 static void directory_in_its_place_fails_and_says_why(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	unlink("policy.yaml");
 	mkdir("dir", 0755);
 	assert_int_equal(rename("dir", "policy.yaml"), 0);
@@ -535,10 +517,8 @@ static void huge_file_is_read_to_its_bound_only(void **state)
 
 static void empty_file_is_content(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	write_file("policy.yaml", "");
 	expect_settled(watch, "");
 	sl_file_watch_free(watch);
@@ -558,10 +538,8 @@ static void symlink_loop_is_an_error(void **state)
 
 static void asked_to_read_it_reads_the_same_again(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	assert_int_equal(sl_file_watch_read(watch, now_ms), SL_FILE_WATCH_CHANGED);
 	expect_content(watch, "one");
 	sl_file_watch_free(watch);
@@ -569,10 +547,8 @@ static void asked_to_read_it_reads_the_same_again(void **state)
 
 static void timeout_is_never_for_ever(void **state)
 {
-	struct sl_file_watch *watch;
+	struct sl_file_watch *watch = watch_policy("one");
 
-	write_file("policy.yaml", "one");
-	watch = watch_and_read("policy.yaml", "one");
 	assert_in_range(sl_file_watch_timeout_ms(watch, now_ms), 0, 1000);
 	write_file("policy.yaml", "two");
 	sl_file_watch_poll(watch, now_ms);
