@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "document/policy_json.h"
+#include "json_text.h"
 #include "pushes.h"
 #include "request.h"
 #include "sluice/reason.h"
@@ -271,6 +272,7 @@ bool sl_request_read_body(struct sl_request *request, struct sl_yaml_doc **out)
 			return false;
 		}
 		json_decref(json);
+		sl_json_join_surrogates(body->bytes, body->len);
 	}
 	ret = sl_yaml_read_buffer("body", body->bytes != NULL ? body->bytes : "", body->len,
 	                          request->api->body_max, &diag, out);

@@ -86,6 +86,14 @@ void sl_client_done(struct sl_client_call *call)
 	call->text = NULL;
 }
 
+void sl_client_path(char *out, size_t size, const char *before, const char *id, const char *after)
+{
+	char *escaped = curl_easy_escape(NULL, id, 0);
+
+	snprintf(out, size, "%s%s%s", before, escaped != NULL ? escaped : "", after);
+	curl_free(escaped);
+}
+
 static const char *string_of(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));

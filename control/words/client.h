@@ -43,6 +43,9 @@ struct sl_client_call {
 int sl_client_call(const struct sl_client *client, struct sl_client_call *call);
 void sl_client_done(struct sl_client_call *call);
 
+/* Writes a path whose ID, a sandbox's name maybe, is escaped (RFC 3986 2.1). */
+void sl_client_path(char *out, size_t size, const char *before, const char *id, const char *after);
+
 /* Prints why a call was refused, with every mistake at its place. Returns SL_EXIT_REFUSED. */
 int sl_client_refused(const struct sl_client_call *call);
 

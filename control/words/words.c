@@ -25,6 +25,10 @@ const struct sl_word sl_words[] = {
         {"apply", "FILE [--dry-run]", "replace the whole policy by a document", sl_word_apply, 1,
          2},
         {"diff", "FILE", "what a document would change; exit 1 if anything", sl_word_diff, 1, 1},
+        {"flows", "[SANDBOX]", "flows that are open, of one sandbox or of all", sl_word_flows, 0,
+         1},
+        {"pins", "SANDBOX", "addresses that DNS gave a sandbox", sl_word_pins, 1, 1},
+        {"cut", "SANDBOX", "reset and forget a sandbox's flows", sl_word_cut, 1, 1},
         {"health", "", "whether anything is wrong; exit 1 if so", sl_word_health, 0, 0},
         {"completion", "bash|man", "completion for a shell, or the manual page's list of words",
          completion, 1, 1},
@@ -116,7 +120,7 @@ static void print_bash(void)
 		printf(" %s", sl_words[i].name);
 	printf("' -- \"$word\"))\n\t\treturn\n\tfi\n\tcase ${COMP_WORDS[1]} in\n");
 	for (size_t i = 0; i < sl_words_count; i++) {
-		if (strncmp(sl_words[i].args, "SANDBOX", 7) == 0)
+		if (strstr(sl_words[i].args, "SANDBOX") != NULL)
 			printf("\t%s) COMPREPLY=($(compgen -W \"$(sluice ls -o json 2>/dev/null | "
 			       "sed -n 's/.*\"vlan\": \\([0-9]*\\).*/\\1/p; "
 			       "s/.*\"name\": \"\\([^\"]*\\)\".*/\\1/p')\" -- \"$word\")) ;;\n",

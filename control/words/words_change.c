@@ -90,14 +90,14 @@ static int set_policy(const struct sl_client *client, const char *sandbox, const
 	struct sl_client_call call = {.method = "PUT", .path = path, .body = value, .file = file};
 	int ret;
 
-	snprintf(path, sizeof(path), "/v1/sandboxes/%s/policy", sandbox);
+	sl_client_path(path, sizeof(path), "/v1/sandboxes/", sandbox, "/policy");
 	ret = sl_client_call(client, &call);
 	if (ret == SL_EXIT_OK && call.status == 404) {
 		char *entry = wrap(value);
 
 		sl_client_done(&call);
 		call.body = entry;
-		snprintf(path, sizeof(path), "/v1/sandboxes/%s", sandbox);
+		sl_client_path(path, sizeof(path), "/v1/sandboxes/", sandbox, "");
 		ret = push(client, &call, print_push);
 		free(entry);
 		return ret;
@@ -137,8 +137,25 @@ int sl_word_rm(const struct sl_client *client, int argc, char **argv)
 	char path[512];
 	struct sl_client_call call = {.method = "DELETE", .path = path};
 
-	snprintf(path, sizeof(path), "/v1/sandboxes/%s", argv[0]);
+	sl_client_path(path, sizeof(path), "/v1/sandboxes/", argv[0], "");
 	return push(client, &call, print_removed);
+}
+
+static int print_cut(const struct sl_client *client, const struct sl_client_call *call)
+{
+	if (client->output != SL_OUTPUT_TABLE)
+		return sl_client_print(client->output, call->json);
+	printf("%lld flows cut\n", json_integer_value(json_object_get(call->json, "flows")));
+	return SL_EXIT_OK;
+}
+
+int sl_word_cut(const struct sl_client *client, int argc, char **argv)
+{
+	char path[512];
+	struct sl_client_call call = {.method = "POST", .path = path};
+
+	sl_client_path(path, sizeof(path), "/v1/sandboxes/", argv[0], "/cut");
+	return push(client, &call, print_cut);
 }
 
 /* ---- whole documents ---- */

@@ -148,6 +148,82 @@ int sl_word_ls(const struct sl_client *client, int argc, char **argv)
 	return ret;
 }
 
+/* ---- what is open ---- */
+
+/* Adds all pages of a path's list; the path has its first argument already. */
+static int add_pages(const struct sl_client *client, const char *path, const char *key, json_t *all)
+{
+	char after[64] = "0.0";
+	int ret = SL_EXIT_OK;
+
+	while (ret == SL_EXIT_OK && after[0] != '\0') {
+		char page[640];
+		struct sl_client_call call = {.method = "GET", .path = page};
+
+		snprintf(page, sizeof(page), "%s&after=%s", path, after);
+		ret = sl_client_call(client, &call);
+		if (ret != SL_EXIT_OK)
+			break;
+		if (call.status != 200)
+			ret = sl_client_refused(&call);
+		json_array_extend(all, json_object_get(call.json, key));
+		snprintf(after, sizeof(after), "%s", string_of(call.json, "after"));
+		sl_client_done(&call);
+	}
+	return ret;
+}
+
+static void print_flow(const json_t *flow)
+{
+	const json_t *proto = json_object_get(flow, "proto");
+	char number[16];
+
+	snprintf(number, sizeof(number), "%lld", json_integer_value(proto));
+	printf("%4lld  %-5s %s %lld -> %s %lld  %s  %s  %llds\n", number_of(flow, "vlan"),
+	       json_is_string(proto) ? json_string_value(proto) : number, string_of(flow, "src"),
+	       number_of(flow, "sport"), string_of(flow, "dst"), number_of(flow, "dport"),
+	       string_of(flow, "reason"), string_of(flow, "name"), number_of(flow, "age"));
+}
+
+int sl_word_flows(const struct sl_client *client, int argc, char **argv)
+{
+	json_t *all = json_array(), *flow;
+	char path[512];
+	size_t i;
+	int ret;
+
+	sl_client_path(path, sizeof(path),
+	               argc > 0 ? "/v1/flows?limit=1000&sandbox=" : "/v1/flows?limit=1000",
+	               argc > 0 ? argv[0] : "", "");
+	ret = add_pages(client, path, "flows", all);
+	if (ret == SL_EXIT_OK && client->output != SL_OUTPUT_TABLE)
+		ret = sl_client_print(client->output, all);
+	else if (ret == SL_EXIT_OK)
+		json_array_foreach (all, i, flow)
+			print_flow(flow);
+	json_decref(all);
+	return ret;
+}
+
+static int print_pins(const struct sl_client_call *call)
+{
+	size_t i;
+	json_t *pin;
+
+	json_array_foreach (json_object_get(call->json, "pins"), i, pin)
+		printf("%-40s %s  %llds\n", string_of(pin, "address"), string_of(pin, "name"),
+		       number_of(pin, "expires"));
+	return SL_EXIT_OK;
+}
+
+int sl_word_pins(const struct sl_client *client, int argc, char **argv)
+{
+	char path[512];
+
+	sl_client_path(path, sizeof(path), "/v1/sandboxes/", argv[0], "/pins");
+	return show(client, path, print_pins);
+}
+
 static int print_yaml(const struct sl_client_call *call)
 {
 	return sl_client_print(SL_OUTPUT_YAML, call->json);
@@ -159,7 +235,7 @@ int sl_word_get(const struct sl_client *client, int argc, char **argv)
 
 	if (strcmp(argv[0], "policy") == 0)
 		return show(client, "/v1/policy", print_yaml);
-	snprintf(path, sizeof(path), "/v1/sandboxes/%s", argv[0]);
+	sl_client_path(path, sizeof(path), "/v1/sandboxes/", argv[0], "");
 	return show(client, path, print_yaml);
 }
 

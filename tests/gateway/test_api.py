@@ -235,6 +235,18 @@ def test_policy_from_a_file_is_shown_and_not_written(gateway):
     assert [line["vlan"] for line in api("GET", "/v1/sandboxes").json["sandboxes"]] == [102]
 
 
+def test_names_may_be_written_as_json_has_them(api):
+    """Python writes a name outside ASCII as escapes, in pairs beyond the first plane."""
+    name = 'rocket \U0001f680 "quoted" \u00fc \\'
+    body = json.dumps({"name": name})
+    assert "\\ud83d\\ude80" in body
+    api.put("/v1/sandboxes/101", body, 201)
+    assert api("GET", "/v1/sandboxes/101").json["name"] == name
+    wrong = json.dumps({"sandboxes": [{"vlan": 7, "name": name, "policy": {"allow": ["x..y"]}}]})
+    (error,) = api("PUT", "/v1/policy", wrong).json["errors"]
+    assert error["pointer"] == "/sandboxes/0/policy/allow/0" and wrong[error["column"] - 1:].startswith('"x..y"')
+
+
 # --- other shapes ---
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from conftest import ROOT, binary
+from conftest import ROOT, binary, frame
 
 
 @pytest.fixture
@@ -44,6 +44,10 @@ def test_day_with_a_sandbox(words):
     assert words("set", "104", "-", stdin='{"allow": ["a.example"]}') == "generation 4, 1 changed\n"
     assert words("set", "104", "deny-all") == "generation 5, 1 changed\n"
     assert words("rm", "103") == "generation 6, 1 changed\n"
+    # a name may be any text
+    words("apply", "-", stdin='sandboxes: [{vlan: 7, name: "a b?c#d"}]')
+    assert yaml.safe_load(words("get", "a b?c#d"))["vlan"] == 7
+    assert words("set", "a b?c#d", "deny-all") == "generation 8, 1 changed\n"
     assert words("rm", "103", code=1) == "sluice: there is no such sandbox\n"
     assert "there is no such sandbox" in words("get", "103", code=1)
 
@@ -82,6 +86,25 @@ def test_status_and_health(words):
     assert len(re.findall(r"^port +(sandbox|uplink): net_pcap\d,", status, re.M)) == 2
     assert json.loads(words("status", "-o", "json"))["workers"] == 1
     assert words("health") == "ok\n"
+
+
+def test_what_is_open_is_listed_and_cut(gateway):
+    gateway.policy("sandboxes: [{vlan: 101, name: one}]")
+    gateway.incoming["sandbox"] = [frame(101, 1000 + n) for n in range(1500)]
+    gateway.start()
+
+    def run(*args):
+        done = subprocess.run([binary(), *args, "--socket", "control.sock"], capture_output=True, text=True, check=True,
+                              cwd=gateway.directory)
+        return done.stdout
+
+    while len(flows := run("flows").splitlines()) < 1500:
+        assert gateway.process.poll() is None
+    assert re.fullmatch(r" 101  udp   10\.0\.0\.2 \d+ -> 192\.0\.2\.1 2000  allow-all    \d+s", flows[0]), flows[0]
+    assert len(json.loads(run("flows", "one", "-o", "json"))) == 1500
+    assert run("pins", "one") == ""
+    assert run("cut", "one") == "1500 flows cut\n"
+    assert run("flows", "one") == ""
 
 
 def test_exit_codes_tell_what_happened(words):
