@@ -329,10 +329,11 @@ static void proved_name_without_a_pin_is_cut(void **state)
 	static uint8_t hello[HELLO_BYTES_MAX], records[RECORDS_BYTES_MAX];
 	size_t len = hello_records(hello, hello_named(GIT, hello), 0, records);
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct inproc *gw = lab_create(rows[i].policy, rows[i].config);
 		struct inproc_tcp pinned = tcp_to(A1, 443), forged = tcp_to(A2, 443);
 
+		row(rows[i].config);
 		lab_resolve(gw, GIT, A1, 60);
 		assert_int_equal(inproc_tcp_open(gw, &pinned), SL_REASON_NONE);
 		assert_int_equal(inproc_tcp_client(gw, &pinned, records, len),
@@ -442,9 +443,10 @@ static void policy_without_pins_is_refused(void **state)
 	        "dns: {resolvers: any}\n",
 	};
 
-	for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
+	for (size_t i = 0; i < COUNT(configs); i++) {
 		struct inproc *gw = lab_create("sandboxes: [{vlan: 101}]", configs[i]);
 
+		row(configs[i]);
 		assert_int_equal(inproc_push(gw, BY(ENTRIES)), 0);
 		assert_non_null(
 		        strstr(inproc_errors(gw), "1:44: by-address opens what DNS answers"));

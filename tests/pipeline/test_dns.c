@@ -389,9 +389,10 @@ static void query_malformed_is_dropped_in_silence(void **state)
 	                                    "class",    "pointer", "dot in label", "answer record",
 	                                    "trailing", "short",   "text",         "empty"};
 
-	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+	for (size_t k = 0; k < COUNT(kinds); k++) {
 		const char *kind = kinds[k];
 
+		row(kinds[k]);
 		lab_query(LAB_ID, "www.example.com", DNS_A);
 		if (!strcmp(kind, "response"))
 			lab_msg.bytes[2] |= 0x80;
@@ -520,6 +521,7 @@ static void query_for_what_is_no_host_name_is_refused_at_once(void **state)
 	for (size_t p = 0; p < 3; p++) {
 		struct inproc *gw = lab_create(policies[p], LAB_CONFIG);
 
+		row(policies[p]);
 		for (size_t i = 0; i < sizeof(bytes); i++) {
 			lab_query((uint16_t)i, "axb.example.org", DNS_A);
 			lab_msg.bytes[14] = (uint8_t)bytes[i];

@@ -26,6 +26,7 @@ static void first_record_of_another_kind_is_not_tls(void **state)
 		static uint8_t stream[sizeof(good.bytes) + 64];
 		size_t n = strlen(starts[i]);
 
+		row(starts[i]);
 		memcpy(stream, starts[i], n);
 		memcpy(stream + n, good.bytes, good.len);
 		handshake(&c);
@@ -71,31 +72,58 @@ static void records_that_break_the_format_are_malformed(void **state)
 static void hellos_without_one_plain_name_are_refused_with_their_reason(void **state)
 {
 	static const struct {
+		const char *what;
 		struct hello_options options;
 		enum sl_reason reason;
 	} cases[] = {
-	        {{.name = ALLOWED}, SL_REASON_DOMAIN_ALLOWED},
-	        {{.name = "GOOD.Example."}, SL_REASON_DOMAIN_ALLOWED},
-	        {{.name = "a.b.good.example"}, SL_REASON_DOMAIN_ALLOWED},
-	        {{.name = ALLOWED, .ech = true}, SL_REASON_DOMAIN_ALLOWED},
-	        {{.name = NULL}, SL_REASON_NO_SERVER_NAME},
-	        {{.name = "198.51.100.10"}, SL_REASON_NO_SERVER_NAME},
-	        {{.name = "::1"}, SL_REASON_NO_SERVER_NAME},
-	        {{.name = "xgood.example"}, SL_REASON_DOMAIN_NOT_ALLOWED},
-	        {{.name = "good.example.evil"}, SL_REASON_DOMAIN_NOT_ALLOWED},
-	        {{.name = "good.example\0.evil", .name_len = 18}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = "good..example"}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = "*.good.example"}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = "g\xc3\xb6od.example"}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .second_name = DENIED}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .other_sni = DENIED}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .other_sni = ALLOWED}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .name_type = 1}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .name_len_lie = 1}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .list_len_lie = -1}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .extensions_len_lie = 1}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .message_len_lie = -1}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = ALLOWED, .repeated_type = 0x1234}, SL_REASON_MALFORMED_HELLO},
+	        {"a plain name", {.name = ALLOWED}, SL_REASON_DOMAIN_ALLOWED},
+	        {"upper case and a trailing dot",
+	         {.name = "GOOD.Example."},
+	         SL_REASON_DOMAIN_ALLOWED},
+	        {"a name below the pattern",
+	         {.name = "a.b.good.example"},
+	         SL_REASON_DOMAIN_ALLOWED},
+	        {"ECH", {.name = ALLOWED, .ech = true}, SL_REASON_DOMAIN_ALLOWED},
+	        {"no name", {.name = NULL}, SL_REASON_NO_SERVER_NAME},
+	        {"an IPv4 address", {.name = "198.51.100.10"}, SL_REASON_NO_SERVER_NAME},
+	        {"an IPv6 address", {.name = "::1"}, SL_REASON_NO_SERVER_NAME},
+	        {"a name that ends like it",
+	         {.name = "xgood.example"},
+	         SL_REASON_DOMAIN_NOT_ALLOWED},
+	        {"a name that begins like it",
+	         {.name = "good.example.evil"},
+	         SL_REASON_DOMAIN_NOT_ALLOWED},
+	        {"a NUL in the name",
+	         {.name = "good.example\0.evil", .name_len = 18},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"an empty label", {.name = "good..example"}, SL_REASON_MALFORMED_HELLO},
+	        {"a star", {.name = "*.good.example"}, SL_REASON_MALFORMED_HELLO},
+	        {"UTF-8", {.name = "g\xc3\xb6od.example"}, SL_REASON_MALFORMED_HELLO},
+	        {"two names", {.name = ALLOWED, .second_name = DENIED}, SL_REASON_MALFORMED_HELLO},
+	        {"another server_name extension",
+	         {.name = ALLOWED, .other_sni = DENIED},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"the same server_name extension again",
+	         {.name = ALLOWED, .other_sni = ALLOWED},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"another type of name",
+	         {.name = ALLOWED, .name_type = 1},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"name length too large",
+	         {.name = ALLOWED, .name_len_lie = 1},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"list length too small",
+	         {.name = ALLOWED, .list_len_lie = -1},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"extensions' length too large",
+	         {.name = ALLOWED, .extensions_len_lie = 1},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"message length too small",
+	         {.name = ALLOWED, .message_len_lie = -1},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"an extension twice",
+	         {.name = ALLOWED, .repeated_type = 0x1234},
+	         SL_REASON_MALFORMED_HELLO},
 	};
 	struct inproc *gw = gateway(POLICY);
 
@@ -103,6 +131,7 @@ static void hellos_without_one_plain_name_are_refused_with_their_reason(void **s
 		static struct hello hello;
 		struct conn c = conn_of(gw);
 
+		row(cases[i].what);
 		hello_with(&hello, &cases[i].options, 0);
 		handshake(&c);
 		expect(client(&c, 0, hello.bytes, hello.len), cases[i].reason);

@@ -77,6 +77,7 @@ static void policy_that_closes_the_address_cuts_the_hold(void **state)
 	for (size_t i = 0; i < COUNT(policies); i++) {
 		struct conn c = opened();
 
+		row(policies[i]);
 		expect(first_half(&c, &good), SL_REASON_NONE);
 		assert_int_not_equal(inproc_push(c.gw, policies[i]), 0);
 		inproc_clear(c.gw);

@@ -75,6 +75,7 @@ static void request_is_not_tls_where_http_is_denied(void **state)
 	for (size_t i = 0; i < COUNT(configs); i++) {
 		struct conn c = opened_with(configs[i]);
 
+		row(configs[i]);
 		expect(say(&c, 0, GOOD), SL_REASON_NOT_TLS);
 		expect_server_sees_nothing(&c);
 		last_event(c.gw, false, SL_REASON_NOT_TLS);
@@ -214,6 +215,7 @@ static void request_on_any_port_names_that_port_or_none(void **state)
 		struct conn c = conn_of(gw);
 		char text[200];
 
+		ROWF("%s to port %u", cases[i].host, cases[i].dport);
 		c.dport = cases[i].dport;
 		handshake(&c);
 		snprintf(text, sizeof(text), GET "Host: %s\r\n\r\n", cases[i].host);
@@ -241,6 +243,7 @@ static void request_goes_where_its_name_is_pinned(void **state)
 		struct conn c = conn_of(gw);
 		char text[200];
 
+		row(cases[i].host);
 		c.dport = 80;
 		handshake(&c);
 		inproc_clear(gw);

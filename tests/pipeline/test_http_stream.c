@@ -256,6 +256,7 @@ static void server_that_speaks_no_http_ends_the_flow(void **state)
 			struct conn c = opened();
 			enum sl_reason reason = SL_REASON_NONE;
 
+			ROWF("%s%s", answers[i], pieces ? " in pieces" : "");
 			expect(say(&c, 0, GOOD), SL_REASON_DOMAIN_ALLOWED);
 			SEND(&c, SERVER, .ack = LEN);
 			inproc_clear(c.gw);

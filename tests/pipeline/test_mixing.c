@@ -283,6 +283,7 @@ static void hop_limit_is_raised_for_names_alone(void **state)
 		struct conn c = conn_of(gateway(POLICY));
 		const uint64_t ttl = PKT_SET(cases[i].sent);
 
+		ROWF("hop limit %u", cases[i].sent);
 		SEND(&c, CLIENT, .flags = TCP_SYN, .ttl = ttl);
 		assert_int_equal(from_end(c.gw, UPLINK, 0)->ttl, cases[i].left);
 		SEND(&c, SERVER, .flags = TCP_SYN | TCP_ACK);
@@ -364,6 +365,7 @@ static void server_that_speaks_no_tls_ends_the_flow(void **state)
 			struct conn c = opened();
 			enum sl_reason reason = SL_REASON_NONE;
 
+			ROWF("%s%s", answers[i].bytes, pieces ? " in pieces" : "");
 			expect(client(&c, 0, first.bytes, first.len), SL_REASON_DOMAIN_ALLOWED);
 			SEND(&c, SERVER, .ack = (int64_t)first.len);
 			inproc_clear(c.gw);

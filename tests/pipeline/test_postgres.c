@@ -163,6 +163,7 @@ static void postgres_another_answer_is_refused(void **state)
 		struct conn c = opened();
 		size_t len = i == COUNT(answers) - 1 ? 1 : strlen(answers[i]);
 
+		row(answers[i]);
 		client(&c, 0, ssl_request, 8);
 		inproc_clear(c.gw);
 		expect(server(&c, 0, 8, answers[i], len), SL_REASON_NOT_TLS);

@@ -319,18 +319,28 @@ static void a_denied_name_in_two_datagrams_lets_nothing_out(void **state)
 static void hellos_are_refused_with_their_reasons(void **state)
 {
 	static const struct {
+		const char *what;
 		struct hello_options options;
 		enum sl_reason reason;
 	} cases[] = {
-	        {{.name = NULL}, SL_REASON_NO_SERVER_NAME},
-	        {{.name = "192.0.2.7"}, SL_REASON_NO_SERVER_NAME},
-	        {{.name = "good.example", .second_name = DENIED}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = "good.example", .other_sni = DENIED}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = "good.example\0.evil.example", .name_len = 26},
+	        {"no name", {.name = NULL}, SL_REASON_NO_SERVER_NAME},
+	        {"an IPv4 address", {.name = "192.0.2.7"}, SL_REASON_NO_SERVER_NAME},
+	        {"two names",
+	         {.name = "good.example", .second_name = DENIED},
 	         SL_REASON_MALFORMED_HELLO},
-	        {{.name = "good.example", .name_len_lie = -1}, SL_REASON_MALFORMED_HELLO},
-	        {{.name = "good.example", .message_len_lie = -1}, SL_REASON_MALFORMED_QUIC},
-	        {{.name = "good.example", .ech = true}, SL_REASON_ECH_DENIED},
+	        {"another server_name extension",
+	         {.name = "good.example", .other_sni = DENIED},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"a NUL in the name",
+	         {.name = "good.example\0.evil.example", .name_len = 26},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"name length too small",
+	         {.name = "good.example", .name_len_lie = -1},
+	         SL_REASON_MALFORMED_HELLO},
+	        {"message length too small",
+	         {.name = "good.example", .message_len_lie = -1},
+	         SL_REASON_MALFORMED_QUIC},
+	        {"ECH", {.name = "good.example", .ech = true}, SL_REASON_ECH_DENIED},
 	};
 	struct inproc *gw = gateway_with(POLICY, CONFIG "inspect: {ech: deny}\n");
 
@@ -338,6 +348,7 @@ static void hellos_are_refused_with_their_reasons(void **state)
 		struct quic q = quic_for(gw, ALLOWED);
 		struct datagram d;
 
+		row(cases[i].what);
 		set_hello(&q, &cases[i].options);
 		d = initial_whole(&q);
 		expect_refused(&q, &d, cases[i].reason, true);

@@ -313,6 +313,7 @@ static void a_retried_hello_of_another_name_does_not_leave(void **state)
 		        &q, cid, 8, frames,
 		        quic_crypto_frame(first, q.hello + first, q.hello_len - first, frames));
 
+		row(names[i]);
 		expect_refused(&q, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
 		expect_event_name(last_event(gw, false, SL_REASON_DOMAIN_NOT_ALLOWED), names[i]);
 		expect_refused(&q, &d, SL_REASON_MALFORMED_QUIC, false);
@@ -396,6 +397,7 @@ static void another_connection_of_another_name_does_not_leave(void **state)
 		struct datagram d = initial_whole(&evil), hidden;
 		const struct sl_event *event;
 
+		row(names[i]);
 		evil.sport = q.sport;
 		expect_refused(&evil, &d, SL_REASON_DOMAIN_NOT_ALLOWED, true);
 		event = last_event(gw, false, SL_REASON_DOMAIN_NOT_ALLOWED);

@@ -51,6 +51,7 @@ static void retry_second_hello_of_another_name_never_leaves(void **state)
 		static struct hello other;
 		struct conn c = retried();
 
+		row(names[i]);
 		hello_with(&other, &(struct hello_options){.name = names[i]}, 0);
 		inproc_clear(c.gw);
 		expect(after_retry(&c, 0, other.bytes, other.len),

@@ -78,6 +78,7 @@ static void empty_policies_are_deny_all(void **state)
 		char text[256];
 		struct inproc *gw;
 
+		row(policies[i]);
 		snprintf(text, sizeof(text), "sandboxes: [{vlan: 101, policy: %s}]", policies[i]);
 		gw = gateway(text);
 		expect(syn_to(gw, 101, PUBLIC, 443), SL_REASON_DENY_ALL);
@@ -225,10 +226,12 @@ static void internal_range_opens_by_subnet_alone(void **state)
 	struct inproc *gw = gateway(POLICY);
 
 	for (size_t i = 0; i < COUNT(internal); i++) {
+		row(internal[i]);
 		expect(udp_to(gw, ALL, internal[i]), SL_REASON_INTERNAL_SUBNET);
 		expect(syn_to(gw, BOTH, internal[i], 443), SL_REASON_INTERNAL_SUBNET);
 	}
 	for (size_t i = 0; i < COUNT(outside); i++) {
+		row(outside[i]);
 		expect(udp_to(gw, ALL, outside[i]), SL_REASON_ALLOW_ALL);
 		expect(syn_to(gw, BOTH, outside[i], 443), SL_REASON_NONE);
 	}
@@ -264,6 +267,7 @@ static void protected_range_opens_by_nothing(void **state)
 	expect(udp_to(gw, 103, "2003::1"), SL_REASON_SUBNET_ALLOWED);
 	inproc_clear(gw);
 	for (size_t i = 0; i < COUNT(protected); i++) {
+		row(protected[i]);
 		expect(udp_to(gw, 103, protected[i]), SL_REASON_PROTECTED_SUBNET);
 		expect(udp_to(gw, 101, protected[i]), SL_REASON_PROTECTED_SUBNET);
 		expect(syn_to(gw, 103, protected[i], 443), SL_REASON_PROTECTED_SUBNET);
@@ -320,10 +324,13 @@ static void source_without_a_rule_is_private(void **state)
 	        "::",          "::1",        "ff02::1"};
 	struct inproc *gw = gateway(POLICY);
 
-	for (size_t i = 0; i < COUNT(fine); i++)
+	for (size_t i = 0; i < COUNT(fine); i++) {
+		row(fine[i]);
 		expect(udp_from(gw, ALL, fine[i]), SL_REASON_ALLOW_ALL);
+	}
 	inproc_clear(gw);
 	for (size_t i = 0; i < COUNT(spoofed); i++) {
+		row(spoofed[i]);
 		expect(udp_from(gw, ALL, spoofed[i]), SL_REASON_SOURCE_SPOOFED);
 		expect(udp_from(gw, NONE, spoofed[i]), SL_REASON_SOURCE_SPOOFED);
 	}

@@ -182,6 +182,7 @@ static void quic_hold_of_a_sandbox_that_is_replaced_is_given_back(void **state)
 		struct quic q;
 		struct inproc *gw = gateway_with_quic_on_hold(&q, &rest);
 
+		row(after[i]);
 		assert_int_not_equal(inproc_push(gw, after[i]), 0);
 		inproc_advance_us(gw, 100000); /* long before the hold's own end */
 		expect_nothing_of_quic(&q);

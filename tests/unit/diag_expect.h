@@ -18,8 +18,9 @@
 
 #include <cmocka.h>
 
-#include "expect.h"
 #include "document/diag.h"
+#include "expect.h"
+#include "rows.h"
 
 #define TEXTS_MAX (SL_DIAG_MAX + 1)
 

@@ -21,8 +21,10 @@
 #include "document/config.h"
 #include "document/diag.h"
 #include "document/policy.h"
+#include "expect.h"
 #include "inproc.h"
 #include "reload/reload.h"
+#include "rows.h"
 #include "sluice/generation.h"
 
 struct scene {

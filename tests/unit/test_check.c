@@ -16,6 +16,8 @@
 
 #include "check.h"
 #include "document/nearest.h"
+#include "expect.h"
+#include "rows.h"
 
 static char said[16384];
 
@@ -172,7 +174,8 @@ static void distance_counts_slips(void **state)
 	char lengthy[300];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		ROWF("%s and %s", cases[i].a, cases[i].b);
 		assert_int_equal(sl_nearest_distance(cases[i].a, cases[i].b), cases[i].far);
 		assert_int_equal(sl_nearest_distance(cases[i].b, cases[i].a), cases[i].far);
 	}

@@ -161,6 +161,7 @@ static void answer_addresses_of_other_names_are_not_told(void **state)
 	                                     "www\\.example\\.com", ""};
 
 	for (size_t i = 0; i < COUNT(owners); i++) {
+		row(owners[i]);
 		begin_answer();
 		dns_address(&msg, DNS_ANSWER, owners[i], "192.0.2.66", 300);
 		dns_address(&msg, DNS_ANSWER, "@12", "192.0.2.1", 300);
@@ -283,6 +284,7 @@ static void answer_broken_service_is_bad(void **state)
 	};
 
 	for (size_t i = 0; i < COUNT(broken); i++) {
+		ROWF("%zu bytes, row %zu", broken[i].len, i);
 		begin_answer();
 		dns_address(&msg, DNS_ANSWER, "@12", "192.0.2.1", 60);
 		dns_record(&msg, DNS_ANSWER, "@12", DNS_HTTPS, 60, broken[i].rdata, broken[i].len);

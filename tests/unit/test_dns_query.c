@@ -111,6 +111,7 @@ static void query_pointer_in_question_is_bad(void **state)
 	static const char *const names[] = {"@12", "@0", "www.@12", "example.@16", "@16383"};
 
 	for (size_t i = 0; i < COUNT(names); i++) {
+		ROWF("row %zu", i);
 		dns_begin(&msg, ID, DNS_RD);
 		dns_question(&msg, names[i], DNS_A);
 		expect_bad_query();
@@ -155,6 +156,7 @@ static void query_dot_inside_label_is_bad(void **state)
 	                                    "a\\."};
 
 	for (size_t i = 0; i < COUNT(names); i++) {
+		row(names[i]);
 		dns_begin(&msg, ID, DNS_RD);
 		dns_question(&msg, names[i], DNS_A);
 		expect_bad_query();

@@ -15,9 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tell/events.h"
+#include "expect.h"
 #include "packet.h"
+#include "rows.h"
 #include "sluice/event.h"
+#include "tell/events.h"
 
 static const struct sl_event nothing_known = {.proto = -1, .reason = SL_REASON_UNKNOWN_SANDBOX};
 
@@ -79,9 +81,10 @@ static void format_via_says_what_proved_the_name(void **state)
 	             {SL_VIA_HTTP, "\"via\":\"http\"}"},
 	             {SL_VIA_DNS, "\"via\":\"dns\"}"}};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct sl_event event = tls_event();
 
+		row(cases[i].text);
 		event.via = (uint8_t)cases[i].via;
 		assert_non_null(strstr(format(&event), cases[i].text));
 	}
@@ -128,10 +131,11 @@ static void format_protocols_have_names_or_numbers(void **state)
 	} cases[] = {{6, "\"tcp\""}, {17, "\"udp\""}, {1, "\"icmp\""}, {58, "\"icmp6\""},
 	             {47, "47"},     {0, "0"},        {255, "255"},    {-1, "null"}};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct sl_event event = {.proto = (int16_t)cases[i].proto};
 		char want[64];
 
+		row(cases[i].text);
 		snprintf(want, sizeof(want), "\"proto\":%s,\"src\"", cases[i].text);
 		assert_non_null(strstr(format(&event), want));
 	}

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+#include "rows.h"
 #include "sluice/hostname.h"
 
 static void expect_form(const char *name, const char *form)
@@ -45,8 +47,10 @@ static void normalise_empty_labels_refuses(void **state)
 	        "", ".", "..", "example.com..", ".example.com", "a..b", "...",
 	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (size_t i = 0; i < COUNT(names); i++) {
+		row(names[i]);
 		expect_form(names[i], NULL);
+	}
 }
 
 static void normalise_every_byte_takes_only_the_alphabet(void **state)
@@ -116,10 +120,14 @@ static void is_address_number_at_the_end_is_one(void **state)
 	        "_1",          "0_1",         "foo.0xz", "123.e0x12",
 	};
 
-	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
+	for (size_t i = 0; i < COUNT(addresses); i++) {
+		row(addresses[i]);
 		assert_true(sl_hostname_is_address(addresses[i], strlen(addresses[i])));
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	}
+	for (size_t i = 0; i < COUNT(names); i++) {
+		row(names[i]);
 		assert_false(sl_hostname_is_address(names[i], strlen(names[i])));
+	}
 }
 
 int main(void)

@@ -397,7 +397,8 @@ static void walk_refuses_at_the_first_wrong_byte(void **state)
 	        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 15, SL_PARSE_BAD},
 	};
 
-	for (size_t i = 0; i < COUNT(cases); i++)
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		row(cases[i].text);
 		for (size_t piece = 1; piece < 40; piece++) {
 			struct sl_http_walk w;
 
@@ -406,6 +407,7 @@ static void walk_refuses_at_the_first_wrong_byte(void **state)
 			        cases[i].answer);
 			assert_int_equal(w.len, cases[i].at);
 		}
+	}
 }
 
 static void walk_is_bounded(void **state)

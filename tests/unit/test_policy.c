@@ -216,6 +216,7 @@ static void policy_that_opens_nothing_is_deny_all(void **state)
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		const struct sl_policy *policy = policy_of(texts[i]);
 
+		row(texts[i]);
 		assert_int_equal(policy->kind, SL_POLICY_DENY_ALL);
 		assert_int_equal(policy->n_patterns + policy->n_allow + policy->n_deny, 0);
 	}
@@ -341,6 +342,7 @@ static void by_address_is_read_sorted_and_each_once(void **state)
 	assert_int_equal(policy->kind, SL_POLICY_CUSTOM);
 	assert_int_equal(policy->n_by_address, 4);
 	for (size_t i = 0; i < 4; i++) {
+		row(rows[i].text);
 		assert_string_equal(policy->by_address[i].pattern.text, rows[i].text);
 		assert_int_equal(policy->by_address[i].proto, rows[i].proto);
 		assert_int_equal(policy->by_address[i].port, rows[i].port);
@@ -375,9 +377,10 @@ static void by_address_that_is_unclear_is_refused(void **state)
 	        {"[x]", "a list where an entry"},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		char policy[200], expected[200];
 
+		row(rows[i].entry);
 		snprintf(policy, sizeof(policy), "{by-address: [%s%s]}", rows[i].entry,
 		         rows[i].entry[0] == '\0' ? "~" : "");
 		snprintf(expected, sizeof(expected), "1:45: %s", rows[i].expected);

@@ -503,6 +503,7 @@ static void packet_numbers_are_completed_from_the_largest(void **state)
 	for (size_t i = 0; i < COUNT(numbers); i++) {
 		size_t len;
 
+		ROWF("number %llx", (unsigned long long)numbers[i].number);
 		o.number = numbers[i].number;
 		o.number_len = numbers[i].len;
 		len = ping_initial(&o, dgram);

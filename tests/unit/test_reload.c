@@ -86,7 +86,8 @@ static void test_each_part_of_a_policy_moves_the_epoch(void **state)
 	};
 	struct scene *scene = *state;
 
-	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	for (unsigned i = 0; i < COUNT(texts); i++) {
+		row(texts[i]);
 		assert_int_equal(push(scene, texts[i]), 0);
 		assert_int_equal(scene->push.sandboxes_changed, 1);
 		assert_int_equal(sandbox(scene, 1)->epoch, i + 1);

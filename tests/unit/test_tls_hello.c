@@ -10,9 +10,10 @@
 
 #include <cmocka.h>
 
-#include "expect.h"
 #include "corpus.h"
+#include "expect.h"
 #include "hello.h"
+#include "rows.h"
 #include "wire/tls_hello.h"
 
 #define HELLO_MAX 16384
@@ -432,8 +433,10 @@ static void hello_address_as_name_is_no_server_name(void **state)
 	        "[::]",      "0x7F.0.0.1", "::ffff:192.0.2.1",
 	};
 
-	for (size_t i = 0; i < COUNT(addresses); i++)
+	for (size_t i = 0; i < COUNT(addresses); i++) {
+		row(addresses[i]);
 		EXPECT_NO_NAME(.name = addresses[i]);
+	}
 }
 
 static void hello_bad_name_bytes_are_malformed(void **state)
@@ -458,8 +461,10 @@ static void hello_bad_name_bytes_are_malformed(void **state)
 	};
 	static char label[80] = "", name[300] = "";
 
-	for (size_t i = 0; i < COUNT(names); i++)
+	for (size_t i = 0; i < COUNT(names); i++) {
+		row(names[i]);
 		EXPECT_MALFORMED(.name = names[i]);
+	}
 	EXPECT_MALFORMED(.name = "example.com\0", .name_len = 12);
 	EXPECT_MALFORMED(.name = "example.com\0.evil.example", .name_len = 25);
 	EXPECT_MALFORMED(.name = "\0", .name_len = 1);
@@ -712,10 +717,12 @@ static void hello_retry_other_streams_are_not_mine(void **state)
 	uint8_t alerts[SL_TLS_RETRY_PEEK_BYTES];
 
 	assert_int_equal(retry_of(NULL, 0), SL_PARSE_MORE);
-	for (size_t i = 0; i < COUNT(streams); i++)
+	for (size_t i = 0; i < COUNT(streams); i++) {
+		row(streams[i]);
 		assert_int_equal(
 		        retry_of((const uint8_t *)streams[i], i == 5 ? 6 : strlen(streams[i])),
 		        SL_PARSE_NOT_MINE);
+	}
 	/* Endless warnings still lead to a decision. */
 	for (size_t at = 0; at + 8 <= sizeof(alerts); at += 8)
 		hello_record(21, (const uint8_t *)"\1\x70\0", 3, alerts + at);

@@ -122,6 +122,7 @@ static void words_of_other_yamls_stay_texts(void **state)
 	assert_int_equal(read_text("[on, off, yes, no, 0x10, 0101, 1e3, true]"), 0);
 	item = doc->root->first;
 	for (size_t i = 0; i < COUNT(words); i++, item = item->next) {
+		row(words[i]);
 		assert_int_equal(item->kind, SL_YAML_SCALAR);
 		assert_string_equal(item->text, words[i]);
 	}
@@ -236,8 +237,10 @@ static void empty_documents_are_refused(void **state)
 	const char *const texts[] = {"",  "\n\n",   "# only a comment\n", "---\n", "---\n...\n",
 	                             "~", "null\n", "\xef\xbb\xbf"};
 
-	for (size_t i = 0; i < COUNT(texts); i++)
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		row(texts[i]);
 		refuse(texts[i], "1:1: the document is empty");
+	}
 }
 
 static void bytes_that_are_no_text_are_refused_with_their_place(void **state)
