@@ -15,15 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "wire/dns_message.h"
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct told {
 	const uint8_t *msg;
@@ -36,9 +29,9 @@ static void tell(void *ctx, const struct sl_dns_address *address)
 {
 	struct told *told = ctx;
 
-	MUST(address->len == 4 || address->len == 16);
-	MUST(address->bytes > told->msg && address->bytes + address->len <= told->msg + told->len);
-	MUST(address->ttl <= INT32_MAX);
+	must(address->len == 4 || address->len == 16);
+	must(address->bytes > told->msg && address->bytes + address->len <= told->msg + told->len);
+	must(address->ttl <= INT32_MAX);
 	told->count++;
 	told->sum = told->sum * 31 + (uint64_t)(address->bytes - told->msg) + address->ttl;
 }
@@ -60,9 +53,9 @@ static void check_reply(const struct sl_dns_query *query, enum sl_dns_rcode rcod
 	struct told told = {.msg = out, .len = sizeof(out)};
 	size_t len = sl_dns_reply_build(query, rcode, SL_DNS_EDE_BLOCKED, NULL, out, sizeof(out));
 
-	MUST(len > 0);
-	MUST(sl_dns_answer_parse(out, len, &query->question, tell, &told, &info) == SL_PARSE_DONE);
-	MUST(told.count == 0 && info.rcode == rcode && info.additionals == query->had_opt);
+	must(len > 0);
+	must(sl_dns_answer_parse(out, len, &query->question, tell, &told, &info) == SL_PARSE_DONE);
+	must(told.count == 0 && info.rcode == rcode && info.additionals == query->had_opt);
 }
 
 /* Over TCP it keeps its length, and carries only its question. */
@@ -71,17 +64,17 @@ static void check_padded(const struct sl_dns_query *query, size_t len)
 	uint8_t *out = malloc(len);
 	struct sl_dns_query again;
 
-	MUST(out != NULL);
-	MUST(sl_dns_query_build_padded(query, out, len) == len);
-	MUST(sl_dns_query_parse(out, len, &again) == SL_PARSE_DONE);
-	MUST(memcmp(&again.question, &query->question, sizeof(again.question)) == 0);
-	MUST(again.opt_options_bytes == query->opt_options_bytes);
+	must(out != NULL);
+	must(sl_dns_query_build_padded(query, out, len) == len);
+	must(sl_dns_query_parse(out, len, &again) == SL_PARSE_DONE);
+	must(memcmp(&again.question, &query->question, sizeof(again.question)) == 0);
+	must(again.opt_options_bytes == query->opt_options_bytes);
 	if (again.opt_options_bytes > 0) {
 		const uint8_t *option = out + len - again.opt_options_bytes;
 
-		MUST(option[0] == 0 && option[1] == 12);
+		must(option[0] == 0 && option[1] == 12);
 		for (size_t i = 4; i < again.opt_options_bytes; i++)
-			MUST(option[i] == 0);
+			must(option[i] == 0);
 	}
 	free(out);
 }
@@ -96,32 +89,32 @@ static void check_query(const uint8_t *msg, size_t len)
 	enum sl_parse_result answer = sl_dns_query_parse(msg, len, &query);
 	size_t built;
 
-	MUST(answer == SL_PARSE_DONE || answer == SL_PARSE_BAD);
+	must(answer == SL_PARSE_DONE || answer == SL_PARSE_BAD);
 	if (answer != SL_PARSE_DONE)
 		return;
 	/*
 	 * A host name is in canonical form; a name that is not a host name (any bytes) is
 	 * recognised by that.
 	 */
-	MUST(query.name_len <= SL_NAME_MAX);
+	must(query.name_len <= SL_NAME_MAX);
 	if (sl_hostname_normalise((const uint8_t *)query.name, query.name_len, name) ==
 	    query.name_len)
-		MUST(memcmp(name, query.name, query.name_len) == 0);
+		must(memcmp(name, query.name, query.name_len) == 0);
 
 	built = sl_dns_query_build(&query, 0xabcd, &letters, out, sizeof(out), &sent);
-	MUST(built == 12u + query.question.name_bytes + 4u + (query.had_opt ? 11u : 0u));
-	MUST(sl_dns_query_parse(out, built, &again) == SL_PARSE_DONE);
-	MUST(again.name_len == query.name_len &&
+	must(built == 12u + query.question.name_bytes + 4u + (query.had_opt ? 11u : 0u));
+	must(sl_dns_query_parse(out, built, &again) == SL_PARSE_DONE);
+	must(again.name_len == query.name_len &&
 	     memcmp(again.name, query.name, query.name_len) == 0);
-	MUST(again.question.type == query.question.type && again.question.id == 0xabcd);
-	MUST(memcmp(again.question.name, sent.name, sent.name_bytes) == 0);
-	MUST(again.had_opt == query.had_opt && again.opt_options_bytes == 0 &&
+	must(again.question.type == query.question.type && again.question.id == 0xabcd);
+	must(memcmp(again.question.name, sent.name, sent.name_bytes) == 0);
+	must(again.had_opt == query.had_opt && again.opt_options_bytes == 0 &&
 	     again.opt_do == query.opt_do);
-	MUST(again.rd && again.ad == query.ad && again.cd == query.cd);
+	must(again.rd && again.ad == query.ad && again.cd == query.cd);
 
 	/* the client's case restores the client's name */
-	MUST(sl_dns_question_restore(out, built, query.question.id, &query.letter_case) == 0);
-	MUST(memcmp(out + 12, query.question.name, query.question.name_bytes) == 0);
+	must(sl_dns_question_restore(out, built, query.question.id, &query.letter_case) == 0);
+	must(memcmp(out + 12, query.question.name, query.question.name_bytes) == 0);
 	check_padded(&query, len);
 	check_reply(&query, SL_DNS_REFUSED);
 	check_reply(&query, SL_DNS_NOERROR);
@@ -155,21 +148,21 @@ static void check_answer(const uint8_t *msg, size_t len)
 	if (!question_of(msg, len, &sent))
 		return;
 	answer = sl_dns_answer_parse(msg, len, &sent, tell, &told, &info);
-	MUST(answer != SL_PARSE_MORE);
-	MUST(answer == SL_PARSE_DONE ? told.count == info.addresses : told.count == 0);
+	must(answer != SL_PARSE_MORE);
+	must(answer == SL_PARSE_DONE ? told.count == info.addresses : told.count == 0);
 	if (answer != SL_PARSE_DONE)
 		return;
 
 	copy = malloc(len);
-	MUST(copy != NULL);
+	must(copy != NULL);
 	memcpy(copy, msg, len);
-	MUST(sl_dns_question_restore(copy, len, (uint16_t)~sent.id, &letters) == 0);
-	MUST(question_of(copy, len, &client));
-	MUST(client.name_bytes == sent.name_bytes && client.type == sent.type);
+	must(sl_dns_question_restore(copy, len, (uint16_t)~sent.id, &letters) == 0);
+	must(question_of(copy, len, &client));
+	must(client.name_bytes == sent.name_bytes && client.type == sent.type);
 	again = (struct told){.msg = copy, .len = len};
-	MUST(sl_dns_answer_parse(copy, len, &sent, tell, &again, &info) == SL_PARSE_NOT_MINE);
-	MUST(sl_dns_answer_parse(copy, len, &client, tell, &again, &info) == SL_PARSE_DONE);
-	MUST(again.count == told.count && again.sum == told.sum);
+	must(sl_dns_answer_parse(copy, len, &sent, tell, &again, &info) == SL_PARSE_NOT_MINE);
+	must(sl_dns_answer_parse(copy, len, &client, tell, &again, &info) == SL_PARSE_DONE);
+	must(again.count == told.count && again.sum == told.sum);
 	free(copy);
 }
 

@@ -23,6 +23,7 @@
 
 #include <rte_mempool.h>
 
+#include "fuzz.h"
 #include "hello.h"
 #include "inproc.h"
 
@@ -57,11 +58,6 @@ static const char *const policies[] = {
         "sandboxes: [{vlan: 101, policy: deny-all}]",
         "sandboxes: []",
         "sandboxes: [{vlan: 101, policy: {allow: ['*.example'], subnets: {deny: [0.0.0.0/0]}}}]",
-};
-
-struct script {
-	const uint8_t *at;
-	size_t left;
 };
 
 /* The server's end of one connection. */
@@ -107,21 +103,6 @@ static struct {
 	size_t len;
 	uint8_t bytes[STREAM];
 } streams[STREAMS];
-
-static uint8_t draw(struct script *s)
-{
-	if (s->left == 0)
-		return 0;
-	s->left--;
-	return *s->at++;
-}
-
-static unsigned draw16(struct script *s)
-{
-	unsigned high = draw(s);
-
-	return high << 8 | draw(s);
-}
 
 /* ---- what the attacker has to send ---- */
 
@@ -619,8 +600,6 @@ int __lsan_is_turned_off(void)
 {
 	return 1;
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -15,17 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "wire/http_head.h"
 
 #define HEAD_MAX 4096
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* ---- the second reader ---- */
 

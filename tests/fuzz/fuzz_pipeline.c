@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "dns_build.h"
 #include "hello.h"
 #include "inproc.h"
@@ -37,26 +38,6 @@ static struct server {
 	bool have[STREAM];
 	uint32_t base;
 } server;
-
-struct script {
-	const uint8_t *bytes;
-	size_t left;
-};
-
-static uint8_t draw(struct script *script)
-{
-	if (script->left == 0)
-		return 0;
-	script->left--;
-	return *script->bytes++;
-}
-
-static unsigned draw16(struct script *script)
-{
-	unsigned high = draw(script);
-
-	return high << 8 | draw(script);
-}
 
 static const uint8_t evil_cid[8] = {'E', 'V', 'I', 'L', 'C', 'I', 'D', '!'};
 static const uint8_t good_cid[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -294,8 +275,6 @@ int __lsan_is_turned_off(void)
 {
 	return 1;
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -11,16 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "document/config.h"
 #include "document/policy.h"
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_prefixes(const struct sl_prefix *list, size_t n)
 {
@@ -28,10 +21,10 @@ static void check_prefixes(const struct sl_prefix *list, size_t n)
 		char text[SL_PREFIX_TEXT_MAX], why[160];
 		struct sl_prefix again;
 
-		MUST(i == 0 || sl_prefix_compare(&list[i - 1], &list[i]) < 0);
+		must(i == 0 || sl_prefix_compare(&list[i - 1], &list[i]) < 0);
 		sl_prefix_format(&list[i], text);
-		MUST(sl_prefix_parse(text, strlen(text), &again, why, sizeof(why)) == 0);
-		MUST(sl_prefix_compare(&list[i], &again) == 0);
+		must(sl_prefix_parse(text, strlen(text), &again, why, sizeof(why)) == 0);
+		must(sl_prefix_compare(&list[i], &again) == 0);
 	}
 }
 
@@ -41,8 +34,8 @@ static void check_pattern(const struct sl_pattern *pattern)
 	enum sl_pattern_kind kind;
 	int len = sl_pattern_normalise(pattern->text, pattern->len, again, &kind, why, sizeof(why));
 
-	MUST(len == pattern->len && strlen(pattern->text) == pattern->len);
-	MUST(strcmp(again, pattern->text) == 0 && kind == pattern->kind);
+	must(len == pattern->len && strlen(pattern->text) == pattern->len);
+	must(strcmp(again, pattern->text) == 0 && kind == pattern->kind);
 }
 
 static void check_by_address(const struct sl_by_address *list, size_t n)
@@ -52,30 +45,30 @@ static void check_by_address(const struct sl_by_address *list, size_t n)
 		struct sl_by_address again;
 
 		check_pattern(&list[i].pattern);
-		MUST(list[i].pattern.kind != SL_PATTERN_ANY);
-		MUST(list[i].port != 0 && list[i].port != 53);
-		MUST(i == 0 || sl_by_address_compare(&list[i - 1], &list[i]) < 0);
+		must(list[i].pattern.kind != SL_PATTERN_ANY);
+		must(list[i].port != 0 && list[i].port != 53);
+		must(i == 0 || sl_by_address_compare(&list[i - 1], &list[i]) < 0);
 		snprintf(entry, sizeof(entry), "%s:%u/%s", list[i].pattern.text, list[i].port,
 		         list[i].proto == IPPROTO_TCP ? "tcp" : "udp");
-		MUST(sl_by_address_read(entry, strlen(entry), text, &again, why, sizeof(why)) ==
+		must(sl_by_address_read(entry, strlen(entry), text, &again, why, sizeof(why)) ==
 		     list[i].pattern.len);
 		again.pattern.text = text;
-		MUST(sl_by_address_compare(&list[i], &again) == 0);
+		must(sl_by_address_compare(&list[i], &again) == 0);
 	}
 }
 
 static void check_policy(const struct sl_policy *policy)
 {
 	if (policy->kind != SL_POLICY_CUSTOM) {
-		MUST(policy->n_patterns + policy->n_by_address + policy->n_allow + policy->n_deny ==
+		must(policy->n_patterns + policy->n_by_address + policy->n_allow + policy->n_deny ==
 		     0);
 		return;
 	}
-	MUST(policy->n_patterns + policy->n_by_address + policy->n_allow > 0);
+	must(policy->n_patterns + policy->n_by_address + policy->n_allow > 0);
 	check_by_address(policy->by_address, policy->n_by_address);
 	for (size_t i = 0; i < policy->n_patterns; i++) {
 		check_pattern(&policy->patterns[i]);
-		MUST(i == 0 ||
+		must(i == 0 ||
 		     sl_pattern_compare(&policy->patterns[i - 1], &policy->patterns[i]) < 0);
 	}
 	check_prefixes(policy->allow, policy->n_allow);
@@ -87,12 +80,12 @@ static void check_doc(const struct sl_policy_doc *doc)
 	for (size_t i = 0; i < doc->n_entries; i++) {
 		const struct sl_policy_entry *entry = &doc->entries[i];
 
-		MUST(entry->vlan >= 1 && entry->vlan <= SL_POLICY_VLAN_MAX);
-		MUST(i == 0 || doc->entries[i - 1].vlan < entry->vlan);
-		MUST(sl_policy_doc_find(doc, entry->vlan) == entry);
-		MUST(entry->name == NULL || strlen(entry->name) <= SL_POLICY_NAME_MAX);
-		MUST(entry->has_source || entry->n_sources == 0);
-		MUST(entry->policy != NULL);
+		must(entry->vlan >= 1 && entry->vlan <= SL_POLICY_VLAN_MAX);
+		must(i == 0 || doc->entries[i - 1].vlan < entry->vlan);
+		must(sl_policy_doc_find(doc, entry->vlan) == entry);
+		must(entry->name == NULL || strlen(entry->name) <= SL_POLICY_NAME_MAX);
+		must(entry->has_source || entry->n_sources == 0);
+		must(entry->policy != NULL);
 		check_prefixes(entry->sources, entry->n_sources);
 		check_policy(entry->policy);
 	}
@@ -100,7 +93,7 @@ static void check_doc(const struct sl_policy_doc *doc)
 
 static void ignore_text(void *opaque, const char *text)
 {
-	MUST(strlen(text) > 0 && strchr(text, '\n') == NULL);
+	must(strlen(text) > 0 && strchr(text, '\n') == NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -112,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	sl_diag_init(&diag);
 	rc = sl_policy_doc_read_buffer("f", (const char *)data, size, &diag, &doc);
-	MUST((rc == 0) == (diag.errors == 0) && (rc == 0) == (doc != NULL));
+	must((rc == 0) == (diag.errors == 0) && (rc == 0) == (doc != NULL));
 	if (doc != NULL)
 		check_doc(doc);
 	sl_policy_doc_free(doc);
@@ -121,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	rc = sl_config_read_buffer("f", (const char *)data, size, SL_CONFIG_FOR_REPLAY, &diag,
 	                           &config);
-	MUST((rc == 0) == (diag.errors == 0) && (rc == 0) == (config.mem != NULL));
+	must((rc == 0) == (diag.errors == 0) && (rc == 0) == (config.mem != NULL));
 	check_prefixes(config.internal, config.n_internal);
 	check_prefixes(config.protected, config.n_protected);
 	check_prefixes(config.dns.resolvers, config.dns.n_resolvers);

@@ -15,20 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "wire/quic_initial.h"
 #include "wire/tls_hello.h"
 #include "quic_build.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
 static const uint8_t dcid[8] = {0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7};
 static struct sl_quic_crypto *crypto;
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 struct bounds {
 	uint8_t sum; /* of all bytes: reads each of them */

@@ -12,17 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "wire/tls_hello.h"
 
 #define HELLO_MAX 4096
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static void must(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void check_hello(const uint8_t *msg, size_t len)
 {

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "document/diag.h"
+#include "exactly.h"
 #include "expect.h"
 #include "rows.h"
 
@@ -75,17 +76,6 @@ static inline void expect_texts(struct sl_diag *diag, enum sl_diag_severity seve
 		         texts.n > n ? texts.list[n] : expected[texts.n]);
 	for (size_t i = 0; i < texts.n; i++)
 		free(texts.list[i]);
-}
-
-/* A heap copy of exactly that many bytes, so that a sanitiser sees any read past its end. */
-static inline char *exact_copy(const void *bytes, size_t len)
-{
-	char *copy = malloc(len != 0 ? len : 1);
-
-	assert_non_null(copy);
-	if (len != 0)
-		memcpy(copy, bytes, len);
-	return copy;
 }
 
 #endif

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "dns_build.h"
+#include "exactly.h"
 #include "expect.h"
 #include "rows.h"
 #include "wire/dns_message.h"
@@ -33,15 +34,6 @@ static const uint8_t dig_query[] = {
         0x00, 0x00, 0x1c, 0x00, 0x01, 0x00, 0x00, 0x29, 0x04, 0xd0, 0x00, 0x00, 0x80, 0x00,
         0x00, 0x0c, 0x00, 0x0a, 0x00, 0x08, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,
 };
-
-static inline uint8_t *exactly(const uint8_t *bytes, size_t len)
-{
-	uint8_t *copy = malloc(len != 0 ? len : 1);
-
-	assert_non_null(copy);
-	memcpy(copy, bytes, len);
-	return copy;
-}
 
 static inline enum sl_parse_result parse_query(const uint8_t *bytes, size_t len,
                                                struct sl_dns_query *query)

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "exactly.h"
 #include "expect.h"
 #include "hello.h"
 #include "quic_build.h"
@@ -86,15 +87,9 @@ static inline size_t contiguous(const struct stream *s)
 static inline enum sl_parse_result walk(struct sl_quic_conn *conn, const uint8_t *dgram, size_t len,
                                         struct stream *s, struct sl_quic_datagram_info *info)
 {
-	uint8_t *copy = calloc(len != 0 ? len : 1, 1), *before = malloc(len != 0 ? len : 1);
+	uint8_t *copy = exactly(dgram, len), *before = exactly(dgram, len);
 	enum sl_parse_result answer;
 
-	assert_non_null(copy);
-	assert_non_null(before);
-	if (len > 0) {
-		memcpy(copy, dgram, len);
-		memcpy(before, dgram, len);
-	}
 	answer = sl_quic_client_datagram(crypto, conn, copy, len, collect, s, info);
 	if (len > 0)
 		assert_memory_equal(copy, before, len);

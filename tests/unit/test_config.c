@@ -32,7 +32,7 @@ static int tear_down(void **state)
 
 static int read_named(const char *name, const char *text, enum sl_config_use use)
 {
-	char *copy = exact_copy(text, strlen(text));
+	char *copy = exactly(text, strlen(text));
 	int rc;
 
 	tear_down(NULL);

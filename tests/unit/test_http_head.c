@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "exactly.h"
 #include "expect.h"
 #include "rows.h"
 #include "wire/http_head.h"
@@ -29,17 +30,6 @@ struct bytes {
 	{                                                                                          \
 		(literal), sizeof(literal) - 1                                                     \
 	}
-
-/* On the heap, of exactly its length, so that a sanitiser sees every read past its end. */
-static uint8_t *exactly(const void *bytes, size_t len)
-{
-	uint8_t *copy = malloc(len != 0 ? len : 1);
-
-	assert_non_null(copy);
-	if (len > 0)
-		memcpy(copy, bytes, len);
-	return copy;
-}
 
 static enum sl_parse_result parse(const void *bytes, size_t len, struct sl_http_head *head)
 {

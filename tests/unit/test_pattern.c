@@ -11,7 +11,7 @@
 
 static void expect_pattern(const char *text, const char *canonical, enum sl_pattern_kind expected)
 {
-	char *copy = exact_copy(text, strlen(text));
+	char *copy = exactly(text, strlen(text));
 	char out[SL_NAME_MAX + 1], why[160] = "";
 	enum sl_pattern_kind kind = SL_PATTERN_EXACT;
 	int len = sl_pattern_normalise(copy, strlen(text), out, &kind, why, sizeof(why));
@@ -26,7 +26,7 @@ static void expect_pattern(const char *text, const char *canonical, enum sl_patt
 
 static void expect_refusal(const char *text, size_t size, const char *words)
 {
-	char *copy = exact_copy(text, size);
+	char *copy = exactly(text, size);
 	char out[SL_NAME_MAX + 1], why[160] = "";
 	enum sl_pattern_kind kind;
 	int len = sl_pattern_normalise(copy, size, out, &kind, why, sizeof(why));
@@ -170,7 +170,7 @@ static void pattern_international_mistakes_are_refused(void **state)
 
 static void expect_prefix(const char *text, const char *formatted)
 {
-	char *copy = exact_copy(text, strlen(text));
+	char *copy = exactly(text, strlen(text));
 	char out[SL_PREFIX_TEXT_MAX], why[160] = "";
 	struct sl_prefix prefix;
 	int rc = sl_prefix_parse(copy, strlen(text), &prefix, why, sizeof(why));
@@ -183,7 +183,7 @@ static void expect_prefix(const char *text, const char *formatted)
 
 static void refuse_prefix(const char *text, const char *words)
 {
-	char *copy = exact_copy(text, strlen(text));
+	char *copy = exactly(text, strlen(text));
 	struct sl_prefix prefix;
 	char why[160] = "";
 	int rc = sl_prefix_parse(copy, strlen(text), &prefix, why, sizeof(why));

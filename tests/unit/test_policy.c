@@ -35,7 +35,7 @@ static int tear_down(void **state)
 
 static int read_text(const char *text)
 {
-	char *copy = exact_copy(text, strlen(text));
+	char *copy = exactly(text, strlen(text));
 	int rc;
 
 	tear_down(NULL);

@@ -11,23 +11,13 @@
 #include <cmocka.h>
 
 #include "corpus.h"
+#include "exactly.h"
 #include "expect.h"
 #include "hello.h"
 #include "rows.h"
 #include "wire/tls_hello.h"
 
 #define HELLO_MAX 16384
-/* A stream on the heap, of exactly its length, so that a sanitiser sees every read past its end. */
-static uint8_t *exactly(const uint8_t *bytes, size_t len)
-{
-	uint8_t *copy = malloc(len != 0 ? len : 1);
-
-	assert_non_null(copy);
-	if (len > 0)
-		memcpy(copy, bytes, len);
-	return copy;
-}
-
 /* ---- the records ---- */
 
 struct walk {

@@ -34,7 +34,7 @@ static int tear_down(void **state)
 
 static int read_bytes(const char *bytes, size_t len)
 {
-	char *copy = exact_copy(bytes, len);
+	char *copy = exactly(bytes, len);
 	int rc = sl_yaml_read_buffer("t", copy, len, FILE_MAX, &diag, &doc);
 
 	free(copy);
