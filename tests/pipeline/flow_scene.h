@@ -89,6 +89,27 @@ static inline struct conn conn_to(struct inproc *gw, uint16_t vlan, const char *
 	return c;
 }
 
+/* An ICMP error from a router on the way, or of the sandbox's to this address. */
+static inline struct packet_spec icmp_error(uint16_t vlan, uint8_t type, uint8_t code)
+{
+	return (struct packet_spec){.proto = 1,
+	                            .vlan = vlan,
+	                            .src = "192.0.2.77",
+	                            .dst = INSIDE,
+	                            .icmp_type = type,
+	                            .icmp_code = code};
+}
+
+static inline struct packet_spec icmp_error_to(uint16_t vlan, const char *dst, uint8_t type,
+                                               uint8_t code)
+{
+	struct packet_spec spec = icmp_error(vlan, type, code);
+
+	spec.src = INSIDE;
+	spec.dst = dst;
+	return spec;
+}
+
 /* The IP packet of a frame, as an error quotes it. */
 static inline struct packet_spec quoting(struct packet_spec spec, const struct packet *quoted)
 {

@@ -30,25 +30,44 @@ static void uplink_packet_of_no_flow_is_dropped_in_silence(void **state)
 /* "key (VLAN, protocol, sandbox address and port, remote address and port)": all of it. */
 static void uplink_packet_must_match_the_whole_key(void **state)
 {
+	static const struct {
+		const char *what;
+		uint16_t vlan, sport, dport; /* 0, NULL: as in the answer */
+		const char *src, *dst;
+		uint8_t proto;
+	} rows[] = {
+	        {"another VLAN", .vlan = BOTH},
+	        {"another remote address", .src = "198.51.100.11"},
+	        {"another sandbox address", .dst = "10.0.0.3"},
+	        {"another remote port", .sport = 6001},
+	        {"another sandbox port", .dport = 5001},
+	        {"another protocol", .proto = 6},
+	};
 	struct inproc *gw = gateway(POLICY);
-	const struct packet_spec answer = udp_answer(ALL, PUBLIC, "x");
-	struct packet_spec other;
 
 	udp_to(gw, ALL, PUBLIC);
-	expect(send_spec(gw, UPLINK, answer), SL_REASON_ALLOW_ALL);
+	expect(udp_back(gw, ALL, PUBLIC, "x"), SL_REASON_ALLOW_ALL);
 	assert_true(packet_view_says(from_end(gw, SANDBOX, 0), "x"));
-	other = answer, other.vlan = BOTH;
-	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
-	other = answer, other.src = "198.51.100.11";
-	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
-	other = answer, other.dst = "10.0.0.3";
-	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
-	other = answer, other.sport = 6001;
-	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
-	other = answer, other.dport = 5001;
-	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
-	other = answer, other.proto = 6, other.flags = TCP_ACK;
-	expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct packet_spec other = udp_answer(ALL, PUBLIC, "x");
+
+		row(rows[i].what);
+		if (rows[i].vlan != 0)
+			other.vlan = rows[i].vlan;
+		if (rows[i].src != NULL)
+			other.src = rows[i].src;
+		if (rows[i].dst != NULL)
+			other.dst = rows[i].dst;
+		if (rows[i].sport != 0)
+			other.sport = rows[i].sport;
+		if (rows[i].dport != 0)
+			other.dport = rows[i].dport;
+		if (rows[i].proto != 0) {
+			other.proto = rows[i].proto;
+			other.flags = TCP_ACK;
+		}
+		expect(send_spec(gw, UPLINK, other), SL_REASON_NO_FLOW);
+	}
 	inproc_free(gw);
 }
 

@@ -84,31 +84,36 @@ static void icmp_error_from_the_uplink_belongs_to_a_flow(void **state)
 	                          .dport = 6000, PKT_TEXT("x"));
 	struct packet reversed = UDP(.vlan = ALL, .src = PUBLIC, .dst = INSIDE, .sport = 6000,
 	                             .dport = 5000, PKT_TEXT("x"));
-	struct packet_spec error = {.proto = 1,
-	                            .vlan = ALL,
-	                            .src = "192.0.2.77",
-	                            .dst = INSIDE,
-	                            .icmp_type = 3,
-	                            .icmp_code = 1};
+	const struct {
+		const char *what;
+		const struct packet *quoted;
+		const char *dst;
+		uint16_t vlan;
+		uint8_t type;
+		enum sl_reason reason;
+	} rows[] = {
+	        {"unreachable", &sent, INSIDE, ALL, 3, SL_REASON_ALLOW_ALL},
+	        {"time exceeded", &sent, INSIDE, ALL, 11, SL_REASON_ALLOW_ALL},
+	        {"of another port", &other, INSIDE, ALL, 11, SL_REASON_NO_FLOW},
+	        {"of the other direction", &reversed, INSIDE, ALL, 11, SL_REASON_NO_FLOW},
+	        {"to another address", &sent, "10.0.0.3", ALL, 11, SL_REASON_NO_FLOW},
+	        {"to another sandbox", &sent, INSIDE, BOTH, 11, SL_REASON_NO_FLOW},
+	        {"redirect", &sent, INSIDE, ALL, 5, SL_REASON_NO_FLOW},
+	};
+	struct packet_spec error = icmp_error(ALL, 3, 1);
 
 	expect(send_spec(gw, UPLINK, quoting(error, &sent)), SL_REASON_NO_FLOW);
 	expect(inproc_send(gw, SANDBOX, &sent), SL_REASON_ALLOW_ALL);
-	expect(send_spec(gw, UPLINK, quoting(error, &sent)), SL_REASON_ALLOW_ALL);
-	assert_int_equal(from_end(gw, SANDBOX, 0)->icmp_type, 3);
-	error.icmp_type = 11;
-	expect(send_spec(gw, UPLINK, quoting(error, &sent)), SL_REASON_ALLOW_ALL);
-	expect(send_spec(gw, UPLINK, quoting(error, &other)), SL_REASON_NO_FLOW);
-	expect(send_spec(gw, UPLINK, quoting(error, &reversed)), SL_REASON_NO_FLOW);
-	error.dst = "10.0.0.3";
-	expect(send_spec(gw, UPLINK, quoting(error, &sent)), SL_REASON_NO_FLOW);
-	error.dst = INSIDE;
-	error.vlan = BOTH;
-	expect(send_spec(gw, UPLINK, quoting(error, &sent)), SL_REASON_NO_FLOW);
-	error.vlan = ALL;
-	error.icmp_type = 5;
-	expect(send_spec(gw, UPLINK, quoting(error, &sent)), SL_REASON_NO_FLOW);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct packet_spec spec = icmp_error(rows[i].vlan, rows[i].type, 1);
+
+		row(rows[i].what);
+		spec.dst = rows[i].dst;
+		expect(send_spec(gw, UPLINK, quoting(spec, rows[i].quoted)), rows[i].reason);
+		if (i == 0)
+			assert_int_equal(from_end(gw, SANDBOX, 0)->icmp_type, 3);
+	}
 	/* a quote that is too short, or invalid */
-	error.icmp_type = 3;
 	for (size_t n = 0; n < 28; n++) {
 		struct packet_spec cut = quoting(error, &sent);
 
@@ -147,12 +152,7 @@ static void icmp_error_about_an_echo_or_a_hold_is_delivered(void **state)
 	                          .icmp_rest = 0x12340001, PKT_TEXT("ping"));
 	struct packet syn = TCP(.vlan = BOTH, .src = INSIDE, .dst = PUBLIC, .sport = 5,
 	                        .dport = 443, .flags = TCP_SYN);
-	struct packet_spec error = {.proto = 1,
-	                            .vlan = ALL,
-	                            .src = "192.0.2.77",
-	                            .dst = INSIDE,
-	                            .icmp_type = 3,
-	                            .icmp_code = 4};
+	struct packet_spec error = icmp_error(ALL, 3, 4);
 
 	inproc_send(gw, SANDBOX, &ping);
 	inproc_send(gw, SANDBOX, &syn);
@@ -174,12 +174,7 @@ static void icmp_error_from_a_sandbox_goes_to_its_flows_remote_alone(void **stat
 	                            .sport = 6000, .dport = 5000, PKT_TEXT("x"));
 	struct packet got_tls = TCP(.vlan = BOTH, .src = PUBLIC, .dst = INSIDE, .sport = 443,
 	                            .dport = 5, .flags = TCP_SYN | TCP_ACK);
-	struct packet_spec error = {.proto = 1,
-	                            .vlan = ALL,
-	                            .src = INSIDE,
-	                            .dst = PUBLIC,
-	                            .icmp_type = 3,
-	                            .icmp_code = 3};
+	struct packet_spec error = icmp_error_to(ALL, PUBLIC, 3, 3);
 
 	expect(send_spec(gw, SANDBOX, quoting(error, &got)), SL_REASON_NO_FLOW);
 	udp_to(gw, ALL, PUBLIC);

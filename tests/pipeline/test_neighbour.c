@@ -112,19 +112,27 @@ static void arp_that_lies_is_spoofed(void **state)
 
 static void arp_of_another_form_is_malformed(void **state)
 {
-	struct inproc *gw = gateway(POLICY);
-	const struct arp_spec odd[] = {
-	        {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .htype = PKT_SET(6)},
-	        {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .ptype = PKT_SET(0x86dd)},
-	        {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .hlen = PKT_SET(8)},
-	        {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .plen = PKT_SET(16)},
-	        {.vlan = ALL, .op = 3, .spa = INSIDE, .tpa = "10.0.0.1"},
-	        {.vlan = ALL, .op = 8, .spa = INSIDE, .tpa = "10.0.0.1"},
+	static const struct {
+		const char *what;
+		struct arp_spec spec;
+	} rows[] = {
+	        {"hardware that is not Ethernet",
+	         {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .htype = PKT_SET(6)}},
+	        {"a protocol that is not IPv4",
+	         {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .ptype = PKT_SET(0x86dd)}},
+	        {"hardware addresses of 8 bytes",
+	         {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .hlen = PKT_SET(8)}},
+	        {"protocol addresses of 16 bytes",
+	         {.vlan = ALL, .spa = INSIDE, .tpa = "10.0.0.1", .plen = PKT_SET(16)}},
+	        {"reverse request", {.vlan = ALL, .op = 3, .spa = INSIDE, .tpa = "10.0.0.1"}},
+	        {"inverse request", {.vlan = ALL, .op = 8, .spa = INSIDE, .tpa = "10.0.0.1"}},
 	};
+	struct inproc *gw = gateway(POLICY);
 
-	for (size_t i = 0; i < COUNT(odd); i++) {
-		struct packet packet = packet_arp(&odd[i]);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct packet packet = packet_arp(&rows[i].spec);
 
+		row(rows[i].what);
 		expect(out_bytes(gw, &packet), SL_REASON_MALFORMED_PACKET);
 		expect(inproc_send(gw, UPLINK, &packet), SL_REASON_MALFORMED_PACKET);
 	}

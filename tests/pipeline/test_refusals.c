@@ -58,12 +58,7 @@ static void silence_is_kept_in_every_mode(void **state)
 
 	for (size_t i = 0; i < COUNT(vlans); i++) {
 		uint16_t v = vlans[i];
-		struct packet_spec error = {.proto = 1,
-		                            .vlan = v,
-		                            .src = INSIDE,
-		                            .dst = PUBLIC,
-		                            .icmp_type = 3,
-		                            .icmp_code = 3};
+		struct packet_spec error = icmp_error_to(v, PUBLIC, 3, 3);
 
 		send_spec(gw, SANDBOX, quoting(error, &quoted));
 		error.icmp_type = 11;
