@@ -38,6 +38,9 @@ static inline void row(const char *what)
 		row(what_);                                                                        \
 	} while (0)
 
+/* A row that is a number. */
+#define ROW_NUMBER(number) ROWF("%lld", (long long)(number))
+
 /* A test that finds its row in *state. */
 #define ROW_TEST(function, its_row)                                                                \
 	{                                                                                          \

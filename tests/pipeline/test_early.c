@@ -130,7 +130,8 @@ static void second_hello_after_early_data_is_judged(void **state)
 {
 	static const size_t cuts[] = {0, 1, 4, 5, 9, sizeof(EARLY) - 1};
 
-	for (size_t i = 0; i < COUNT(cuts); i++)
+	for (size_t i = 0; i < COUNT(cuts); i++) {
+		ROW_NUMBER(cuts[i]);
 		for (int denied = 0; denied < 2; denied++) {
 			static uint8_t all[sizeof(EARLY) + sizeof(good.bytes)];
 			const struct hello *hello = denied ? &evil : &good;
@@ -149,6 +150,7 @@ static void second_hello_after_early_data_is_judged(void **state)
 			expect_server_sees_after(&c, all, denied ? cuts[i] : len);
 			inproc_free(c.gw);
 		}
+	}
 }
 
 /* A server that does not have all of the first hello cannot ask for a second one. */

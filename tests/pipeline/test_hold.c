@@ -97,6 +97,7 @@ static void hello_on_any_port_is_judged(void **state)
 	for (size_t i = 0; i < COUNT(ports); i++) {
 		struct conn c = conn_of(gw);
 
+		ROW_NUMBER(ports[i]);
 		c.dport = ports[i];
 		handshake(&c);
 		expect(client(&c, 0, good.bytes, good.len), SL_REASON_DOMAIN_ALLOWED);
@@ -345,6 +346,7 @@ static void hello_up_to_hello_max_leaves(void **state)
 	for (size_t i = 0; i < COUNT(sizes); i++) {
 		struct conn c = opened();
 
+		ROW_NUMBER(sizes[i]);
 		expect(send_large(&c, sizes[i]), SL_REASON_DOMAIN_ALLOWED);
 		inproc_free(c.gw);
 	}
@@ -410,6 +412,7 @@ static void hello_in_chained_mbufs_is_judged(void **state)
 		                                                    .segment = segments[i]}));
 		struct conn d = c;
 
+		ROW_NUMBER(segments[i]);
 		handshake(&c);
 		expect(first_half(&c, &good), SL_REASON_NONE);
 		expect(client(&c, 60, good.bytes + 60, good.len - 60), SL_REASON_DOMAIN_ALLOWED);

@@ -169,8 +169,10 @@ static void ack_of_something_else_is_dropped(void **state)
 
 	expect(SEND(&c, CLIENT), SL_REASON_NONE);
 	inproc_clear(c.gw);
-	for (size_t i = 0; i < COUNT(wrong); i++)
+	for (size_t i = 0; i < COUNT(wrong); i++) {
+		ROW_NUMBER(wrong[i]);
 		expect(SEND(&c, CLIENT, .ack = wrong[i]), SL_REASON_NO_FLOW);
+	}
 	/* an ACK carries no message in its sequence number either */
 	for (size_t i = 0; i < COUNT(wrong); i++)
 		expect(SEND(&c, CLIENT, .at = wrong[i]), SL_REASON_NO_FLOW);
@@ -230,6 +232,7 @@ static void segment_with_a_wrong_ack_is_not_believed(void **state)
 	for (size_t i = 0; i < COUNT(wrong); i++) {
 		struct conn c = opened();
 
+		ROW_NUMBER(wrong[i]);
 		expect_not_believed(&c, SL_REASON_NO_FLOW, &(struct seg){.ack = wrong[i]});
 	}
 }
@@ -242,6 +245,7 @@ static void segment_out_of_the_window_is_not_believed(void **state)
 	for (size_t i = 0; i < COUNT(places); i++) {
 		struct conn c = opened();
 
+		ROW_NUMBER(places[i]);
 		expect_not_believed(&c, SL_REASON_NO_FLOW, &(struct seg){.at = places[i]});
 	}
 }
@@ -294,6 +298,7 @@ static void segment_with_odd_flags_is_malformed(void **state)
 
 	inproc_clear(c.gw);
 	for (size_t i = 0; i < COUNT(odd); i++) {
+		ROW_NUMBER(odd[i]);
 		expect(SEND(&c, CLIENT, .flags = odd[i]), SL_REASON_MALFORMED_PACKET);
 		expect(SEND(&c, SERVER, .flags = odd[i]), SL_REASON_MALFORMED_PACKET);
 	}

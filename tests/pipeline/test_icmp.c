@@ -61,14 +61,18 @@ static void icmp_reply_and_redirect_of_a_sandbox_are_refused(void **state)
 	static const uint8_t types6[] = {0, 100, 129, 130, 131, 134, 137, 138, 143, 151, 200};
 	struct inproc *gw = gateway(POLICY);
 
-	for (size_t i = 0; i < COUNT(types4); i++)
+	for (size_t i = 0; i < COUNT(types4); i++) {
+		ROW_NUMBER(types4[i]);
 		expect(OUT(gw, .proto = 1, .vlan = ALL, .src = INSIDE, .dst = PUBLIC,
 		           .icmp_type = types4[i]),
 		       SL_REASON_PROTOCOL_NOT_ALLOWED);
-	for (size_t i = 0; i < COUNT(types6); i++)
+	}
+	for (size_t i = 0; i < COUNT(types6); i++) {
+		ROW_NUMBER(types6[i]);
 		expect(OUT(gw, .proto = 58, .vlan = ALL, .src = INSIDE6, .dst = PUBLIC6,
 		           .icmp_type = types6[i]),
 		       SL_REASON_PROTOCOL_NOT_ALLOWED);
+	}
 	assert_int_equal(inproc_count(gw, UPLINK) + inproc_count(gw, SANDBOX), 0);
 	inproc_free(gw);
 }

@@ -204,8 +204,10 @@ static void reset_of_a_judged_flow_fits_exactly(void **state)
 	SEND(&c, SERVER, .ack = len);
 	expect(server(&c, 0, len, answer, answer_len), SL_REASON_DOMAIN_ALLOWED);
 	inproc_clear(c.gw);
-	for (size_t i = 0; i < COUNT(off); i++)
+	for (size_t i = 0; i < COUNT(off); i++) {
+		ROW_NUMBER(off[i]);
 		expect(SEND(&c, CLIENT, .flags = TCP_RST, .at = len + off[i]), SL_REASON_NO_FLOW);
+	}
 	assert_int_equal(inproc_count(c.gw, UPLINK), 0);
 	expect(SEND(&c, CLIENT, .at = len, .ack = said, .bytes = "x", .len = 1),
 	       SL_REASON_DOMAIN_ALLOWED);

@@ -16,6 +16,7 @@ static void multicast_is_protected(void **state)
 	for (size_t i = 0; i < COUNT(vlans); i++) {
 		uint16_t v = vlans[i];
 
+		ROW_NUMBER(vlans[i]);
 		expect(OUT(gw, .proto = 17, .vlan = v, .src = INSIDE, .dst = "224.0.0.251",
 		           .dmac = "01:00:5e:00:00:fb", .sport = 5353, .dport = 5353,
 		           PKT_TEXT("x")),
@@ -85,25 +86,36 @@ static void arp_that_lies_is_spoofed(void **state)
 {
 	struct inproc *gw = gateway("sandboxes: [{vlan: 101}, {vlan: 103, source: [10.0.3.2]},"
 	                            " {vlan: 105, source: ['fd00::/8']}]");
-	const struct arp_spec lies[] = {
-	        {.vlan = 101, .spa = "8.8.8.8", .tpa = "10.0.0.1"},
-	        {.vlan = 101, .spa = "169.254.1.1", .tpa = "10.0.0.1"},
-	        {.vlan = 101, .op = 2, .spa = "0.0.0.0", .tpa = "10.0.0.1"},
-	        {.vlan = 101, .spa = "0.0.0.0", .tpa = "8.8.8.8"},
-	        {.vlan = 101, .spa = INSIDE, .tpa = "10.0.0.1", .sha = "02:00:00:00:00:99"},
-	        {.vlan = 101, .op = 2, .spa = INSIDE, .tpa = "10.0.0.1", .sha = PKT_MAC_OUTER},
-	        {.vlan = 103, .spa = "10.0.3.3", .tpa = "10.0.3.1"},
-	        {.vlan = 103, .op = 2, .spa = "10.0.3.1", .tpa = "10.0.3.1"},
-	        {.vlan = 103, .spa = "0.0.0.0", .tpa = "10.0.3.3"},
-	        {.vlan = 105, .spa = "10.0.0.2", .tpa = "10.0.3.3"},
+	const struct {
+		const char *what;
+		struct arp_spec spec;
+	} rows[] = {
+	        {"a public address", {.vlan = 101, .spa = "8.8.8.8", .tpa = "10.0.0.1"}},
+	        {"a link-local address", {.vlan = 101, .spa = "169.254.1.1", .tpa = "10.0.0.1"}},
+	        {"a reply of no address",
+	         {.vlan = 101, .op = 2, .spa = "0.0.0.0", .tpa = "10.0.0.1"}},
+	        {"no address, asking for a public one",
+	         {.vlan = 101, .spa = "0.0.0.0", .tpa = "8.8.8.8"}},
+	        {"another MAC in the message",
+	         {.vlan = 101, .spa = INSIDE, .tpa = "10.0.0.1", .sha = "02:00:00:00:00:99"}},
+	        {"the router's MAC in the message",
+	         {.vlan = 101, .op = 2, .spa = INSIDE, .tpa = "10.0.0.1", .sha = PKT_MAC_OUTER}},
+	        {"another's address", {.vlan = 103, .spa = "10.0.3.3", .tpa = "10.0.3.1"}},
+	        {"another's address in a reply",
+	         {.vlan = 103, .op = 2, .spa = "10.0.3.1", .tpa = "10.0.3.1"}},
+	        {"no address, asking for another's",
+	         {.vlan = 103, .spa = "0.0.0.0", .tpa = "10.0.3.3"}},
+	        {"IPv4 where only IPv6 is its own",
+	         {.vlan = 105, .spa = "10.0.0.2", .tpa = "10.0.3.3"}},
 	};
 	struct packet mine = ARP(.vlan = 103, .spa = "10.0.3.2", .tpa = "10.0.3.1");
 
 	expect(out_bytes(gw, &mine), SL_REASON_NEIGHBOUR);
 	inproc_clear(gw);
-	for (size_t i = 0; i < COUNT(lies); i++) {
-		struct packet packet = packet_arp(&lies[i]);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct packet packet = packet_arp(&rows[i].spec);
 
+		row(rows[i].what);
 		expect(out_bytes(gw, &packet), SL_REASON_SOURCE_SPOOFED);
 	}
 	expect_nothing_left(gw);
@@ -228,35 +240,57 @@ static void targets_that_never_answered_are_asked_for_once_a_second(void **state
 
 #define SOLICITED .dst = "ff02::1:ff00:1", .dmac = "33:33:ff:00:00:01"
 
+struct named_packet {
+	const char *what;
+	struct packet packet;
+};
+
+static void expect_each(struct inproc *gw, const struct named_packet *rows, size_t n,
+                        enum sl_reason reason)
+{
+	for (size_t i = 0; i < n; i++) {
+		row(rows[i].what);
+		expect(out_bytes(gw, &rows[i].packet), reason);
+	}
+}
+
 static void nd_of_ones_own_passes(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct packet fine[] = {
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .lladdr = PKT_MAC_INNER),
-	        NS(.src = INSIDE6, SOLICITED, .target = "fd00::1", .lladdr = PKT_MAC_INNER),
-	        NS(.src = LINK6, .dst = "fe80::1", .target = "fe80::1", .lladdr = PKT_MAC_INNER),
-	        NS(.src = INSIDE6, .dst = "fd00::1", .target = "fd00::1"),
+	struct named_packet rows[] = {
+	        {"link-local asks for the router",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .lladdr = PKT_MAC_INNER)},
+	        {"own address asks for the router",
+	         NS(.src = INSIDE6, SOLICITED, .target = "fd00::1", .lladdr = PKT_MAC_INNER)},
+	        {"link-local asks the router directly",
+	         NS(.src = LINK6, .dst = "fe80::1", .target = "fe80::1", .lladdr = PKT_MAC_INNER)},
+	        {"own address asks it directly, without a MAC",
+	         NS(.src = INSIDE6, .dst = "fd00::1", .target = "fd00::1")},
 	        /* duplicate address detection, with a nonce (RFC 7527) */
-	        NS(.src = "::", SOLICITED, .target = LINK6, .nonce = "010203040506"),
-	        NS(.src = "::", SOLICITED, .target = INSIDE6),
-	        NA(.src = LINK6, .dst = "fe80::1", .target = LINK6, .word = 0x60000000,
-	           .lladdr = PKT_MAC_INNER),
-	        NA(.src = INSIDE6, .dst = "ff02::1", .dmac = "33:33:00:00:00:01", .target = INSIDE6,
-	           .word = 0x20000000, .lladdr = PKT_MAC_INNER),
-	        ND(.vlan = ALL, .type = 133, .src = LINK6, .dst = "ff02::2",
-	           .dmac = "33:33:00:00:00:02", .lladdr = PKT_MAC_INNER),
-	        ND(.vlan = ALL, .type = 133, .src = "::", .dst = "ff02::2",
-	           .dmac = "33:33:00:00:00:02"),
+	        {"duplicate address detection with a nonce",
+	         NS(.src = "::", SOLICITED, .target = LINK6, .nonce = "010203040506")},
+	        {"duplicate address detection", NS(.src = "::", SOLICITED, .target = INSIDE6)},
+	        {"link-local answers", NA(.src = LINK6, .dst = "fe80::1", .target = LINK6,
+	                                  .word = 0x60000000, .lladdr = PKT_MAC_INNER)},
+	        {"own address is announced to all",
+	         NA(.src = INSIDE6, .dst = "ff02::1", .dmac = "33:33:00:00:00:01",
+	            .target = INSIDE6, .word = 0x20000000, .lladdr = PKT_MAC_INNER)},
+	        {"router solicitation", ND(.vlan = ALL, .type = 133, .src = LINK6, .dst = "ff02::2",
+	                                   .dmac = "33:33:00:00:00:02", .lladdr = PKT_MAC_INNER)},
+	        {"router solicitation of no address",
+	         ND(.vlan = ALL, .type = 133, .src = "::", .dst = "ff02::2",
+	            .dmac = "33:33:00:00:00:02")},
 	};
 
-	for (size_t i = 0; i < COUNT(fine); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		const struct inproc_frame *out;
 
+		row(rows[i].what);
 		inproc_advance_s(gw, 1);
-		expect(out_bytes(gw, &fine[i]), SL_REASON_NEIGHBOUR);
+		expect(out_bytes(gw, &rows[i].packet), SL_REASON_NEIGHBOUR);
 		out = inproc_last(gw, UPLINK);
-		assert_int_equal(out->len, fine[i].len);
-		assert_memory_equal(out->bytes, fine[i].bytes, out->len);
+		assert_int_equal(out->len, rows[i].packet.len);
+		assert_memory_equal(out->bytes, rows[i].packet.bytes, out->len);
 		assert_true(out->view.l4_csum_ok);
 	}
 	inproc_free(gw);
@@ -265,20 +299,24 @@ static void nd_of_ones_own_passes(void **state)
 static void nd_that_lies_is_spoofed(void **state)
 {
 	struct inproc *gw = gateway("sandboxes: [{vlan: 101, source: ['fd00::2']}]");
-	struct packet lies[] = {
-	        NS(.src = "2001:db8::9", SOLICITED, .target = "fe80::1"),
-	        NS(.src = "fd00::3", SOLICITED, .target = "fd00::1"),
-	        NS(.src = "::", SOLICITED, .target = "fd00::3"),
-	        NA(.src = INSIDE6, .dst = "ff02::1", .dmac = "33:33:00:00:00:01",
-	           .target = "fd00::1", .lladdr = PKT_MAC_INNER),
-	        NA(.src = LINK6, .dst = "fe80::1", .target = "fd00::1"),
-	        NA(.src = "::", .dst = "ff02::1", .dmac = "33:33:00:00:00:01", .target = INSIDE6),
-	        ND(.vlan = ALL, .type = 133, .src = "2001:db8::9", .dst = "ff02::2",
-	           .dmac = "33:33:00:00:00:02"),
+	struct named_packet rows[] = {
+	        {"a public source", NS(.src = "2001:db8::9", SOLICITED, .target = "fe80::1")},
+	        {"another's source", NS(.src = "fd00::3", SOLICITED, .target = "fd00::1")},
+	        {"no source, for another's address",
+	         NS(.src = "::", SOLICITED, .target = "fd00::3")},
+	        {"an advertisement of another's address",
+	         NA(.src = INSIDE6, .dst = "ff02::1", .dmac = "33:33:00:00:00:01",
+	            .target = "fd00::1", .lladdr = PKT_MAC_INNER)},
+	        {"link-local advertises another's address",
+	         NA(.src = LINK6, .dst = "fe80::1", .target = "fd00::1")},
+	        {"an advertisement of no source",
+	         NA(.src = "::", .dst = "ff02::1", .dmac = "33:33:00:00:00:01", .target = INSIDE6)},
+	        {"a router solicitation of a public source",
+	         ND(.vlan = ALL, .type = 133, .src = "2001:db8::9", .dst = "ff02::2",
+	            .dmac = "33:33:00:00:00:02")},
 	};
 
-	for (size_t i = 0; i < COUNT(lies); i++)
-		expect(out_bytes(gw, &lies[i]), SL_REASON_SOURCE_SPOOFED);
+	expect_each(gw, rows, COUNT(rows), SL_REASON_SOURCE_SPOOFED);
 	expect_nothing_left(gw);
 	inproc_free(gw);
 }
@@ -286,23 +324,31 @@ static void nd_that_lies_is_spoofed(void **state)
 static void nd_of_another_form_is_malformed(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct packet odd[] = {
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .ttl = PKT_SET(254)),
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .ttl = PKT_SET(64)),
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .l4_csum = PKT_SET(1)),
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .lladdr = "02:00:00:00:00:99"),
-	        NA(.src = LINK6, .dst = "fe80::1", .target = LINK6, .lladdr = PKT_MAC_OUTER),
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .options = "0000000000000000"),
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .options = "0102020000000001"),
-	        NS(.src = LINK6, SOLICITED, .target = "fe80::1", .options = "0e"),
-	        NS(.src = LINK6, SOLICITED),
-	        ICMP6(.vlan = ALL, .src = LINK6, .dst = "ff02::1", .dmac = "33:33:00:00:00:01",
-	              .ttl = PKT_SET(255), .icmp_type = 136, .icmp_code = 1,
-	              PKT_TEXT("0123456789abcdef")),
+	struct named_packet rows[] = {
+	        {"hop limit 254",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .ttl = PKT_SET(254))},
+	        {"hop limit 64",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .ttl = PKT_SET(64))},
+	        {"wrong checksum",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .l4_csum = PKT_SET(1))},
+	        {"another MAC in the option",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .lladdr = "02:00:00:00:00:99")},
+	        {"the router's MAC in the option",
+	         NA(.src = LINK6, .dst = "fe80::1", .target = LINK6, .lladdr = PKT_MAC_OUTER)},
+	        {"an option of no length",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .options = "0000000000000000")},
+	        {"an option that does not end",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .options = "0102020000000001")},
+	        {"an option of one byte",
+	         NS(.src = LINK6, SOLICITED, .target = "fe80::1", .options = "0e")},
+	        {"no target", NS(.src = LINK6, SOLICITED)},
+	        {"an advertisement with a code",
+	         ICMP6(.vlan = ALL, .src = LINK6, .dst = "ff02::1", .dmac = "33:33:00:00:00:01",
+	               .ttl = PKT_SET(255), .icmp_type = 136, .icmp_code = 1,
+	               PKT_TEXT("0123456789abcdef"))},
 	};
 
-	for (size_t i = 0; i < COUNT(odd); i++)
-		expect(out_bytes(gw, &odd[i]), SL_REASON_MALFORMED_PACKET);
+	expect_each(gw, rows, COUNT(rows), SL_REASON_MALFORMED_PACKET);
 	expect_nothing_left(gw);
 	inproc_free(gw);
 }
@@ -373,22 +419,27 @@ static void nd_targets_that_never_answered_are_asked_for_once_a_second(void **st
 static void nd_to_an_address_beyond_the_link_is_malformed(void **state)
 {
 	struct inproc *gw = gateway(POLICY);
-	struct packet far[] = {
-	        NS(.src = INSIDE6, .dst = PUBLIC6, .target = PUBLIC6, .nonce = "736563726574"),
-	        NS(.src = LINK6, .dst = PUBLIC6, .target = "fe80::1"),
-	        NA(.src = INSIDE6, .dst = PUBLIC6, .target = INSIDE6, .lladdr = PKT_MAC_INNER),
-	        NA(.src = INSIDE6, .dst = "fd00:0:0:1::1", .target = INSIDE6),
-	        ND(.vlan = ALL, .type = 133, .src = INSIDE6, .dst = PUBLIC6),
-	        NA(.src = INSIDE6, .dst = "ff05::1", .dmac = "33:33:00:00:00:01",
-	           .target = INSIDE6),
-	        NA(.src = INSIDE6, .dst = "ff0e::1", .dmac = "33:33:00:00:00:01",
-	           .target = INSIDE6),
-	        NA(.src = INSIDE6, .dst = "ff12::1", .dmac = "33:33:00:00:00:01",
-	           .target = INSIDE6),
+	struct named_packet rows[] = {
+	        {"solicitation of a public target",
+	         NS(.src = INSIDE6, .dst = PUBLIC6, .target = PUBLIC6, .nonce = "736563726574")},
+	        {"solicitation to a public address",
+	         NS(.src = LINK6, .dst = PUBLIC6, .target = "fe80::1")},
+	        {"advertisement to a public address",
+	         NA(.src = INSIDE6, .dst = PUBLIC6, .target = INSIDE6, .lladdr = PKT_MAC_INNER)},
+	        {"advertisement to another network",
+	         NA(.src = INSIDE6, .dst = "fd00:0:0:1::1", .target = INSIDE6)},
+	        {"router solicitation to a public address",
+	         ND(.vlan = ALL, .type = 133, .src = INSIDE6, .dst = PUBLIC6)},
+	        {"advertisement to a site", NA(.src = INSIDE6, .dst = "ff05::1",
+	                                       .dmac = "33:33:00:00:00:01", .target = INSIDE6)},
+	        {"advertisement to the world", NA(.src = INSIDE6, .dst = "ff0e::1",
+	                                          .dmac = "33:33:00:00:00:01", .target = INSIDE6)},
+	        {"advertisement to a transient group",
+	         NA(.src = INSIDE6, .dst = "ff12::1", .dmac = "33:33:00:00:00:01",
+	            .target = INSIDE6)},
 	};
 
-	for (size_t i = 0; i < COUNT(far); i++)
-		expect(out_bytes(gw, &far[i]), SL_REASON_MALFORMED_PACKET);
+	expect_each(gw, rows, COUNT(rows), SL_REASON_MALFORMED_PACKET);
 	expect_nothing_left(gw);
 	inproc_free(gw);
 }

@@ -68,6 +68,7 @@ static void frame_with_odd_tags_or_llc_is_malformed(void **state)
 		odd = spec, odd.tpid = PKT_SET(0x9100);
 		expect(send_spec(gw, port, odd), SL_REASON_MALFORMED_PACKET);
 		for (size_t i = 0; i < COUNT(types); i++) {
+			ROW_NUMBER(types[i]);
 			odd = spec, odd.type = PKT_SET(types[i]);
 			odd.inner = "aaaa03000000080045000014000040004011000000000000000000000000";
 			expect(send_spec(gw, port, odd), SL_REASON_MALFORMED_PACKET);
@@ -88,6 +89,7 @@ static void frame_that_is_no_ip_is_refused(void **state)
 	struct inproc *gw = gateway(POLICY);
 
 	for (size_t i = 0; i < COUNT(types); i++) {
+		ROW_NUMBER(types[i]);
 		expect(OUT(gw, .vlan = ALL, .type = PKT_SET(types[i]),
 		           .inner = "00112233445566778899"),
 		       SL_REASON_PROTOCOL_NOT_ALLOWED);
@@ -297,10 +299,12 @@ static void ipv6_that_lies_is_malformed(void **state)
 	struct inproc *gw = gateway(POLICY);
 
 	expect_malformed(gw, lies, COUNT(lies));
-	for (size_t i = 0; i < COUNT(kinds); i++)
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		ROW_NUMBER(kinds[i]);
 		expect(OUT(gw, .proto = 17, .vlan = ALL, V6, .next = PKT_SET(kinds[i]),
 		           .ip_ext = extension, .ip_ext_len = 8, PKT_TEXT("x")),
 		       SL_REASON_MALFORMED_PACKET);
+	}
 	expect_nothing_left(gw);
 	inproc_free(gw);
 }
@@ -332,6 +336,7 @@ static void trailer_is_cut_and_padding_is_zero(void **state)
 		                                                    .segment = segments[i]});
 		char trailer[100];
 
+		ROW_NUMBER(segments[i]);
 		memset(trailer, 'T', sizeof(trailer));
 		expect(OUT(gw, .proto = 17, .vlan = ALL, V4, .sport = 1, .dport = 2, PKT_TEXT("x"),
 		           .trailer = trailer, .trailer_len = 100),

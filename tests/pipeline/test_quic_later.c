@@ -462,6 +462,7 @@ static void other_versions_do_not_leave(void **state)
 
 	other.sport = q.sport;
 	for (size_t i = 0; i < COUNT(versions); i++) {
+		ROW_NUMBER(versions[i]);
 		d = initial_whole(&other);
 		for (int k = 0; k < 4; k++)
 			d.bytes[1 + k] = (uint8_t)(versions[i] >> (24 - 8 * k));

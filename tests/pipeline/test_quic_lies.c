@@ -18,6 +18,7 @@ static void what_is_no_initial_first_is_not_quic(void **state)
 	for (size_t i = 0; i < COUNT(versions); i++) {
 		struct datagram other = d;
 
+		ROW_NUMBER(versions[i]);
 		for (int k = 0; k < 4; k++)
 			other.bytes[1 + k] = (uint8_t)(versions[i] >> (24 - 8 * k));
 		expect_refused(&q, &other, SL_REASON_NOT_QUIC, true);

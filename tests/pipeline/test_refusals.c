@@ -60,6 +60,7 @@ static void silence_is_kept_in_every_mode(void **state)
 		uint16_t v = vlans[i];
 		struct packet_spec error = icmp_error_to(v, PUBLIC, 3, 3);
 
+		ROW_NUMBER(vlans[i]);
 		send_spec(gw, SANDBOX, quoting(error, &quoted));
 		error.icmp_type = 11;
 		send_spec(gw, SANDBOX, quoting(error, &quoted));

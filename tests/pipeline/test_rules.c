@@ -23,6 +23,7 @@ static void allow_all_public_address_takes_any_protocol(void **state)
 	           .icmp_rest = 0x00070001),
 	       SL_REASON_ALLOW_ALL);
 	for (size_t i = 0; i < COUNT(protocols); i++) {
+		ROW_NUMBER(protocols[i]);
 		expect(OUT(gw, .proto = protocols[i], .vlan = ALL, .src = INSIDE, .dst = PUBLIC,
 		           PKT_TEXT("12345678")),
 		       SL_REASON_ALLOW_ALL);

@@ -190,6 +190,7 @@ static void answer_with_error_tells_nothing(void **state)
 	static const uint16_t rcodes[] = {1, 2, 3, 4, 5, 15};
 
 	for (size_t i = 0; i < COUNT(rcodes); i++) {
+		ROW_NUMBER(rcodes[i]);
 		begin_answer();
 		dns_address(&msg, DNS_ANSWER, "@12", "192.0.2.1", 300);
 		dns_soa(&msg, "@16", 60);

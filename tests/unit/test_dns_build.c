@@ -108,6 +108,7 @@ static void reply_answers_the_clients_question(void **state)
 		                                sizeof(out));
 		struct parsed parsed = parse_answer(out, len, &query.question);
 
+		ROW_NUMBER(rcodes[i]);
 		assert_int_equal(parsed.answer, SL_PARSE_DONE);
 		assert_int_equal(parsed.info.rcode, rcodes[i]);
 		assert_int_equal(parsed.info.answers, 0);

@@ -100,6 +100,7 @@ static void query_other_class_is_bad(void **state)
 	static const uint16_t classes[] = {0, 3 /* CH */, 4 /* HS */, 254, 255, 0x8001, 0x0100};
 
 	for (size_t i = 0; i < COUNT(classes); i++) {
+		ROW_NUMBER(classes[i]);
 		dns_begin(&msg, ID, DNS_RD);
 		dns_question_class(&msg, "example.com", DNS_A, classes[i]);
 		expect_bad_query();

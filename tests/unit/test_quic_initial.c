@@ -250,6 +250,7 @@ static void datagram_packets_a_client_cannot_send_yet_are_malformed(void **state
 	for (size_t i = 0; i < COUNT(types); i++) {
 		size_t len = honest(dgram);
 
+		ROW_NUMBER(types[i]);
 		len += quic_long(types[i], &plain, 100, dgram + len);
 		expect_malformed(dgram, len);
 	}
@@ -471,7 +472,8 @@ static void packet_opens_under_a_key_with_any_number(void **state)
 	struct quic_options o = plain;
 	uint8_t dgram[1300];
 
-	for (size_t i = 0; i < COUNT(numbers); i++)
+	for (size_t i = 0; i < COUNT(numbers); i++) {
+		ROW_NUMBER(numbers[i]);
 		for (o.number_len = 1; o.number_len <= 4; o.number_len++) {
 			size_t len;
 
@@ -482,6 +484,7 @@ static void packet_opens_under_a_key_with_any_number(void **state)
 			dgram[len - 1] ^= 1;
 			assert_false(opens_under(dcid, dgram, len));
 		}
+	}
 }
 
 static void packet_numbers_are_completed_from_the_largest(void **state)

@@ -76,6 +76,7 @@ static void probe_other_version_is_not_quic(void **state)
 	for (size_t i = 0; i < COUNT(others); i++) {
 		size_t len = ping_initial(&o, dgram);
 
+		ROW_NUMBER(others[i]);
 		for (int byte = 0; byte < 4; byte++)
 			dgram[1 + byte] = (uint8_t)(others[i] >> (24 - 8 * byte));
 		expect_probe(dgram, len, SL_PARSE_NOT_MINE, SL_REASON_NOT_QUIC);
@@ -92,6 +93,7 @@ static void probe_other_packet_first_is_not_quic(void **state)
 		for (size_t i = 0; i < COUNT(types); i++) {
 			size_t len;
 
+			ROW_NUMBER(types[i]);
 			o.version = versions[v];
 			len = quic_long(types[i], &o, 1250, dgram);
 			expect_probe(dgram, len, SL_PARSE_NOT_MINE, SL_REASON_NOT_QUIC);

@@ -491,6 +491,7 @@ static void hello_lying_lengths_are_malformed(void **state)
 	static const int lies[] = {-300, -3, -2, -1, 1, 2, 3, 300};
 
 	for (size_t i = 0; i < COUNT(lies); i++) {
+		ROW_NUMBER(lies[i]);
 		EXPECT_MALFORMED(.name = "a.example", .extensions_len_lie = lies[i]);
 		EXPECT_MALFORMED(.name = "a.example", .list_len_lie = lies[i]);
 		EXPECT_MALFORMED(.name = "a.example", .name_len_lie = lies[i]);
@@ -516,8 +517,10 @@ static void hello_repeated_extension_is_malformed(void **state)
 {
 	static const size_t types[] = {0x0010, 0x002d, 0x3f, 0x40, 0xff01, 0xffff, 0xfe0d};
 
-	for (size_t i = 0; i < COUNT(types); i++)
+	for (size_t i = 0; i < COUNT(types); i++) {
+		ROW_NUMBER(types[i]);
 		EXPECT_MALFORMED(.name = "a.example", .repeated_type = types[i]);
+	}
 	EXPECT_MALFORMED(.name = "a.example", .repeated_type = 0x0a0a);
 }
 
