@@ -83,6 +83,13 @@ static inline size_t contiguous(const struct stream *s)
 	return len;
 }
 
+/* Just these bytes were collected. */
+static inline void expect_collected(const struct stream *s, const void *bytes, size_t len)
+{
+	assert_int_equal(contiguous(s), len);
+	assert_memory_equal(s->bytes, bytes, len);
+}
+
 /* Walks a datagram that lies on the heap in exactly its length. */
 static inline enum sl_parse_result walk(struct sl_quic_conn *conn, const uint8_t *dgram, size_t len,
                                         struct stream *s, struct sl_quic_datagram_info *info)

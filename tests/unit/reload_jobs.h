@@ -90,6 +90,22 @@ static inline int submit(struct scene *scene, struct job *job, const char *text,
 	return sl_reload_submit(scene->reload, &ask, &scene->diag, &scene->push);
 }
 
+/* Its patterns are being compiled. */
+static inline void expect_waits(struct scene *scene, struct job *job, const char *text, bool whole)
+{
+	assert_int_equal(submit(scene, job, text, whole), -EINPROGRESS);
+}
+
+/* It is in force at once, but for what it may have left to a job that waits. */
+static inline void expect_at_once(struct scene *scene, const char *text)
+{
+	struct job job;
+
+	assert_int_equal(submit(scene, &job, text, true), 0);
+	assert_int_equal(job.calls, 0);
+	sl_policy_doc_free(job.doc);
+}
+
 static inline void finish(struct scene *scene, struct job *job)
 {
 	for (unsigned i = 0; job->calls == 0; i++) {

@@ -91,6 +91,11 @@ static inline int push(struct scene *scene, const char *text)
 	return ret;
 }
 
+static inline void expect_pushed(struct scene *scene, const char *text)
+{
+	assert_int_equal(push(scene, text), 0);
+}
+
 static inline const struct sl_generation *now(const struct scene *scene)
 {
 	return atomic_load(&scene->publication.current);

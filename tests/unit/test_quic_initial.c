@@ -36,8 +36,7 @@ static void rfc_client_initial_opens(void **state)
 		assert_true(info.ack_eliciting);
 		assert_int_equal(conn.number_next, 3);
 		/* CRYPTO, offset 0, length of two bytes. */
-		assert_int_equal(contiguous(s), frames_len - 4);
-		assert_memory_equal(s->bytes, frames + 4, frames_len - 4);
+		expect_collected(s, frames + 4, frames_len - 4);
 		assert_int_equal(sl_tls_hello_parse(s->bytes, contiguous(s), &hello),
 		                 SL_PARSE_DONE);
 		assert_string_equal(hello.name, "example.com");
@@ -117,8 +116,7 @@ static void datagram_all_sizes_of_fields_open(void **state)
 			assert_int_equal(info.token_len, o.token_len);
 			assert_int_equal(info.scid_len, o.scid_len);
 			assert_memory_equal(info.scid, cid, o.scid_len);
-			assert_int_equal(contiguous(s), hello_len);
-			assert_memory_equal(s->bytes, hello, hello_len);
+			expect_collected(s, hello, hello_len);
 			assert_int_equal(conn.number_next, i + 1);
 			free(s);
 		}
@@ -146,8 +144,7 @@ static void datagram_frames_in_any_order_and_size_are_collected(void **state)
 	len = with_frames(frames, len, dgram);
 	assert_int_equal(judge(QUIC_V1, false, dgram, len, s, &info), SL_PARSE_DONE);
 	assert_int_equal(info.crypto_frames, hello_len);
-	assert_int_equal(contiguous(s), hello_len);
-	assert_memory_equal(s->bytes, hello, hello_len);
+	expect_collected(s, hello, hello_len);
 	free(s);
 }
 

@@ -15,7 +15,7 @@ static void test_nothing_is_in_force_before_the_first_push(void **state)
 
 	assert_null(now(scene));
 	assert_int_equal(sl_reload_number(scene->reload), 0);
-	assert_int_equal(push(scene, "sandboxes: []"), 0);
+	expect_pushed(scene, "sandboxes: []");
 	assert_true(scene->push.changed);
 	assert_int_equal(scene->push.generation, 1);
 	assert_int_equal(now(scene)->number, 1);
@@ -34,12 +34,12 @@ static void test_unchanged_document_keeps_the_generation(void **state)
 	struct scene *scene = *state;
 	const struct sl_generation *first;
 
-	assert_int_equal(push(scene, text), 0);
+	expect_pushed(scene, text);
 	first = now(scene);
-	assert_int_equal(push(scene, text), 0);
+	expect_pushed(scene, text);
 	assert_false(scene->push.changed);
 	assert_int_equal(scene->push.generation, 1);
-	assert_int_equal(push(scene, same), 0);
+	expect_pushed(scene, same);
 	assert_false(scene->push.changed);
 	assert_int_equal(scene->push.sandboxes_changed, 0);
 	assert_int_equal(scene->push.sandboxes, 2);
@@ -50,9 +50,9 @@ static void test_epoch_moves_only_for_the_sandbox_that_changes(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]");
 	assert_int_equal(scene->push.sandboxes_changed, 3);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2, policy: deny-all}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}, {vlan: 2, policy: deny-all}]");
 	assert_int_equal(scene->push.sandboxes_changed, 2);
 	assert_int_equal(scene->push.sandboxes, 2);
 	assert_int_equal(now(scene)->number, 2);
@@ -88,7 +88,7 @@ static void test_each_part_of_a_policy_moves_the_epoch(void **state)
 
 	for (unsigned i = 0; i < COUNT(texts); i++) {
 		row(texts[i]);
-		assert_int_equal(push(scene, texts[i]), 0);
+		expect_pushed(scene, texts[i]);
 		assert_int_equal(scene->push.sandboxes_changed, 1);
 		assert_int_equal(sandbox(scene, 1)->epoch, i + 1);
 		assert_int_equal(sandbox(scene, 1)->incarnation, 1);
@@ -99,20 +99,20 @@ static void test_another_name_is_another_sandbox(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}]");
 	/* adding or removing a name changes only the displayed name */
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, name: a}]");
 	assert_true(scene->push.changed);
 	assert_int_equal(scene->push.sandboxes_changed, 0);
 	assert_string_equal(sandbox(scene, 1)->name, "a");
 	assert_int_equal(sandbox(scene, 1)->epoch, 1);
 	assert_int_equal(sandbox(scene, 1)->incarnation, 1);
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: b}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, name: b}]");
 	assert_int_equal(sandbox(scene, 1)->epoch, 3);
 	assert_int_equal(sandbox(scene, 1)->incarnation, 3);
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}]");
 	assert_int_equal(sandbox(scene, 1)->incarnation, 3);
 	assert_null(sandbox(scene, 1)->name);
 }
@@ -121,9 +121,9 @@ static void test_vlan_that_was_away_is_another_sandbox(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}]"), 0);
-	assert_int_equal(push(scene, "sandboxes: []"), 0);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, name: a}]");
+	expect_pushed(scene, "sandboxes: []");
+	expect_pushed(scene, "sandboxes: [{vlan: 1, name: a}]");
 	assert_int_equal(sandbox(scene, 1)->incarnation, 3);
 	assert_int_equal(sandbox(scene, 1)->epoch, 3);
 }
@@ -132,7 +132,7 @@ static void test_largest_vlan_has_a_sandbox(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 4094}, {vlan: 1}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 4094}, {vlan: 1}]");
 	assert_non_null(sandbox(scene, 4094));
 	assert_int_equal(sandbox(scene, 4094)->vlan, 4094);
 }
@@ -144,11 +144,10 @@ static void test_names_are_compiled_and_shared(void **state)
 	struct scene *scene = *state;
 	const struct sl_generation *generation;
 
-	assert_int_equal(push(scene, "policies: {p: {allow: ['*.example.com']}}\n"
-	                             "sandboxes: [{vlan: 1, policy: p},\n"
-	                             "  {vlan: 2, policy: {allow: ['*.example.com']}},\n"
-	                             "  {vlan: 3}]"),
-	                 0);
+	expect_pushed(scene, "policies: {p: {allow: ['*.example.com']}}\n"
+	                     "sandboxes: [{vlan: 1, policy: p},\n"
+	                     "  {vlan: 2, policy: {allow: ['*.example.com']}},\n"
+	                     "  {vlan: 3}]");
 	generation = now(scene);
 	assert_ptr_equal(sandbox(scene, 1)->patterns, sandbox(scene, 2)->patterns);
 	assert_null(sandbox(scene, 3)->patterns);
@@ -168,12 +167,10 @@ static void test_by_address_is_compiled_by_port(void **state)
 	struct scene *scene = *state;
 	const struct sl_sandbox *box;
 
-	assert_int_equal(push(scene,
-	                      "policies: {p: {by-address: ['*.ntp.org:123/udp', a.com:22/tcp,"
-	                      " b.com:22/tcp]}}\n"
-	                      "sandboxes: [{vlan: 1, policy: p}, {vlan: 2, policy: p},\n"
-	                      "  {vlan: 3, policy: {allow: [a.com, b.com]}}]"),
-	                 0);
+	expect_pushed(scene, "policies: {p: {by-address: ['*.ntp.org:123/udp', a.com:22/tcp,"
+	                     " b.com:22/tcp]}}\n"
+	                     "sandboxes: [{vlan: 1, policy: p}, {vlan: 2, policy: p},\n"
+	                     "  {vlan: 3, policy: {allow: [a.com, b.com]}}]");
 	box = sandbox(scene, 1);
 	assert_int_equal(box->mode, SL_MODE_CUSTOM);
 	assert_null(box->patterns);
@@ -198,16 +195,13 @@ static void test_by_address_of_the_same_content_changes_nothing(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, "policies: {p: {by-address: [a.com:22/tcp, b.com:23/tcp]}}\n"
-	                             "sandboxes: [{vlan: 1, policy: p}, {vlan: 2, policy: p}]"),
-	                 0);
-	assert_int_equal(push(scene, "policies: {q: {by-address: [b.com:23/tcp, A.com:22/tcp]}}\n"
-	                             "sandboxes: [{vlan: 1, policy: q}, {vlan: 2, policy: q}]"),
-	                 0);
+	expect_pushed(scene, "policies: {p: {by-address: [a.com:22/tcp, b.com:23/tcp]}}\n"
+	                     "sandboxes: [{vlan: 1, policy: p}, {vlan: 2, policy: p}]");
+	expect_pushed(scene, "policies: {q: {by-address: [b.com:23/tcp, A.com:22/tcp]}}\n"
+	                     "sandboxes: [{vlan: 1, policy: q}, {vlan: 2, policy: q}]");
 	assert_false(scene->push.changed);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: {by-address: [a.com:22/tcp, "
-	                             "b.com:23/tcp]}}]"),
-	                 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, policy: {by-address: [a.com:22/tcp, "
+	                     "b.com:23/tcp]}}]");
 	assert_int_equal(scene->push.sandboxes_changed, 1); /* VLAN 2 is gone */
 	assert_int_equal(sandbox(scene, 1)->epoch, 1);
 }
@@ -216,10 +210,9 @@ static void test_only_denied_subnets_is_deny_all(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(
-	        push(scene, "sandboxes: [{vlan: 1, policy: {subnets: {deny: [1.0.0.0/8]}}}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, policy: {subnets: {deny: [1.0.0.0/8]}}}]");
 	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, policy: deny-all}]");
 	assert_false(scene->push.changed);
 }
 
@@ -230,13 +223,13 @@ static void test_policy_that_the_config_does_not_fit_changes_nothing(void **stat
 	struct scene *scene = scene_open("{}\n", 1, NULL, 0);
 	const struct sl_generation *before;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}]");
 	before = now(scene);
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: {allow: [a.com]}}]"), -EINVAL);
 	assert_true(scene->diag.errors > 0);
 	assert_ptr_equal(now(scene), before);
 	assert_int_equal(sl_reload_number(scene->reload), 1);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, policy: deny-all}]");
 	assert_int_equal(now(scene)->number, 2);
 	*state = scene;
 	teardown(state);
@@ -271,7 +264,7 @@ static void test_patch_changes_what_it_names_and_nothing_else(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]");
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, policy: deny-all}, {vlan: 9}]", 3), 0);
 	assert_int_equal(scene->push.sandboxes_changed, 3);
 	assert_int_equal(scene->push.sandboxes, 3);
@@ -288,7 +281,7 @@ static void test_patch_may_not_take_a_name_that_is_taken(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, name: a}, {vlan: 2, name: b}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, name: a}, {vlan: 2, name: b}]");
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 3, name: a}]", 0), -EINVAL);
 	assert_non_null(strstr(scene->diag.entries[0].text, "\"a\""));
 	assert_null(sandbox(scene, 3));

@@ -75,10 +75,9 @@ static void test_refused_job_takes_nothing_with_it_from_one_that_waits(void **st
 	struct scene *scene = *state;
 	struct job first, second;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), true),
-	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, with_long(300, 100, 0, ""), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, with_long(300, 0, TOO_MANY, ""), true);
+	expect_waits(scene, &second, with_long(300, 100, 0, ""), true);
 	finish_all(scene);
 	assert_int_equal(first.ret, -ENOSPC);
 	assert_int_equal(second.calls, 1);
@@ -92,16 +91,13 @@ static void test_refused_job_takes_nothing_with_it_from_one_that_waits(void **st
 static void test_job_is_relieved_of_what_a_later_push_took(void **state)
 {
 	struct scene *scene = *state;
-	struct job first, second;
+	struct job first;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), false),
-	                 -EINPROGRESS);
-	assert_int_equal(
-	        submit(scene, &second, with_long(300, 0, TOO_MANY, "  - {vlan: 4}\n"), true), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, with_long(300, 0, TOO_MANY, ""), false);
+	expect_at_once(scene, with_long(300, 0, TOO_MANY, "  - {vlan: 4}\n"));
 	assert_non_null(sandbox(scene, 4));
 	assert_null(sandbox(scene, 1));
-	sl_policy_doc_free(second.doc);
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 9, policy: deny-all}]", 0), 0);
 	finish_all(scene);
 	assert_int_equal(first.ret, 0);
@@ -115,14 +111,11 @@ static void test_job_is_relieved_of_what_a_later_push_took(void **state)
 static void test_share_that_does_not_fit_is_refused_and_told(void **state)
 {
 	struct scene *scene = *state;
-	struct job first, second;
+	struct job first;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), true),
-	                 -EINPROGRESS);
-	assert_int_equal(
-	        submit(scene, &second, with_long(300, 0, TOO_MANY, "  - {vlan: 4}\n"), true), 0);
-	sl_policy_doc_free(second.doc);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, with_long(300, 0, TOO_MANY, ""), true);
+	expect_at_once(scene, with_long(300, 0, TOO_MANY, "  - {vlan: 4}\n"));
 	finish_all(scene);
 	assert_int_equal(first.ret, -ENOSPC);
 	assert_int_equal(left.calls, 1);
@@ -134,15 +127,12 @@ static void test_share_that_does_not_fit_is_refused_and_told(void **state)
 static void test_last_of_documents_that_leave_the_same_stays(void **state)
 {
 	struct scene *scene = *state;
-	struct job first, second, third;
+	struct job first;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(300, 0, TOO_MANY, ""), false),
-	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, with_long(300, 0, 0, "  - {vlan: 4}\n"), true), 0);
-	sl_policy_doc_free(second.doc);
-	assert_int_equal(submit(scene, &third, with_long(300, 0, 0, "  - {vlan: 5}\n"), true), 0);
-	sl_policy_doc_free(third.doc);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, with_long(300, 0, TOO_MANY, ""), false);
+	expect_at_once(scene, with_long(300, 0, 0, "  - {vlan: 4}\n"));
+	expect_at_once(scene, with_long(300, 0, 0, "  - {vlan: 5}\n"));
 	finish_all(scene);
 	assert_true(opens(scene, 1, "v300-7.x.example.com"));
 	assert_null(sandbox(scene, 4));
@@ -181,7 +171,7 @@ static void test_share_is_pushed_after_the_job_was_refused(void **state)
 	                                  .idle = lazy_worker,
 	                                  .left = note_left};
 	struct sl_reload_job ask = {.done = wake_worker};
-	struct job first = {0}, second;
+	struct job first = {0};
 
 	(void)state;
 	memset(&left, 0, sizeof(left));
@@ -196,14 +186,13 @@ static void test_share_is_pushed_after_the_job_was_refused(void **state)
 	scene->reload = sl_reload_create(&params, &scene->diag);
 	assert_non_null(scene->reload);
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
 	first.doc = read_doc(scene, with_long(300, 0, 0, ""));
 	ask.doc = first.doc;
 	ask.ctx = &first;
 	assert_int_equal(sl_reload_submit(scene->reload, &ask, &scene->diag, &scene->push),
 	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, with_long(300, 0, 0, "  - {vlan: 4}\n"), true), 0);
-	sl_policy_doc_free(second.doc);
+	expect_at_once(scene, with_long(300, 0, 0, "  - {vlan: 4}\n"));
 	lazy.answers = false;
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 5}]", 0), -ETIMEDOUT);
 	finish_all(scene);
@@ -226,15 +215,14 @@ static void test_share_is_pushed_after_the_job_was_refused(void **state)
 static void test_rests_do_not_pile_up(void **state)
 {
 	struct scene *scene = *state;
-	struct job first, other;
+	struct job first;
 	char more[64];
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(300, 0, 0, ""), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, with_long(300, 0, 0, ""), true);
 	for (unsigned i = 0; i < 50; i++) {
 		snprintf(more, sizeof(more), "  - {vlan: %u}\n", 100 + i);
-		assert_int_equal(submit(scene, &other, with_long(300, 0, 0, more), true), 0);
-		sl_policy_doc_free(other.doc);
+		expect_at_once(scene, with_long(300, 0, 0, more));
 		assert_true(sl_reload_pending(scene->reload) <= 2);
 	}
 	finish_all(scene);
@@ -248,12 +236,11 @@ static void test_rests_do_not_pile_up(void **state)
 static void test_rests_end_with_the_reload(void **state)
 {
 	struct scene *scene = *state;
-	static struct job first, second; /* they end in the teardown */
+	static struct job first; /* it ends in the teardown */
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, with_long(300, 0, 0, ""), true), -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, with_long(300, 0, 0, "  - {vlan: 4}\n"), true), 0);
-	sl_policy_doc_free(second.doc);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, with_long(300, 0, 0, ""), true);
+	expect_at_once(scene, with_long(300, 0, 0, "  - {vlan: 4}\n"));
 	/* the teardown frees the reload, and with it what is left */
 }
 

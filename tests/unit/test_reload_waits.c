@@ -10,8 +10,8 @@ static void test_long_names_do_not_hold_up_others(void **state)
 	struct scene *scene = *state;
 	struct job job;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 2}]"), 0);
-	assert_int_equal(submit(scene, &job, long_policy(1, 80), false), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 2}]");
+	expect_waits(scene, &job, long_policy(1, 80), false);
 	assert_int_equal(sl_reload_pending(scene->reload), 1);
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, policy: deny-all}]", 0), 0);
 	/* its old policy stays in force */
@@ -33,8 +33,8 @@ static void test_late_job_does_not_undo_a_later_push(void **state)
 	struct scene *scene = *state;
 	struct job job;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
-	assert_int_equal(submit(scene, &job, long_policy(1, 60), false), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}]");
+	expect_waits(scene, &job, long_policy(1, 60), false);
 	/* this changes nothing, but still sets the sandbox */
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 1}]", 0), 0);
 	assert_false(scene->push.changed);
@@ -49,8 +49,8 @@ static void test_late_document_leaves_what_a_later_push_dealt_with(void **state)
 	struct scene *scene = *state;
 	struct job job;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &job, long_policy(1, 60), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}, {vlan: 2}, {vlan: 3}]");
+	expect_waits(scene, &job, long_policy(1, 60), true);
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 2, policy: deny-all}]", 0), 0);
 	finish(scene, &job);
 	assert_int_equal(job.ret, 0);
@@ -68,8 +68,8 @@ static void test_late_document_still_ends_what_it_leaves_out(void **state)
 	struct scene *scene = *state;
 	struct job job;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}, {vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &job, long_policy(1, 60), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}, {vlan: 3}]");
+	expect_waits(scene, &job, long_policy(1, 60), true);
 	assert_int_equal(patch(scene, "sandboxes: [{vlan: 1, policy: deny-all}]", 0), 0);
 	finish(scene, &job);
 	assert_int_equal(job.ret, 0);
@@ -81,19 +81,16 @@ static void test_later_document_is_not_held_up_by_what_it_repeats(void **state)
 {
 	struct scene *scene = *state;
 	struct job first;
-	struct job second;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, two_long(60, 0, "allow-all"), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 3}]");
+	expect_waits(scene, &first, two_long(60, 0, "allow-all"), true);
 	assert_int_equal(scene->push.sandboxes_waiting, 1);
-	assert_int_equal(submit(scene, &second, two_long(60, 0, "deny-all"), true), 0);
+	expect_at_once(scene, two_long(60, 0, "deny-all"));
 	assert_true(scene->push.changed);
 	assert_int_equal(scene->push.sandboxes_changed, 1);
 	assert_int_equal(scene->push.sandboxes_waiting, 1);
 	assert_int_equal(sandbox(scene, 1)->mode, SL_MODE_DENY_ALL);
 	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_DENY_ALL);
-	assert_int_equal(second.calls, 0);
-	sl_policy_doc_free(second.doc);
 
 	finish(scene, &first);
 	assert_int_equal(first.ret, 0);
@@ -108,16 +105,13 @@ static void test_later_document_that_ends_a_sandbox_is_not_held_up(void **state)
 {
 	struct scene *scene = *state;
 	struct job first;
-	struct job second;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 4}]"), 0);
-	assert_int_equal(submit(scene, &first,
-	                        with_more(two_long(60, 0, "allow-all"), "  - {vlan: 4}\n"), true),
-	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, two_long(60, 0, "allow-all"), true), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 4}]");
+	expect_waits(scene, &first, with_more(two_long(60, 0, "allow-all"), "  - {vlan: 4}\n"),
+	             true);
+	expect_at_once(scene, two_long(60, 0, "allow-all"));
 	assert_true(scene->push.changed);
 	assert_null(sandbox(scene, 4));
-	sl_policy_doc_free(second.doc);
 	finish(scene, &first);
 	assert_true(opens(scene, 1, "v60-7.x.example.com"));
 	assert_null(sandbox(scene, 4));
@@ -126,12 +120,11 @@ static void test_later_document_that_ends_a_sandbox_is_not_held_up(void **state)
 static void test_document_that_repeats_one_that_waits_waits_with_it(void **state)
 {
 	struct scene *scene = *state;
-	struct job first;
-	struct job second;
+	struct job first, second;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, two_long(40, 0, "allow-all"), true), -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, two_long(40, 0, "allow-all"), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, two_long(40, 0, "allow-all"), true);
+	expect_waits(scene, &second, two_long(40, 0, "allow-all"), true);
 	assert_int_equal(sl_reload_pending(scene->reload), 2);
 	assert_null(sandbox(scene, 1)); /* a new sandbox has nothing until then */
 	for (unsigned i = 0; second.calls == 0 && i < 60000; i++) {
@@ -149,12 +142,11 @@ static void test_document_that_repeats_one_that_waits_waits_with_it(void **state
 static void test_last_of_two_long_lists_stays(void **state)
 {
 	struct scene *scene = *state;
-	struct job first;
-	struct job second;
+	struct job first, second;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, two_long(50, 0, "allow-all"), true), -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, two_long(40, 0, "deny-all"), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, two_long(50, 0, "allow-all"), true);
+	expect_waits(scene, &second, two_long(40, 0, "deny-all"), true);
 	/* all new changes of the second wait for its own list: they are one generation */
 	assert_int_equal(sandbox(scene, 3)->mode, SL_MODE_ALLOW_ALL);
 	while (second.calls == 0) {
@@ -173,12 +165,11 @@ static void test_last_of_two_long_lists_stays(void **state)
 static void test_later_document_with_a_list_of_its_own_waits_for_that_alone(void **state)
 {
 	struct scene *scene = *state;
-	struct job first;
-	struct job second;
+	struct job first, second;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, two_long(50, 0, "allow-all"), true), -EINPROGRESS);
-	assert_int_equal(submit(scene, &second, two_long(50, 30, "deny-all"), true), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, two_long(50, 0, "allow-all"), true);
+	expect_waits(scene, &second, two_long(50, 30, "deny-all"), true);
 	finish(scene, &second);
 	assert_int_equal(first.calls, 1);
 	assert_int_equal(first.push.sandboxes_changed, 1);
@@ -194,9 +185,9 @@ static void test_document_that_was_replaced_ends_before_its_patterns(void **stat
 	struct scene *scene = *state;
 	struct job first;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first, two_long(1000, 0, "allow-all"), true), -EINPROGRESS);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 3}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
+	expect_waits(scene, &first, two_long(1000, 0, "allow-all"), true);
+	expect_pushed(scene, "sandboxes: [{vlan: 1, policy: deny-all}, {vlan: 3}]");
 	sl_reload_poll(scene->reload);
 	assert_int_equal(first.calls, 1);
 	assert_int_equal(first.ret, -ECANCELED);
@@ -208,19 +199,15 @@ static void test_document_that_was_replaced_ends_before_its_patterns(void **stat
 static void test_document_that_needs_a_name_from_one_that_waits_waits_too(void **state)
 {
 	struct scene *scene = *state;
-	struct job first;
-	struct job second;
+	struct job first, second;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 2, name: x}, {vlan: 3}]"), 0);
-	assert_int_equal(submit(scene, &first,
-	                        with_more(two_long(40, 0, "allow-all"), "  - {vlan: 2, name: y}\n"),
-	                        true),
-	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second,
-	                        with_more(two_long(40, 0, "allow-all"),
-	                                  "  - {vlan: 2, name: y}\n  - {vlan: 4, name: x}\n"),
-	                        true),
-	                 -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 2, name: x}, {vlan: 3}]");
+	expect_waits(scene, &first,
+	             with_more(two_long(40, 0, "allow-all"), "  - {vlan: 2, name: y}\n"), true);
+	expect_waits(scene, &second,
+	             with_more(two_long(40, 0, "allow-all"),
+	                       "  - {vlan: 2, name: y}\n  - {vlan: 4, name: x}\n"),
+	             true);
 	finish(scene, &second);
 	assert_int_equal(first.ret, 0);
 	assert_int_equal(second.ret, 0);
@@ -234,19 +221,15 @@ static void test_document_waits_for_a_name_that_one_that_waits_still_gives(void 
 	struct scene *scene = *state;
 	struct job first, second, third;
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}, {vlan: 4}]"), 0);
-	assert_int_equal(submit(scene, &first,
-	                        with_more(two_long(60, 0, "allow-all"), "  - {vlan: 4, name: x}\n"),
-	                        true),
-	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &second,
-	                        with_more(two_long(60, 200, "allow-all"), "  - {vlan: 4}\n"), true),
-	                 -EINPROGRESS);
-	assert_int_equal(submit(scene, &third,
-	                        with_more(two_long(60, 200, "allow-all"),
-	                                  "  - {vlan: 4}\n  - {vlan: 5, name: x}\n"),
-	                        true),
-	                 -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}, {vlan: 4}]");
+	expect_waits(scene, &first,
+	             with_more(two_long(60, 0, "allow-all"), "  - {vlan: 4, name: x}\n"), true);
+	expect_waits(scene, &second, with_more(two_long(60, 200, "allow-all"), "  - {vlan: 4}\n"),
+	             true);
+	expect_waits(scene, &third,
+	             with_more(two_long(60, 200, "allow-all"),
+	                       "  - {vlan: 4}\n  - {vlan: 5, name: x}\n"),
+	             true);
 	finish(scene, &third);
 	assert_int_equal(first.ret, 0);
 	assert_int_equal(second.ret, 0);
@@ -260,11 +243,11 @@ static void test_push_waits_for_long_names(void **state)
 {
 	struct scene *scene = *state;
 
-	assert_int_equal(push(scene, long_policy(7, 30)), 0);
+	expect_pushed(scene, long_policy(7, 30));
 	assert_int_equal(scene->push.generation, 1);
 	assert_true(sl_patterns_match(sandbox(scene, 7)->patterns, now(scene)->scratch[0],
 	                              "a7.x.example.com", 16));
-	assert_int_equal(push(scene, long_policy(7, 30)), 0);
+	expect_pushed(scene, long_policy(7, 30));
 	assert_false(scene->push.changed);
 }
 
@@ -273,8 +256,8 @@ static void test_free_ends_jobs(void **state)
 	struct scene *scene = scene_open(NULL, 1, NULL, 0);
 	struct job job;
 
-	assert_int_equal(push(scene, "sandboxes: []"), 0);
-	assert_int_equal(submit(scene, &job, long_policy(1, 20), false), -EINPROGRESS);
+	expect_pushed(scene, "sandboxes: []");
+	expect_waits(scene, &job, long_policy(1, 20), false);
 	sl_reload_free(scene->reload);
 	assert_int_equal(job.calls, 1);
 	assert_int_equal(job.ret, -ECANCELED);

@@ -77,11 +77,9 @@ static void test_push_returns_when_every_worker_enforces_it(void **state)
 	struct rte_rcu_qsbr *qsbr = start(workers, &scene);
 
 	for (unsigned i = 1; i <= 200; i++) {
-		assert_int_equal(push(scene, i % 2 != 0
-		                                     ? "sandboxes: [{vlan: 1, policy: {allow: "
-		                                       "[a.com], subnets: {allow: [1.0.0.0/8]}}}]"
-		                                     : "sandboxes: [{vlan: 1}]"),
-		                 0);
+		expect_pushed(scene, i % 2 != 0 ? "sandboxes: [{vlan: 1, policy: {allow: "
+		                                  "[a.com], subnets: {allow: [1.0.0.0/8]}}}]"
+		                                : "sandboxes: [{vlan: 1}]");
 		assert_int_equal(now(scene)->number, i);
 		/* it was quiescent since the store, so what it reads next is the new one */
 		usleep(300);
@@ -97,7 +95,7 @@ static void test_stuck_worker_is_named_and_holds_up_the_next_push(void **state)
 	struct scene *scene;
 	struct rte_rcu_qsbr *qsbr = start(workers, &scene);
 
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}]");
 	atomic_store(&workers[1].stuck, true);
 	usleep(1000);
 	assert_int_equal(push(scene, "sandboxes: [{vlan: 2}]"), -ETIMEDOUT);
@@ -112,7 +110,7 @@ static void test_stuck_worker_is_named_and_holds_up_the_next_push(void **state)
 	assert_null(sandbox(scene, 3));
 
 	atomic_store(&workers[1].stuck, false);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 3}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 3}]");
 	assert_int_equal(now(scene)->number, 3);
 	stop(workers, qsbr, scene);
 }
@@ -125,8 +123,8 @@ static void test_worker_offline_is_not_waited_for(void **state)
 
 	atomic_store(&workers[1].stop, true);
 	pthread_join(workers[1].thread, NULL);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 1}]"), 0);
-	assert_int_equal(push(scene, "sandboxes: [{vlan: 2}]"), 0);
+	expect_pushed(scene, "sandboxes: [{vlan: 1}]");
+	expect_pushed(scene, "sandboxes: [{vlan: 2}]");
 	pthread_create(&workers[1].thread, NULL, work, &workers[1]);
 	stop(workers, qsbr, scene);
 }
