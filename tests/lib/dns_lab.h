@@ -117,6 +117,24 @@ static inline size_t lab_question_bytes(const uint8_t *msg)
 	return at + 5;
 }
 
+/* An allowed query has left. */
+static inline void lab_asked(struct inproc *gw, const char *name, uint16_t type)
+{
+	expect(lab_ask(gw, name, type), SL_REASON_DNS_ALLOWED);
+}
+
+/* The same, as it left, for an answer that comes later. */
+static inline void lab_asked_kept(struct inproc *gw, const char *name, uint16_t type,
+                                  uint8_t query[64])
+{
+	const struct packet_view *view;
+
+	lab_asked(gw, name, type);
+	view = lab_last(gw, SL_PORT_UPLINK);
+	assert_true(view->payload_len <= 64);
+	memcpy(query, view->payload, view->payload_len);
+}
+
 /* ---- the resolver ---- */
 
 /* Begins an answer to the message that left last, with exactly its id and question. */

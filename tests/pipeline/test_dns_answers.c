@@ -12,7 +12,7 @@ static void answer_comes_with_the_sandboxes_own_id_and_case(void **state)
 	uint8_t expect[512];
 	size_t len;
 
-	expect(lab_ask(gw, "wWw.eXample.coM", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "wWw.eXample.coM", DNS_A);
 	lab_answer(gw, DNS_AA);
 	dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 1234567);
 	len = lab_msg.len;
@@ -31,7 +31,7 @@ static void answer_is_believed_once(void **state)
 {
 	struct inproc *gw = lab_gateway();
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, 0);
 	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
 	expect(lab_reply(gw), SL_REASON_NO_FLOW);
@@ -41,17 +41,22 @@ static void answer_is_believed_once(void **state)
 
 static void answer_from_elsewhere_is_dropped(void **state)
 {
+	static const struct {
+		const char *what;
+		struct lab_from to;
+	} rows[] = {
+	        {"another resolver", {LAB_VLAN, LAB_CLIENT, "203.0.113.54", LAB_SPORT}},
+	        {"another port", {LAB_VLAN, LAB_CLIENT, LAB_RESOLVER, LAB_SPORT + 1}},
+	        {"another VLAN", {102, LAB_CLIENT, LAB_RESOLVER, LAB_SPORT}},
+	};
 	struct inproc *gw = lab_gateway();
-	struct lab_from other_host = lab_client, other_port = lab_client, other_vlan = lab_client;
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, 0);
-	other_host.resolver = "203.0.113.54";
-	other_port.sport++;
-	other_vlan.vlan = 102;
-	expect(lab_reply_to(gw, &other_host), SL_REASON_NO_FLOW);
-	expect(lab_reply_to(gw, &other_port), SL_REASON_NO_FLOW);
-	expect(lab_reply_to(gw, &other_vlan), SL_REASON_NO_FLOW);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		row(rows[i].what);
+		expect(lab_reply_to(gw, &rows[i].to), SL_REASON_NO_FLOW);
+	}
 	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
 	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
 	inproc_free(gw);
@@ -59,26 +64,30 @@ static void answer_from_elsewhere_is_dropped(void **state)
 
 static void answer_with_wrong_id_question_or_case_is_dropped(void **state)
 {
+	static const struct {
+		const char *what;
+		size_t at; /* the byte that is changed: what is kept of it, what is flipped */
+		uint8_t keep, flip;
+		enum sl_reason reason;
+	} rows[] = {
+	        {"another id", 1, 0xff, 1, SL_REASON_NO_FLOW},
+	        {"one letter in the other case", 13, 0xff, 0x20, SL_REASON_NO_FLOW},
+	        {"another letter", 13, 0, 'v', SL_REASON_NO_FLOW},
+	        {"another type", 30, 0, DNS_AAAA, SL_REASON_NO_FLOW},
+	        {"a query", 2, 0x7f, 0, SL_REASON_MALFORMED_DNS},
+	};
 	struct inproc *gw = lab_gateway();
 	uint8_t query[64];
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[1] ^= 1;
-	expect(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[13] ^= 0x20; /* the case of one letter */
-	expect(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[13] = 'v';
-	expect(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[30] = DNS_AAAA;
-	expect(lab_reply(gw), SL_REASON_NO_FLOW);
-	lab_answer_to(query, 0);
-	lab_msg.bytes[2] &= 0x7f; /* a query */
-	expect(lab_reply(gw), SL_REASON_MALFORMED_DNS);
+	lab_asked_kept(gw, "www.example.com", DNS_A, query);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		uint8_t *byte = &lab_msg.bytes[rows[i].at];
+
+		row(rows[i].what);
+		lab_answer_to(query, 0);
+		*byte = (*byte & rows[i].keep) ^ rows[i].flip;
+		expect(lab_reply(gw), rows[i].reason);
+	}
 	assert_int_equal(inproc_count(gw, SL_PORT_SANDBOX), 0);
 	lab_answer_to(query, 0);
 	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
@@ -90,8 +99,7 @@ static void answer_broken_is_dropped_and_counts(void **state)
 	struct inproc *gw = lab_gateway();
 	uint8_t query[64];
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	lab_asked_kept(gw, "www.example.com", DNS_A, query);
 	for (int i = 0; i < 8; i++) {
 		lab_answer_to(query, 0);
 		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
@@ -110,8 +118,7 @@ static void answer_after_seven_mismatches_is_believed_after_eight_not(void **sta
 		struct inproc *gw = lab_gateway();
 		uint8_t query[64];
 
-		expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-		memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+		lab_asked_kept(gw, "www.example.com", DNS_A, query);
 		for (int i = 0; i < mismatches; i++) {
 			lab_answer_to(query, 0);
 			lab_msg.bytes[0] ^= (uint8_t)(i + 1);
@@ -129,11 +136,10 @@ static void answer_that_is_late_is_dropped(void **state)
 	struct inproc *gw = lab_gateway();
 	uint8_t query[64];
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(query, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	lab_asked_kept(gw, "www.example.com", DNS_A, query);
 	inproc_advance_s(gw, 6);
 	/* another query keeps the flow, not the first one's time */
-	expect(lab_ask(gw, "x.example.org", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "x.example.org", DNS_A);
 	inproc_advance_s(gw, 5);
 	lab_answer_to(query, 0);
 	expect(lab_reply(gw), SL_REASON_NO_FLOW);
@@ -146,7 +152,7 @@ static void answer_truncated_passes(void **state)
 {
 	struct inproc *gw = lab_gateway();
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, DNS_TC);
 	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
 	assert_true(lab_get16(lab_last(gw, SL_PORT_SANDBOX)->payload + 2) & DNS_TC);
@@ -162,7 +168,7 @@ static void letter_case_is_left_alone_without_mix_case(void **state)
 
 	for (int i = 0; i < 20; i++) {
 		inproc_clear(gw);
-		expect(lab_ask(gw, "wWw.eXample.com", DNS_A), SL_REASON_DNS_ALLOWED);
+		lab_asked(gw, "wWw.eXample.com", DNS_A);
 		view = lab_last(gw, SL_PORT_UPLINK);
 		assert_memory_equal(view->payload + 12, "\3wWw\7eXample\3com", 17);
 		lab_answer(gw, 0);
@@ -175,7 +181,7 @@ static void letter_case_is_left_alone_without_mix_case(void **state)
 	}
 	assert_int_equal(inproc_stats(gw, 0)->pins, 1);
 	/* another name is still a mismatch */
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, 0);
 	lab_msg.bytes[13] ^= 1;
 	expect(lab_reply(gw), SL_REASON_NO_FLOW);
@@ -187,7 +193,7 @@ static void answer_in_its_own_case_is_refused_and_counted(void **state)
 {
 	struct inproc *gw = lab_gateway();
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, 0);
 	for (size_t at = 12; at < 29; at++)
 		if (lab_msg.bytes[at] > 63)
@@ -207,7 +213,7 @@ static void formerr_of_a_bare_header_reaches_who_asked(void **state)
 	struct inproc *gw = lab_gateway();
 	uint16_t sent;
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	sent = lab_get16(lab_last(gw, SL_PORT_UPLINK)->payload);
 	dns_begin(&lab_msg, sent ^ 1, DNS_QR | DNS_RD | 1);
 	expect(lab_reply(gw), SL_REASON_NO_FLOW);
@@ -248,7 +254,7 @@ static void answer_that_fails_passes(void **state)
 {
 	struct inproc *gw = lab_gateway();
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, 3);
 	dns_soa(&lab_msg, "example.com", 300);
 	expect(lab_reply(gw), SL_REASON_DNS_ALLOWED);
@@ -268,7 +274,7 @@ static void answer_in_a_chain_of_mbufs_is_put_back_too(void **state)
 		});
 		const struct packet_view *view;
 
-		expect(lab_ask(gw, "wWw.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+		lab_asked(gw, "wWw.example.com", DNS_A);
 		lab_answer(gw, 0);
 		dns_address(&lab_msg, DNS_ANSWER, "@12", "198.51.100.7", 60);
 		for (int i = 0; i < 10; i++)
@@ -287,7 +293,7 @@ static void answer_without_checksum_stays_without(void **state)
 {
 	struct inproc *gw = lab_gateway();
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, 0);
 	struct packet packet =
 	        UDP(.smac = PKT_MAC_OUTER, .dmac = PKT_MAC_INNER, .vlan = LAB_VLAN,
@@ -304,10 +310,8 @@ static void answer_for_a_name_no_longer_allowed_is_dropped(void **state)
 	struct inproc *gw = lab_gateway();
 	uint8_t kept[64], lost[64];
 
-	expect(lab_ask(gw, "x.example.org", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(lost, lab_last(gw, SL_PORT_UPLINK)->payload, 31);
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
-	memcpy(kept, lab_last(gw, SL_PORT_UPLINK)->payload, 33);
+	lab_asked_kept(gw, "x.example.org", DNS_A, lost);
+	lab_asked_kept(gw, "www.example.com", DNS_A, kept);
 	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {allow: "
 	                            "[www.example.com]}}]") != 0);
 	lab_answer_to(kept, 0);
@@ -324,7 +328,7 @@ static void answer_after_the_resolver_was_opened_is_put_back(void **state)
 {
 	struct inproc *gw = lab_gateway();
 
-	expect(lab_ask(gw, "www.example.com", DNS_A), SL_REASON_DNS_ALLOWED);
+	lab_asked(gw, "www.example.com", DNS_A);
 	lab_answer(gw, 0);
 	assert_true(inproc_push(gw, "sandboxes: [{vlan: 101, policy: {subnets: {allow: "
 	                            "[203.0.113.0/24]}}}]") != 0);
