@@ -175,7 +175,7 @@ static void add_named(struct parts *parts, struct builder *policies,
 	if (policy == NULL || policy->kind != SL_YAML_SCALAR ||
 	    (policies->node != NULL && value_of(policies->node, policy->text) != NULL))
 		return;
-	text = sl_model_policy(parts->model, policy->text);
+	text = sl_pushes_policy(parts->call->pushes, policy->text);
 	value = text != NULL ? read_part(parts, policy->text, text) : NULL;
 	if (value != NULL)
 		add_pair(policies, text_of(parts, policy->text, false), copy_of(parts, value));
@@ -370,32 +370,48 @@ static int compose_patch(struct parts *parts, struct builder *sandboxes, struct 
 	return call->diag.errors > 0 ? -EINVAL : ret;
 }
 
-/* The entries that name a policy; NULL policies: only their VLANs, into detail. */
-static unsigned add_users(struct parts *parts, struct builder *sandboxes, char *detail, size_t size)
+/* The entry of this text if it names the policy that the push is about; or NULL. */
+static const struct sl_yaml_node *user_of(struct parts *parts, const char *text)
 {
 	const char *name = parts->call->id;
-	unsigned users = 0;
+	const struct sl_yaml_node *entry, *policy;
+
+	if (text == NULL || strstr(text, name) == NULL)
+		return NULL;
+	entry = read_part(parts, "state", text);
+	policy = entry != NULL ? value_of(entry, "policy") : NULL;
+	if (policy == NULL || policy->kind != SL_YAML_SCALAR || strcmp(policy->text, name) != 0)
+		return NULL;
+	return entry;
+}
+
+static void add_users(struct parts *parts, struct builder *sandboxes)
+{
+	for (uint16_t vlan = 1; vlan <= SL_POLICY_VLAN_MAX; vlan++) {
+		const struct sl_yaml_node *entry =
+		        user_of(parts, sl_pushes_entry(parts->call->pushes, vlan));
+
+		if (entry != NULL)
+			add_item(sandboxes, copy_of(parts, entry));
+	}
+}
+
+/* Writes the VLANs of the sandboxes that use the policy, or will if what waits is taken. */
+static bool tell_users(struct parts *parts, char *detail, size_t size)
+{
+	bool used = false;
 	size_t at = 0;
 
-	for (unsigned vlan = 1; vlan <= SL_POLICY_VLAN_MAX; vlan++) {
-		const char *text = parts->model->entry[vlan];
-		const struct sl_yaml_node *entry, *policy;
-
-		if (text == NULL || strstr(text, name) == NULL)
+	for (uint16_t vlan = 1; vlan <= SL_POLICY_VLAN_MAX; vlan++) {
+		if (user_of(parts, parts->model->entry[vlan]) == NULL &&
+		    user_of(parts, sl_pushes_entry(parts->call->pushes, vlan)) == NULL)
 			continue;
-		entry = read_part(parts, "state", text);
-		policy = entry != NULL ? value_of(entry, "policy") : NULL;
-		if (policy == NULL || policy->kind != SL_YAML_SCALAR ||
-		    strcmp(policy->text, name) != 0)
-			continue;
-		if (sandboxes != NULL)
-			add_item(sandboxes, copy_of(parts, entry));
-		else if (at < size)
+		if (at < size)
 			at += (size_t)snprintf(detail + at, size - at, "%s%u",
-			                       users > 0 ? ", " : "vlan ", vlan);
-		users++;
+			                       used ? ", " : "vlan ", vlan);
+		used = true;
 	}
-	return users;
+	return used;
 }
 
 static int compose_policy(struct parts *parts, struct builder *sandboxes, struct builder *policies)
@@ -403,14 +419,14 @@ static int compose_policy(struct parts *parts, struct builder *sandboxes, struct
 	struct sl_push_call *call = parts->call;
 
 	if (call->op == SL_PUSH_POLICY_REMOVE) {
-		if (sl_model_policy(parts->model, call->id) == NULL)
+		if (sl_pushes_policy(call->pushes, call->id) == NULL)
 			return -ENOENT;
-		if (add_users(parts, NULL, call->detail, sizeof(call->detail)) > 0)
+		if (tell_users(parts, call->detail, sizeof(call->detail)))
 			return -EBUSY;
 		return read_built(parts, sandboxes, policies);
 	}
 	add_pair(policies, text_of(parts, call->id, false), policy_of(parts, call->body->root));
-	add_users(parts, sandboxes, NULL, 0);
+	add_users(parts, sandboxes);
 	return read_built(parts, sandboxes, policies);
 }
 

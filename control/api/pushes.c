@@ -27,6 +27,87 @@ struct sl_push_change {
 	char *text;
 };
 
+/* A push that waits for its patterns. The reload has its document until then. */
+struct sl_push_waiting {
+	struct sl_push_call *call; /* NULL: answered already, the gateway stops */
+	struct sl_pushes *pushes;
+	struct sl_policy_doc *doc;
+	struct sl_push_waiting *next; /* an earlier one */
+};
+
+/* ---- what waits ---- */
+
+static bool same_key(const struct sl_push_change *change, enum sl_store_kind kind, uint16_t vlan,
+                     const char *name)
+{
+	return change->kind == kind && (kind == SL_STORE_SANDBOX ? change->vlan == vlan
+	                                                         : strcmp(change->name, name) == 0);
+}
+
+/* What the latest push that waits makes of a key: it is stored, but not in force. NULL: none. */
+static const struct sl_push_change *find_waiting(const struct sl_pushes *pushes,
+                                                 enum sl_store_kind kind, uint16_t vlan,
+                                                 const char *name)
+{
+	for (const struct sl_push_waiting *waiting = pushes->compiling; waiting != NULL;
+	     waiting = waiting->next)
+		for (size_t i = 0; waiting->call != NULL && i < waiting->call->n_changes; i++)
+			if (same_key(&waiting->call->changes[i], kind, vlan, name))
+				return &waiting->call->changes[i];
+	return NULL;
+}
+
+static const char *in_force(const struct sl_pushes *pushes, enum sl_store_kind kind, uint16_t vlan,
+                            const char *name)
+{
+	return kind == SL_STORE_SANDBOX ? pushes->model->entry[vlan]
+	                                : sl_model_policy(pushes->model, name);
+}
+
+/* What is to be in the store while this key's pushes wait. */
+static const char *newest(const struct sl_pushes *pushes, enum sl_store_kind kind, uint16_t vlan,
+                          const char *name)
+{
+	const struct sl_push_change *change = find_waiting(pushes, kind, vlan, name);
+
+	return change != NULL ? change->text : in_force(pushes, kind, vlan, name);
+}
+
+const char *sl_pushes_entry(const struct sl_pushes *pushes, uint16_t vlan)
+{
+	return newest(pushes, SL_STORE_SANDBOX, vlan, NULL);
+}
+
+const char *sl_pushes_policy(const struct sl_pushes *pushes, const char *name)
+{
+	return newest(pushes, SL_STORE_POLICY, 0, name);
+}
+
+static void free_change(struct sl_push_change *change)
+{
+	free(change->name);
+	free(change->text);
+}
+
+/* Pushes that came before this one, and still wait, no longer set what it has set. */
+static void overtake(const struct sl_push_call *call, const struct sl_push_change *change)
+{
+	for (struct sl_push_waiting *waiting = call->pushes->compiling; waiting != NULL;
+	     waiting = waiting->next) {
+		struct sl_push_call *other = waiting->call;
+		size_t kept = 0;
+
+		if (other == NULL || other->order > call->order)
+			continue;
+		for (size_t i = 0; i < other->n_changes; i++)
+			if (same_key(&other->changes[i], change->kind, change->vlan, change->name))
+				free_change(&other->changes[i]);
+			else
+				other->changes[kept++] = other->changes[i];
+		other->n_changes = kept;
+	}
+}
+
 /* ---- what changes ---- */
 
 static bool same_text(const char *a, const char *b)
@@ -34,16 +115,18 @@ static bool same_text(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* Notes a change, unless it is none. Takes over the text. */
+/*
+ * Notes a change, unless it is none. Takes over the text. What is in force is a change as well
+ * while another push waits to replace it: this one is the later of the two.
+ */
 static int note(struct sl_push_call *call, enum sl_store_kind kind, uint16_t vlan, const char *name,
                 char *text)
 {
-	const struct sl_model *model = call->pushes->model;
-	const char *old =
-	        kind == SL_STORE_SANDBOX ? model->entry[vlan] : sl_model_policy(model, name);
+	const struct sl_pushes *pushes = call->pushes;
+	bool waits = !call->dry_run && find_waiting(pushes, kind, vlan, name) != NULL;
 	struct sl_push_change *changes;
 
-	if (same_text(old, text)) {
+	if (!waits && same_text(in_force(pushes, kind, vlan, name), text)) {
 		free(text);
 		return 0;
 	}
@@ -100,6 +183,31 @@ static int note_policies(struct sl_push_call *call)
 	return ret;
 }
 
+static bool is_named(const struct sl_push_call *call, const char *name)
+{
+	for (size_t i = 0; i < call->doc->n_named; i++)
+		if (strcmp(call->doc->named[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Policies that only pushes know which wait. */
+static int note_absent_waiting(struct sl_push_call *call)
+{
+	int ret = 0;
+
+	for (const struct sl_push_waiting *waiting = call->pushes->compiling; waiting != NULL;
+	     waiting = waiting->next)
+		for (size_t i = 0; waiting->call != NULL && i < waiting->call->n_changes; i++) {
+			const struct sl_push_change *change = &waiting->call->changes[i];
+
+			if (ret == 0 && change->kind == SL_STORE_POLICY &&
+			    !is_named(call, change->name))
+				ret = note(call, SL_STORE_POLICY, 0, change->name, NULL);
+		}
+	return ret;
+}
+
 /* What a whole document does not speak of is removed. */
 static int note_absent(struct sl_push_call *call, const bool seen[SL_POLICY_VLAN_MAX + 1])
 {
@@ -107,17 +215,12 @@ static int note_absent(struct sl_push_call *call, const bool seen[SL_POLICY_VLAN
 	int ret = 0;
 
 	for (unsigned vlan = 1; ret == 0 && vlan <= SL_POLICY_VLAN_MAX; vlan++)
-		if (model->entry[vlan] != NULL && !seen[vlan])
+		if (!seen[vlan])
 			ret = note(call, SL_STORE_SANDBOX, (uint16_t)vlan, NULL, NULL);
-	for (size_t i = 0; ret == 0 && i < model->n_named; i++) {
-		bool named = false;
-
-		for (size_t k = 0; k < call->doc->n_named; k++)
-			named |= strcmp(call->doc->named[k].name, model->named[i].name) == 0;
-		if (!named)
+	for (size_t i = 0; ret == 0 && i < model->n_named; i++)
+		if (!is_named(call, model->named[i].name))
 			ret = note(call, SL_STORE_POLICY, 0, model->named[i].name, NULL);
-	}
-	return ret;
+	return ret == 0 && !call->dry_run ? note_absent_waiting(call) : ret;
 }
 
 static int note_all(struct sl_push_call *call)
@@ -151,6 +254,8 @@ static void apply(struct sl_push_call *call)
 		ret |= set_model(model, &call->changes[i]);
 	model->generation = call->push.generation;
 	pthread_mutex_unlock(&model->lock);
+	for (size_t i = 0; i < call->n_changes; i++)
+		overtake(call, &call->changes[i]);
 	if (ret != 0)
 		sl_log(SL_LOG_ERROR, "no memory to show generation %llu by the API",
 		       (unsigned long long)call->push.generation);
@@ -179,7 +284,7 @@ static int store_one(struct sl_store *store, const struct sl_push_change *change
 	                    : sl_store_remove(store, change->kind, key);
 }
 
-/* Writes a call's changes, or (back) what is in force in their place. */
+/* Writes a call's changes, or (back) in their place what waits or is in force. */
 static int store_changes(const struct sl_push_call *call, bool back)
 {
 	struct sl_pushes *pushes = call->pushes;
@@ -187,16 +292,15 @@ static int store_changes(const struct sl_push_call *call, bool back)
 
 	for (size_t i = 0; ret == 0 && i < call->n_changes; i++) {
 		const struct sl_push_change *change = &call->changes[i];
-		const char *old = change->kind == SL_STORE_SANDBOX
-		                          ? pushes->model->entry[change->vlan]
-		                          : sl_model_policy(pushes->model, change->name);
+		const char *text = back ? newest(pushes, change->kind, change->vlan, change->name)
+		                        : change->text;
 
-		ret = store_one(pushes->store, change, back ? old : change->text);
+		ret = store_one(pushes->store, change, text);
 	}
 	return ret;
 }
 
-/* A push that was stored is not in force: what is in force is stored again. */
+/* A push that was stored is not in force: what was stored before is stored again. */
 static void store_back(struct sl_push_call *call)
 {
 	struct sl_store *store = call->pushes->store;
@@ -253,10 +357,8 @@ static void answer(struct sl_push_call *call)
 {
 	struct sl_pushes *pushes = call->pushes;
 
-	for (size_t i = 0; i < call->n_changes; i++) {
-		free(call->changes[i].name);
-		free(call->changes[i].text);
-	}
+	for (size_t i = 0; i < call->n_changes; i++)
+		free_change(&call->changes[i]);
 	free(call->changes);
 	sl_policy_doc_free(call->doc);
 	call->changes = NULL;
@@ -285,7 +387,8 @@ static void settle(struct sl_push_call *call, int ret)
 {
 	struct sl_pushes *pushes = call->pushes;
 
-	if (ret == 0 || ret == -ETIMEDOUT) /* in force, for all or for all but a late worker */
+	/* in force, for all or for all but a late worker; or refused, as that worker is late still */
+	if (ret == 0 || (ret == -ETIMEDOUT && call->push.changed))
 		apply(call);
 	else
 		store_back(call);
@@ -296,14 +399,6 @@ static void settle(struct sl_push_call *call, int ret)
 		pushes->enforced(pushes->ctx);
 	answer(call);
 }
-
-/* A push that waits for its patterns. The reload has its document until then. */
-struct sl_push_waiting {
-	struct sl_push_call *call; /* NULL: answered already, the gateway stops */
-	struct sl_pushes *pushes;
-	struct sl_policy_doc *doc;
-	struct sl_push_waiting *next;
-};
 
 static void forget_waiting(struct sl_push_waiting *waiting)
 {
@@ -343,6 +438,7 @@ static void publish(struct sl_push_call *call)
 	struct sl_reload_job job = {.doc = call->doc, .done = compiled, .ctx = waiting};
 	int ret;
 
+	call->order = ++call->pushes->published;
 	if (waiting == NULL) {
 		settle(call, -ENOMEM);
 		return;
@@ -562,46 +658,47 @@ void sl_pushes_call(struct sl_pushes *pushes, struct sl_push_call *call)
 	pthread_mutex_unlock(&pushes->lock);
 }
 
-static struct sl_push_call *next_call(struct sl_pushes *pushes)
+/* What was asked so far: a list. Later calls wait for the next turn, so that a turn ends. */
+static struct sl_push_call *take_calls(struct sl_pushes *pushes)
 {
-	struct sl_push_call *call;
+	struct sl_push_call *first;
 
 	pthread_mutex_lock(&pushes->lock);
-	call = pushes->first;
-	if (call != NULL) {
-		pushes->first = call->next;
-		if (pushes->first == NULL)
-			pushes->last = &pushes->first;
-		call->next = NULL;
-	}
+	first = pushes->first;
+	pushes->first = NULL;
+	pushes->last = &pushes->first;
 	pthread_mutex_unlock(&pushes->lock);
-	return call;
+	return first;
 }
 
 void sl_pushes_poll(struct sl_pushes *pushes)
 {
-	struct sl_push_call *call;
+	struct sl_push_call *call, *next;
 	struct batch batch;
 	uint64_t count;
 
 	if (pushes->last == NULL || read(pushes->fd, &count, sizeof(count)) < 0)
 		return;
 	begin_batch(&batch, pushes);
-	while ((call = next_call(pushes)) != NULL)
+	for (call = take_calls(pushes); call != NULL; call = next) {
+		next = call->next;
+		call->next = NULL;
 		add_to_batch(&batch, call);
+	}
 	end_batch(&batch);
 }
 
 void sl_pushes_end(struct sl_pushes *pushes)
 {
-	struct sl_push_call *call;
+	struct sl_push_call *call, *next;
 
 	if (pushes->last == NULL)
 		return;
 	pthread_mutex_lock(&pushes->lock);
 	pushes->ending = true;
 	pthread_mutex_unlock(&pushes->lock);
-	while ((call = next_call(pushes)) != NULL) {
+	for (call = take_calls(pushes); call != NULL; call = next) {
+		next = call->next; /* a call that is answered is its caller's */
 		refuse(call, 503, "shutting-down", "the gateway is stopping");
 		answer(call);
 	}
@@ -627,10 +724,8 @@ int sl_pushes_took(struct sl_pushes *pushes, const struct sl_policy_doc *doc)
 
 	if (ret == 0)
 		apply(&call);
-	for (size_t i = 0; i < call.n_changes; i++) {
-		free(call.changes[i].name);
-		free(call.changes[i].text);
-	}
+	for (size_t i = 0; i < call.n_changes; i++)
+		free_change(&call.changes[i]);
 	free(call.changes);
 	return ret;
 }

@@ -58,6 +58,7 @@ struct sl_push_call {
 	uint16_t gone[SL_POLICY_VLAN_MAX];
 	struct sl_push_change *changes;
 	size_t n_changes;
+	uint64_t order; /* in which pushes were published */
 	struct sl_pushes *pushes;
 	struct sl_push_call *next;
 	bool done;
@@ -74,7 +75,8 @@ struct sl_pushes {
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	struct sl_push_call *first, **last; /* asked, not begun */
-	struct sl_push_waiting *compiling;
+	struct sl_push_waiting *compiling; /* the latest first */
+	uint64_t published;
 };
 
 /* Returns 0 or -errno. What pushes points to outlives it. Control thread, as all but _call. */
@@ -89,6 +91,13 @@ void sl_pushes_poll(struct sl_pushes *pushes);
 
 /* From now on every call is refused (503), also those that wait. */
 void sl_pushes_end(struct sl_pushes *pushes);
+
+/*
+ * The text of a sandbox or a policy by the latest push, in force or waiting for its patterns. NULL:
+ * there is none.
+ */
+const char *sl_pushes_entry(const struct sl_pushes *pushes, uint16_t vlan);
+const char *sl_pushes_policy(const struct sl_pushes *pushes, const char *name);
 
 /* The model becomes this document: what came from a file or, at start, from the store. */
 int sl_pushes_took(struct sl_pushes *pushes, const struct sl_policy_doc *doc);
