@@ -31,19 +31,24 @@ struct api {
 	unsigned n;
 };
 
-static int api_setup(void **state)
+static struct api *api_open(struct rte_rcu_qsbr *qsbr)
 {
 	struct api *api = calloc(1, sizeof(*api));
 	char err[512];
 
-	api->scene = scene_open(NULL, 1, NULL, 0);
+	api->scene = scene_open(NULL, 1, qsbr, 50);
 	sl_model_init(&api->model);
 	strcpy(api->folder, "/tmp/sluice-pushes-XXXXXX");
 	assert_non_null(mkdtemp(api->folder));
 	api->pushes = (struct sl_pushes){.model = &api->model, .reload = api->scene->reload};
 	assert_int_equal(sl_store_open(api->folder, &api->pushes.store, err, sizeof(err)), 0);
 	assert_int_equal(sl_pushes_init(&api->pushes), 0);
-	*state = api;
+	return api;
+}
+
+static int api_setup(void **state)
+{
+	*state = api_open(NULL);
 	return 0;
 }
 
@@ -294,6 +299,30 @@ static void test_policy_of_a_sandbox_that_waits_is_in_use(void **state)
 	expect_durable(api);
 }
 
+/* Of two pushes that a worker is late for, the first is in force; the second is not, nor shown. */
+static void test_push_behind_a_late_worker_changes_nothing(void **state)
+{
+	struct rte_rcu_qsbr *qsbr =
+	        aligned_alloc(64, (rte_rcu_qsbr_get_memsize(1) + 63) / 64 * 64);
+	struct api *api;
+	void *ctx;
+
+	rte_rcu_qsbr_init(qsbr, 1);
+	rte_rcu_qsbr_thread_register(qsbr, 0);
+	rte_rcu_qsbr_thread_online(qsbr, 0);
+	api = api_open(qsbr);
+	expect_status(api, push_by(api, SL_PUSH_SANDBOX, "1", "{policy: deny-all}"), 504);
+	expect_status(api, push_by(api, SL_PUSH_SANDBOX, "1", "{}"), 504);
+	expect_status(api, push_by(api, SL_PUSH_SANDBOX, "1", "{}"), 504);
+	assert_int_equal(sandbox(api->scene, 1)->mode, SL_MODE_DENY_ALL);
+	rte_rcu_qsbr_thread_offline(qsbr, 0);
+	rte_rcu_qsbr_thread_unregister(qsbr, 0);
+	expect_durable(api);
+	ctx = api;
+	api_teardown(&ctx);
+	free(qsbr);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, api_setup, api_teardown)
 
 int main(void)
@@ -304,6 +333,7 @@ int main(void)
 	        TEST(test_late_push_does_not_show_what_a_later_one_replaced),
 	        TEST(test_document_removes_what_waits),
 	        TEST(test_policy_of_a_sandbox_that_waits_is_in_use),
+	        cmocka_unit_test(test_push_behind_a_late_worker_changes_nothing),
 	};
 
 	inproc_eal();
