@@ -40,8 +40,8 @@ struct sl_push_waiting {
 static bool same_key(const struct sl_push_change *change, enum sl_store_kind kind, uint16_t vlan,
                      const char *name)
 {
-	return change->kind == kind && (kind == SL_STORE_SANDBOX ? change->vlan == vlan
-	                                                         : strcmp(change->name, name) == 0);
+	return change->kind == kind &&
+	       (kind == SL_STORE_SANDBOX ? change->vlan == vlan : strcmp(change->name, name) == 0);
 }
 
 /* What the latest push that waits makes of a key: it is stored, but not in force. NULL: none. */
@@ -387,7 +387,8 @@ static void settle(struct sl_push_call *call, int ret)
 {
 	struct sl_pushes *pushes = call->pushes;
 
-	/* in force, for all or for all but a late worker; or refused, as that worker is late still */
+	/* in force, for all or for all but a late worker; or refused, as that worker is late still
+	 */
 	if (ret == 0 || (ret == -ETIMEDOUT && call->push.changed))
 		apply(call);
 	else

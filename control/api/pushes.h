@@ -75,7 +75,7 @@ struct sl_pushes {
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	struct sl_push_call *first, **last; /* asked, not begun */
-	struct sl_push_waiting *compiling; /* the latest first */
+	struct sl_push_waiting *compiling;  /* the latest first */
 	uint64_t published;
 };
 

@@ -96,8 +96,7 @@ static struct asked *ask(struct api *api, enum sl_push_op op, const char *id, co
 		                 0);
 	sl_diag_free(&diag);
 	asked->pushes = &api->pushes;
-	asked->call = (struct sl_push_call){
-	        .op = op, .id = id, .who = "test", .body = asked->body};
+	asked->call = (struct sl_push_call){.op = op, .id = id, .who = "test", .body = asked->body};
 	assert_int_equal(pthread_create(&asked->thread, NULL, call, asked), 0);
 	for (bool queued = false; !queued;) {
 		usleep(100);
@@ -156,8 +155,8 @@ static const char *slow(unsigned n)
 	int at = snprintf(text, sizeof(text), "{\"allow\":[");
 
 	for (unsigned i = 0; i < n; i++)
-		at += snprintf(text + at, sizeof(text) - (size_t)at,
-		               "%s\"v%u-%u.*.example.com\"", i > 0 ? "," : "", n, i);
+		at += snprintf(text + at, sizeof(text) - (size_t)at, "%s\"v%u-%u.*.example.com\"",
+		               i > 0 ? "," : "", n, i);
 	snprintf(text + at, sizeof(text) - (size_t)at, "]}");
 	return text;
 }
@@ -192,9 +191,9 @@ static void expect_durable(struct api *api)
 	shown = sl_model_document(&api->model);
 	assert_string_equal(text, shown);
 	sl_diag_free(&api->scene->diag);
-	assert_int_equal(sl_policy_doc_read_buffer("stored", text, strlen(text), &api->scene->diag,
-	                                           &doc),
-	                 0);
+	assert_int_equal(
+	        sl_policy_doc_read_buffer("stored", text, strlen(text), &api->scene->diag, &doc),
+	        0);
 	assert_int_equal(sl_reload_push(api->scene->reload, doc, &api->scene->diag, NULL), 0);
 	assert_int_equal(sl_reload_number(api->scene->reload), before);
 	sl_policy_doc_free(doc);
@@ -302,8 +301,7 @@ static void test_policy_of_a_sandbox_that_waits_is_in_use(void **state)
 /* Of two pushes that a worker is late for, the first is in force; the second is not, nor shown. */
 static void test_push_behind_a_late_worker_changes_nothing(void **state)
 {
-	struct rte_rcu_qsbr *qsbr =
-	        aligned_alloc(64, (rte_rcu_qsbr_get_memsize(1) + 63) / 64 * 64);
+	struct rte_rcu_qsbr *qsbr = aligned_alloc(64, (rte_rcu_qsbr_get_memsize(1) + 63) / 64 * 64);
 	struct api *api;
 	void *ctx;
 
