@@ -29,6 +29,7 @@
 #include "document/diag.h"
 #include "gateway/eal.h"
 #include "tell/events.h"
+#include "tell/journal.h"
 #include "tell/log.h"
 #include "gateway/memory.h"
 #include "document/policy.h"
@@ -64,7 +65,10 @@ struct run {
 	struct sl_settings settings;
 	struct sl_eal_plan plan;
 	struct sl_publication publication;
-	struct sl_events *events; /* or NULL */
+	struct sl_events *events; /* or NULL: no file */
+	uint64_t lost_told;       /* of the events that the file did not take */
+	struct sl_journal *journal;
+	struct sl_events_origin origin;
 	struct rte_mempool *pool;
 	struct sl_run_policy policy;
 	struct sl_model model;   /* of what is in force */
@@ -99,19 +103,77 @@ static void say_ready(const struct run *run)
 
 /* ---- events ---- */
 
+#define JOURNAL_BYTES (16u << 20)
+
+/* A line goes to the file, if there is one, and to those who read events by the API. */
+static void tell_line(struct run *run, char line[SL_EVENTS_LINE_MAX], size_t len)
+{
+	len = sl_events_stamp(line, len, &run->origin, sl_journal_next(run->journal));
+	sl_journal_add(run->journal, line, len);
+	if (run->events != NULL)
+		sl_events_add_line(run->events, line, len);
+}
+
 static void take_event(void *ctx, const struct sl_event *event)
 {
-	sl_events_add(ctx, event);
+	char line[SL_EVENTS_LINE_MAX];
+
+	tell_line(ctx, line, sl_events_format(event, line));
+}
+
+/* An event of the gateway's own. */
+static void tell(struct run *run, const char *kind, const char *more)
+{
+	char line[SL_EVENTS_LINE_MAX];
+	struct timespec now;
+
+	if (run->journal == NULL)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	tell_line(run, line,
+	          sl_events_note(
+	                  (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000, kind,
+	                  run->policy.reload != NULL ? sl_reload_number(run->policy.reload) : 0,
+	                  more, line));
+	if (run->events != NULL)
+		sl_events_flush(run->events);
+}
+
+static void tell_push(void *ctx, const struct sl_push *push, const char *who)
+{
+	struct run *run = ctx;
+	char more[256];
+
+	snprintf(more, sizeof(more), ",\"changed\":%u,\"source\":\"%s\",\"who\":%s%s%s",
+	         push->sandboxes_changed, who != NULL ? "api" : "file", who != NULL ? "\"" : "",
+	         who != NULL ? who : "null", who != NULL ? "\"" : "");
+	tell(run, "push", more);
+}
+
+/* Says how many lines the file did not take, once it takes some again. */
+static void tell_lost(struct run *run)
+{
+	uint64_t lost = run->events != NULL ? sl_events_lost(run->events) : 0;
+	char more[64];
+
+	if (lost == run->lost_told || !sl_events_have_room(run->events))
+		return;
+	snprintf(more, sizeof(more), ",\"count\":%llu",
+	         (unsigned long long)(lost - run->lost_told));
+	run->lost_told = lost;
+	tell(run, "lost", more);
 }
 
 static void drain_events(void *ctx)
 {
 	struct run *run = ctx;
 
-	if (run->events == NULL || run->workers == NULL)
+	if (run->journal == NULL || run->workers == NULL)
 		return;
-	if (sl_workers_take_events(run->workers, DRAIN_MAX, take_event, run->events) > 0)
-		sl_events_flush(run->events);
+	sl_workers_take_events(run->workers, DRAIN_MAX, take_event, run);
+	if (run->events != NULL)
+		sl_events_flush(run->events); /* also what a slow reader left */
+	tell_lost(run);
 }
 
 /*
@@ -231,6 +293,7 @@ static int start_api(struct run *run)
 	        .group = run->config.control.socket_group,
 	        .body_max = run->config.control.body_max,
 	        .pushes = &run->pushes,
+	        .journal = run->journal,
 	        .gateway = {.sandbox = count_sandbox,
 	                    .stats = tell_stats,
 	                    .ask = ask_worker,
@@ -311,7 +374,7 @@ static bool look_after_once(struct run *run)
 	int timeout_ms =
 	        watch != NULL ? sl_file_watch_timeout_ms(watch, sl_clock_wait_ms()) : IDLE_MS;
 
-	if (run->events != NULL && timeout_ms > DRAIN_MS)
+	if (timeout_ms > DRAIN_MS)
 		timeout_ms = DRAIN_MS;
 	if (sl_run_policy_waits(&run->policy) && timeout_ms > SL_RUN_POLICY_POLL_MS)
 		timeout_ms = SL_RUN_POLICY_POLL_MS;
@@ -394,6 +457,12 @@ static int read_config(struct run *run, const char *path)
 
 static int open_events(struct run *run)
 {
+	sl_events_origin_read(&run->origin);
+	run->journal = sl_journal_create(JOURNAL_BYTES);
+	if (run->journal == NULL) {
+		sl_log(SL_LOG_ERROR, "no memory for the latest events");
+		return -ENOMEM;
+	}
 	if (run->config.events == NULL)
 		return 0;
 	run->events = sl_events_open(run->config.events, SL_EVENTS_DROP);
@@ -578,6 +647,7 @@ static int load_policy(struct run *run)
 	        .path = run->config.policy != NULL ? run->config.policy : run->config.state,
 	        .enforced = steer,
 	        .taken = take_document,
+	        .pushed = tell_push,
 	        .ctx = run,
 	};
 	sl_diag_init(&diag);
@@ -627,7 +697,7 @@ static int start_workers(struct run *run)
 	        .publication = &run->publication,
 	        .pool = run->pool,
 	        .ports = run->ports,
-	        .events = run->events != NULL,
+	        .events = true,
 	};
 	char err[512];
 
@@ -645,7 +715,8 @@ static int start(struct run *run, const char *path, bool no_huge_pages)
 
 	run->signals = block_signals();
 	sl_model_init(&run->model);
-	run->pushes = (struct sl_pushes){.model = &run->model, .enforced = steer, .ctx = run};
+	run->pushes = (struct sl_pushes){
+	        .model = &run->model, .enforced = steer, .pushed = tell_push, .ctx = run};
 	ret = run->signals < 0 || sl_pushes_init(&run->pushes) != 0 ? -EIO : read_config(run, path);
 	if (no_huge_pages)
 		run->config.machine.huge_pages = SL_CONFIG_HUGE_PAGES_NONE;
@@ -690,6 +761,10 @@ static int stop(struct run *run, bool started)
 	int ret = 0;
 
 	sl_pushes_end(&run->pushes);
+	if (started)
+		tell(run, "stop", "");
+	if (run->journal != NULL)
+		sl_journal_end(run->journal);
 	sl_api_stop(run->api);
 	if (run->workers != NULL && !sl_workers_stop(run->workers, STOP_MS)) {
 		/* its memory is still in use: the kernel frees it */
@@ -723,6 +798,7 @@ static int stop(struct run *run, bool started)
 	sl_store_close(run->store);
 	sl_pushes_fini(&run->pushes);
 	sl_model_fini(&run->model);
+	sl_journal_free(run->journal);
 	sl_workers_fini_publication(&run->publication);
 	rte_mempool_free(run->pool);
 	if (run->events != NULL && sl_events_lost(run->events) > 0)
@@ -750,6 +826,7 @@ static int run_gateway(const char *path, bool no_huge_pages)
 	if (start(&run, path, no_huge_pages) == 0) {
 		sl_run_policy_realtime(&run.policy, true);
 		say_ready(&run);
+		tell(&run, "start", ",\"version\":\"" SLUICE_VERSION "\"");
 		while (look_after_once(&run))
 			;
 		ret = stop(&run, true);

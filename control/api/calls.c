@@ -11,6 +11,7 @@
 #include "document/policy_json.h"
 #include "json_text.h"
 #include "pushes.h"
+#include "event_stream.h"
 #include "request.h"
 #include "sluice/reason.h"
 
@@ -375,6 +376,7 @@ static const struct {
         {"GET", "/v1/sandboxes/*/pins", sl_request_pins, 0},
         {"POST", "/v1/sandboxes/*/cut", sl_request_cut, 0},
         {"GET", "/v1/flows", sl_request_flows, 0},
+        {"GET", "/v1/events", sl_request_events, 0},
         {"GET", "/v1/policies", get_policies, 0},
         {"GET", "/v1/policies/*", get_named, 0},
         {"PUT", "/v1/policies/*", push, SL_PUSH_POLICY},

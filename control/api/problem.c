@@ -34,6 +34,8 @@ static const char *title_of(int status)
 		return "Not a method of this resource";
 	case 409:
 		return "Conflict";
+	case 410:
+		return "Gone";
 	case 412:
 		return "Another generation is in force";
 	case 413:

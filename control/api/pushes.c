@@ -398,6 +398,8 @@ static void settle(struct sl_push_call *call, int ret)
 	say(call);
 	if (call->push.changed && pushes->enforced != NULL)
 		pushes->enforced(pushes->ctx);
+	if (ret == 0 && pushes->pushed != NULL)
+		pushes->pushed(pushes->ctx, &call->push, call->who);
 	answer(call);
 }
 

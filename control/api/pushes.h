@@ -69,6 +69,8 @@ struct sl_pushes {
 	struct sl_store *store; /* NULL: the policy is a file's, and pushes are refused */
 	struct sl_reload *reload;
 	void (*enforced)(void *ctx); /* a generation has come into force; or NULL */
+	/* a push was taken; or NULL */
+	void (*pushed)(void *ctx, const struct sl_push *push, const char *who);
 	void *ctx;
 	int fd; /* readable when a call waits */
 	bool ending;

@@ -36,11 +36,13 @@ struct sl_request {
 	const char *if_match; /* headers and arguments; NULL: not given */
 	const char *accept;
 	const char *dry_run, *limit, *after, *sandbox;
+	const char *follow, *last, *verdict, *reason, *event;
 	char who[96]; /* the peer, for the log */
 
 	/* the answer */
 	int status;
-	char *text; /* owned */
+	char *text;                     /* owned */
+	struct sl_event_stream *stream; /* instead: what comes bit by bit (event_stream.h); owned */
 	const char *type;
 	char etag[32];  /* "": none */
 	char allow[64]; /* with 405 */

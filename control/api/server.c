@@ -16,11 +16,13 @@
 
 #include "listen.h"
 #include "request.h"
+#include "event_stream.h"
 
 #define CONNECTIONS_MAX 64
 #define IDLE_S          30 /* without a byte */
 #define BODY_S          30 /* from the first byte of a request to its last */
 #define SOCKETS         2
+#define STREAM_BYTES    65536 /* at a time */
 
 struct sl_api {
 	struct sl_api_params params;
@@ -88,16 +90,43 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
 		MHD_add_response_header(response, name, value);
 }
 
+static ssize_t read_stream(void *stream, uint64_t at, char *out, size_t size)
+{
+	ssize_t n = sl_event_stream_read(stream, out, size);
+
+	return n > 0 ? n : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void end_stream(void *stream)
+{
+	sl_event_stream_free(stream);
+}
+
+static struct MHD_Response *make_response(struct sl_request *request)
+{
+	struct MHD_Response *response;
+
+	if (request->stream != NULL) {
+		response = MHD_create_response_from_callback(
+		        MHD_SIZE_UNKNOWN, STREAM_BYTES, read_stream, request->stream, end_stream);
+		if (response == NULL)
+			sl_event_stream_free(request->stream);
+		return response;
+	}
+	response = MHD_create_response_from_buffer(strlen(request->text), request->text,
+	                                           MHD_RESPMEM_MUST_FREE);
+	if (response == NULL)
+		free(request->text);
+	return response;
+}
+
 static enum MHD_Result send_answer(struct MHD_Connection *connection, struct sl_request *request)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-	        strlen(request->text), request->text, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *response = make_response(request);
 	enum MHD_Result sent;
 
-	if (response == NULL) {
-		free(request->text);
+	if (response == NULL)
 		return MHD_NO;
-	}
 	add_header(response, "Content-Type", request->type);
 	add_header(response, "ETag", request->etag);
 	add_header(response, "Allow", request->allow);
@@ -135,6 +164,11 @@ static enum MHD_Result answer(struct sl_api *api, bool read_only, struct MHD_Con
 	        .limit = argument(connection, "limit"),
 	        .after = argument(connection, "after"),
 	        .sandbox = argument(connection, "sandbox"),
+	        .follow = argument(connection, "follow"),
+	        .last = argument(connection, "last"),
+	        .verdict = argument(connection, "verdict"),
+	        .reason = argument(connection, "reason"),
+	        .event = argument(connection, "event"),
 	};
 
 	name_peer(connection, request.who, sizeof(request.who));

@@ -15,6 +15,7 @@
 
 struct sl_api;
 struct sl_ask;
+struct sl_journal;
 struct sl_pushes;
 
 /* What the API shows of the gateway. The functions are called by its threads at any time. */
@@ -40,7 +41,8 @@ struct sl_api_params {
 	unsigned mode;                /* of the sockets */
 	const char *group;            /* who owns them, if there is such a group; NULL: root's */
 	size_t body_max;              /* bytes */
-	struct sl_pushes *pushes;     /* outlives the API */
+	struct sl_pushes *pushes;     /* outlives the API, as the journal does */
+	struct sl_journal *journal;   /* of events */
 	struct sl_api_gateway gateway;
 };
 

@@ -111,6 +111,8 @@ static void decided(struct sl_run_policy *policy, int ret, struct sl_diag *diag,
 		say_in_force(policy, push);
 	if (push->changed && policy->enforced != NULL)
 		policy->enforced(policy->ctx);
+	if (ret == 0 && policy->pushed != NULL)
+		policy->pushed(policy->ctx, push, NULL);
 }
 
 void sl_run_policy_left(void *policy, int ret, struct sl_diag *diag, const struct sl_push *push)

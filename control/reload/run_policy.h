@@ -22,6 +22,8 @@ struct sl_run_policy {
 	struct sl_file_watch *watch;
 	bool realtime; /* this thread has real-time priority (sl_run_policy_realtime) */
 	void (*enforced)(void *ctx); /* a generation has come into force; or NULL */
+	/* a push was taken; who: NULL, since a file does not say; or NULL */
+	void (*pushed)(void *ctx, const struct sl_push *push, const char *who);
 	/* the document has come into force; or NULL */
 	void (*taken)(void *ctx, const struct sl_policy_doc *doc);
 	void *ctx;

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -259,6 +260,53 @@ size_t sl_events_format(const struct sl_event *event, char out[SL_EVENTS_LINE_MA
 	return (size_t)(line.at - out);
 }
 
+void sl_events_origin_read(struct sl_events_origin *origin)
+{
+	FILE *in = fopen("/proc/sys/kernel/random/uuid", "r");
+	struct utsname host;
+
+	memset(origin, 0, sizeof(*origin));
+	snprintf(origin->node, sizeof(origin->node), "%s",
+	         uname(&host) == 0 ? host.nodename : "localhost");
+	if (in == NULL || fgets(origin->boot, sizeof(origin->boot), in) == NULL)
+		snprintf(origin->boot, sizeof(origin->boot), "%lld-%ld", (long long)time(NULL),
+		         (long)getpid());
+	origin->boot[strcspn(origin->boot, "\n")] = '\0';
+	if (in != NULL)
+		fclose(in);
+}
+
+size_t sl_events_stamp(char line[SL_EVENTS_LINE_MAX], size_t len,
+                       const struct sl_events_origin *origin, uint64_t seq)
+{
+	struct line end = {line + len - strlen("}\n")};
+
+	put(&end, ",\"v\":1,\"node\":");
+	put_string(&end, origin->node, strlen(origin->node));
+	put(&end, ",\"boot\":");
+	put_string(&end, origin->boot, strlen(origin->boot));
+	put(&end, ",\"seq\":");
+	put_number(&end, seq);
+	put(&end, "}\n");
+	return (size_t)(end.at - line);
+}
+
+size_t sl_events_note(uint64_t time_us, const char *kind, uint64_t generation, const char *more,
+                      char out[SL_EVENTS_LINE_MAX])
+{
+	struct line line = {out};
+
+	put(&line, "{\"ts\":");
+	put_time(&line, time_us);
+	put(&line, ",\"event\":\"");
+	put(&line, kind);
+	put(&line, "\",\"generation\":");
+	put_number_or_null(&line, generation);
+	put(&line, more);
+	put(&line, "}\n");
+	return (size_t)(line.at - out);
+}
+
 /* ---- the file ---- */
 
 /* Opens path. Returns the descriptor or -errno. Does not wait for the reader of a FIFO. */
@@ -381,17 +429,36 @@ int sl_events_flush(struct sl_events *events)
 	return flush(events, events->when_full == SL_EVENTS_WAIT ? -1 : 0);
 }
 
+bool sl_events_have_room(const struct sl_events *events)
+{
+	return sizeof(events->buffer) - events->len >= SL_EVENTS_LINE_MAX;
+}
+
+/* False: the next line is lost, and counted. */
+static bool make_room(struct sl_events *events)
+{
+	if (!sl_events_have_room(events))
+		sl_events_flush(events);
+	if (sl_events_have_room(events))
+		return true;
+	if (events->lost++ == 0)
+		sl_log(SL_LOG_WARNING, "events are lost: %s does not take them fast enough",
+		       events->path);
+	return false;
+}
+
 void sl_events_add(struct sl_events *events, const struct sl_event *event)
 {
-	if (sizeof(events->buffer) - events->len < SL_EVENTS_LINE_MAX)
-		sl_events_flush(events);
-	if (sizeof(events->buffer) - events->len < SL_EVENTS_LINE_MAX) {
-		if (events->lost++ == 0)
-			sl_log(SL_LOG_WARNING, "events are lost: %s does not take them fast enough",
-			       events->path);
+	if (make_room(events))
+		events->len += sl_events_format(event, events->buffer + events->len);
+}
+
+void sl_events_add_line(struct sl_events *events, const char *line, size_t len)
+{
+	if (!make_room(events))
 		return;
-	}
-	events->len += sl_events_format(event, events->buffer + events->len);
+	memcpy(events->buffer + events->len, line, len);
+	events->len += len;
 }
 
 uint64_t sl_events_lost(const struct sl_events *events)

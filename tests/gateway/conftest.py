@@ -108,6 +108,11 @@ class Gateway:
     def events(self):
         if not self.path("events.jsonl").exists():
             return []
+        return [event for event in self.all_events if event["event"] in ("flow", "suppressed")]
+
+    @property
+    def all_events(self):
+        """Those of the gateway's own as well: start, push, stop."""
         return [json.loads(line) for line in self.path("events.jsonl").read_text().splitlines()]
 
     def end(self, number=signal.SIGTERM, code=0):

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 import yaml
@@ -245,6 +246,80 @@ def test_names_may_be_written_as_json_has_them(api):
     wrong = json.dumps({"sandboxes": [{"vlan": 7, "name": name, "policy": {"allow": ["x..y"]}}]})
     (error,) = api("PUT", "/v1/policy", wrong).json["errors"]
     assert error["pointer"] == "/sandboxes/0/policy/allow/0" and wrong[error["column"] - 1:].startswith('"x..y"')
+
+
+# --- events ---
+
+
+def lines_of(answer):
+    assert answer.headers["content-type"] == "application/jsonl"
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def test_events_come_by_the_api_as_in_the_file(gateway):
+    gateway.policy("sandboxes: [{vlan: 101}, {vlan: 102, name: two, policy: deny-all}]")
+    gateway.incoming["sandbox"] = [frame(vlan, 1000 + n) for n in range(5) for vlan in (101, 102)]
+    gateway.start()
+    gateway.await_events(10)
+    api = Api(gateway)
+    every = lines_of(api("GET", "/v1/events"))
+    assert every == gateway.all_events
+    assert [event["seq"] for event in every] == list(range(1, len(every) + 1))
+    assert {event["v"] for event in every} == {1} and len({(event["node"], event["boot"]) for event in every}) == 1
+    assert {"start", "push", "flow"} <= {event["event"] for event in every}
+    (push,) = [event for event in every if event["event"] == "push"]
+    assert (push["generation"], push["changed"], push["source"], push["who"]) == (1, 2, "file", None)
+    for arguments, wanted in (("sandbox=two", lambda event: event.get("vlan") == 102),
+                              ("verdict=allow", lambda event: event.get("verdict") == "allow"),
+                              ("reason=deny-all&sandbox=102", lambda event: event.get("reason") == "deny-all"),
+                              ("event=push", lambda event: event["event"] == "push"),
+                              ("last=3", lambda event: event["seq"] > len(every) - 3),
+                              ("after=4", lambda event: event["seq"] > 4)):
+        assert lines_of(api("GET", f"/v1/events?{arguments}")) == [event for event in every if wanted(event)], arguments
+    for arguments, status in (("after=x", 400), ("last=-1", 400), ("reason=%22", 400), ("sandbox=nobody", 404)):
+        assert api("GET", f"/v1/events?{arguments}").status == status
+    gateway.end()
+    assert gateway.all_events[-1]["event"] == "stop"
+
+
+def test_events_are_followed_until_the_gateway_stops(api, gateway):
+    follower = subprocess.Popen(["curl", "-sS", "-N", "--unix-socket", "control.sock",
+                                 "http://localhost/v1/events?follow=1&event=push"], cwd=gateway.directory,
+                                stdout=subprocess.PIPE, text=True)
+    seen = []
+    while not seen:  # it may come to listen after the first ones
+        api.put("/v1/policies/x", {"allow": [f"n{len(gateway.all_events)}.example"]})
+        if api("GET", "/v1/events?event=push&last=1").body:
+            seen.append(json.loads(follower.stdout.readline()))
+    assert seen[0]["source"] == "api" and seen[0]["who"].startswith("uid ")
+    gateway.end()
+    assert all(json.loads(line)["event"] == "push" for line in follower.stdout.read().splitlines())
+    assert follower.wait(timeout=PATIENCE) in (0, 18)  # 18: the connection ended with the gateway
+    assert gateway.all_events[-1]["event"] == "stop"
+
+
+def test_lines_that_a_slow_reader_lost_are_counted(gateway):
+    """The file is a pipe whose reader sleeps; the stream has all of them."""
+    vlans, flows = range(101, 106), 900
+    gateway.policy(json.dumps({"sandboxes": [{"vlan": vlan} for vlan in vlans]}))
+    gateway.incoming["sandbox"] = [frame(vlan, 1000 + n) for vlan in vlans for n in range(flows)]
+    os.mkfifo(gateway.path("events.jsonl"))
+    pipe = os.open(gateway.path("events.jsonl"), os.O_RDONLY | os.O_NONBLOCK)
+    gateway.start()
+    api = Api(gateway)
+    while api("GET", "/v1/events?event=flow").body.count("\n") < len(vlans) * flows:
+        time.sleep(0.1)
+    text = b""
+    while b'"event":"lost"' not in text or not text.endswith(b"\n"):
+        try:
+            text += os.read(pipe, 1 << 20)
+        except BlockingIOError:
+            time.sleep(0.01)
+    os.close(pipe)
+    *told, lost = map(json.loads, text.splitlines())
+    assert lost["event"] == "lost" and lost["count"] > 0
+    assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+    assert lost["seq"] == len(told) + lost["count"] + 1
 
 
 # --- other shapes ---

@@ -42,8 +42,8 @@ def test_events_on_standard_output(gateway):
     gateway.config["events"] = {"file": "-"}
     gateway.incoming["sandbox"] = [frame()]
     gateway.start()
-    line = gateway.process.stdout.readline()
-    assert json.loads(line)["event"] == "flow"
+    events = (json.loads(line) for line in gateway.process.stdout)
+    assert next(event for event in events if event["event"] == "flow")["vlan"] == 101
     gateway.end()
 
 

@@ -20,7 +20,7 @@ LARGE = json.dumps({"sandboxes": [], "x": "y" * 5000})
 
 # What comes to each status that is described: (socket, method, path, body, more arguments). Statuses that need a
 # fault of the machine or a moment of the end are proved where those are brought about (test_api.py), and listed here.
-ELSEWHERE = {503, 504, 507}
+ELSEWHERE = {410, 503, 504, 507}
 CALLS = {
     ("get", "/v1/health", 200): ("", "/v1/health", None),
     ("get", "/v1/stats", 200): ("", "/v1/stats", None),
@@ -36,6 +36,9 @@ CALLS = {
     ("get", "/v1/sandboxes/{id}/pins", 404): ("", "/v1/sandboxes/7/pins", None),
     ("post", "/v1/sandboxes/{id}/cut", 200): ("", "/v1/sandboxes/101/cut", {"pins": True}),
     ("post", "/v1/sandboxes/{id}/cut", 404): ("", "/v1/sandboxes/7/cut", None),
+    ("get", "/v1/events", 200): ("", "/v1/events?last=1", None),
+    ("get", "/v1/events", 400): ("", "/v1/events?last=none", None),
+    ("get", "/v1/events", 404): ("", "/v1/events?sandbox=nobody", None),
     ("get", "/v1/flows", 200): ("", "/v1/flows", None),
     ("get", "/v1/flows", 400): ("", "/v1/flows?after=none", None),
     ("get", "/v1/flows", 404): ("", "/v1/flows?sandbox=nobody", None),
@@ -92,6 +95,9 @@ def validate(answer, response):
     content = resolved(response)["content"]
     kind = answer.headers["content-type"]
     assert kind in content, (kind, list(content))
+    if kind == "application/jsonl":
+        assert all(isinstance(json.loads(line), dict) for line in answer.body.splitlines())
+        return
     schema = {**content[kind]["schema"], "components": DESCRIPTION["components"]}
     jsonschema.Draft202012Validator(schema).validate(answer.json)
     for name, header in resolved(response).get("headers", {}).items():

@@ -12,7 +12,7 @@ from rawhost import IP, TCP, UDP
 
 POLICY = "sandboxes: [{vlan: 101, name: build}]"
 EVENT_KEYS = {"ts", "event", "generation", "vlan", "sandbox", "verdict", "reason", "proto", "src",
-              "sport", "dst", "dport", "name", "via"}
+              "sport", "dst", "dport", "name", "via", "v", "node", "boot", "seq"}
 
 
 def nothing_passes(lab):
