@@ -104,6 +104,7 @@ static void say_ready(const struct run *run)
 /* ---- events ---- */
 
 #define JOURNAL_BYTES (16u << 20)
+#define STREAMS_MS    500 /* for readers of events, at the end */
 
 /* A line goes to the file, if there is one, and to those who read events by the API. */
 static void tell_line(struct run *run, char line[SL_EVENTS_LINE_MAX], size_t len)
@@ -764,7 +765,7 @@ static int stop(struct run *run, bool started)
 	if (started)
 		tell(run, "stop", "");
 	if (run->journal != NULL)
-		sl_journal_end(run->journal);
+		sl_journal_end(run->journal, sl_journal_clock_ms() + STREAMS_MS);
 	sl_api_stop(run->api);
 	if (run->workers != NULL && !sl_workers_stop(run->workers, STOP_MS)) {
 		/* its memory is still in use: the kernel frees it */

@@ -82,6 +82,8 @@ ssize_t sl_event_stream_read(struct sl_event_stream *stream, char *out, size_t s
 
 void sl_event_stream_free(struct sl_event_stream *stream)
 {
+	if (stream != NULL)
+		sl_journal_leave(stream->journal);
 	free(stream);
 }
 
@@ -165,11 +167,12 @@ void sl_request_events(struct sl_request *request, int op)
 		return;
 	}
 	stream->journal = request->api->journal;
+	sl_journal_enter(stream->journal);
 	stream->follow = request->follow != NULL && strcmp(request->follow, "1") == 0;
 	if (!is_word(request, request->verdict) || !is_word(request, request->reason) ||
 	    !is_word(request, request->event) || !set_sandbox(request, stream) ||
 	    !set_begin(request, stream)) {
-		free(stream);
+		sl_event_stream_free(stream);
 		return;
 	}
 	set_word(stream, 0, "verdict", request->verdict);

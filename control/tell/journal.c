@@ -14,7 +14,8 @@
 
 struct sl_journal {
 	pthread_mutex_t lock;
-	pthread_cond_t added;
+	pthread_cond_t changed; /* a line was added, a reader left, or it ends */
+	unsigned readers;
 	uint64_t next;   /* number of the line that comes next */
 	uint64_t oldest; /* of the oldest one that is there */
 	uint64_t end;    /* bytes that were ever written */
@@ -40,7 +41,7 @@ struct sl_journal *sl_journal_create(size_t bytes)
 	pthread_mutex_init(&journal->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&journal->added, &attr);
+	pthread_cond_init(&journal->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	if (journal->bytes != NULL && journal->begin != NULL)
 		return journal;
@@ -53,7 +54,7 @@ void sl_journal_free(struct sl_journal *journal)
 	if (journal == NULL)
 		return;
 	pthread_mutex_destroy(&journal->lock);
-	pthread_cond_destroy(&journal->added);
+	pthread_cond_destroy(&journal->changed);
 	free(journal->bytes);
 	free(journal->begin);
 	free(journal);
@@ -97,7 +98,7 @@ void sl_journal_add(struct sl_journal *journal, const char *line, size_t len)
 	copy_in(journal, journal->end, line, len);
 	journal->end += len;
 	journal->next++;
-	pthread_cond_broadcast(&journal->added);
+	pthread_cond_broadcast(&journal->changed);
 	pthread_mutex_unlock(&journal->lock);
 }
 
@@ -119,14 +120,14 @@ uint64_t sl_journal_clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void wait_for(struct sl_journal *journal, uint64_t seq, uint64_t until_ms)
+/* Waits for a change. False: the time is over. With the lock. */
+static bool wait_change(struct sl_journal *journal, uint64_t until_ms)
 {
 	struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
 	                         .tv_nsec = (long)(until_ms % 1000) * 1000000};
-	int ret = 0;
 
-	while (until_ms > 0 && seq >= journal->next && !journal->ending && ret == 0)
-		ret = pthread_cond_timedwait(&journal->added, &journal->lock, &until);
+	return until_ms > 0 &&
+	       pthread_cond_timedwait(&journal->changed, &journal->lock, &until) == 0;
 }
 
 int sl_journal_read(struct sl_journal *journal, uint64_t seq, char *out, size_t size,
@@ -136,7 +137,8 @@ int sl_journal_read(struct sl_journal *journal, uint64_t seq, char *out, size_t 
 	int len = 0;
 
 	pthread_mutex_lock(&journal->lock);
-	wait_for(journal, seq, until_ms);
+	while (seq >= journal->next && !journal->ending && wait_change(journal, until_ms))
+		;
 	if (seq < journal->oldest) {
 		len = -ENOENT;
 	} else if (seq < journal->next) {
@@ -151,11 +153,28 @@ int sl_journal_read(struct sl_journal *journal, uint64_t seq, char *out, size_t 
 	return len;
 }
 
-void sl_journal_end(struct sl_journal *journal)
+void sl_journal_enter(struct sl_journal *journal)
+{
+	pthread_mutex_lock(&journal->lock);
+	journal->readers++;
+	pthread_mutex_unlock(&journal->lock);
+}
+
+void sl_journal_leave(struct sl_journal *journal)
+{
+	pthread_mutex_lock(&journal->lock);
+	journal->readers--;
+	pthread_cond_broadcast(&journal->changed);
+	pthread_mutex_unlock(&journal->lock);
+}
+
+void sl_journal_end(struct sl_journal *journal, uint64_t until_ms)
 {
 	pthread_mutex_lock(&journal->lock);
 	journal->ending = true;
-	pthread_cond_broadcast(&journal->added);
+	pthread_cond_broadcast(&journal->changed);
+	while (journal->readers > 0 && wait_change(journal, until_ms))
+		;
 	pthread_mutex_unlock(&journal->lock);
 }
 

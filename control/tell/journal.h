@@ -40,8 +40,15 @@ int sl_journal_read(struct sl_journal *journal, uint64_t seq, char *out, size_t 
 /* A monotonic clock, in milliseconds. */
 uint64_t sl_journal_clock_ms(void);
 
-/* Wakes all readers, and lets nobody wait any more. */
-void sl_journal_end(struct sl_journal *journal);
+/* A reader that sl_journal_end() gives time to read the rest, and its leaving. */
+void sl_journal_enter(struct sl_journal *journal);
+void sl_journal_leave(struct sl_journal *journal);
+
+/*
+ * Wakes all readers, and lets nobody wait any more. Returns when all have left, or at that time
+ * (sl_journal_clock_ms()).
+ */
+void sl_journal_end(struct sl_journal *journal, uint64_t until_ms);
 bool sl_journal_ends(struct sl_journal *journal);
 
 #endif

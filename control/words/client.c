@@ -13,13 +13,33 @@
 #include "document/policy_json.h"
 
 struct received {
+	const struct sl_client_call *call;
+	CURL *curl;
 	char *text;
 	size_t len;
 };
 
+/* Hands on the lines that are complete. */
+static bool hand_on(struct received *received)
+{
+	const struct sl_client_call *call = received->call;
+	char *from = received->text, *end;
+	bool more = true;
+
+	while (more && (end = strchr(from, '\n')) != NULL) {
+		*end = '\0';
+		more = call->line(from, call->ctx);
+		from = end + 1;
+	}
+	received->len -= (size_t)(from - received->text);
+	memmove(received->text, from, received->len + 1);
+	return more;
+}
+
 static size_t receive(char *bytes, size_t size, size_t n, void *ctx)
 {
 	struct received *received = ctx;
+	long status = 0;
 	char *text = realloc(received->text, received->len + size * n + 1);
 
 	if (text == NULL)
@@ -28,6 +48,9 @@ static size_t receive(char *bytes, size_t size, size_t n, void *ctx)
 	received->text = text;
 	received->len += size * n;
 	text[received->len] = '\0';
+	curl_easy_getinfo(received->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (received->call->line != NULL && status == 200 && !hand_on(received))
+		return 0;
 	return size * n;
 }
 
@@ -61,8 +84,8 @@ static CURLcode perform(const struct sl_client *client, struct sl_client_call *c
 
 int sl_client_call(const struct sl_client *client, struct sl_client_call *call)
 {
-	struct received received = {0};
 	CURL *curl = curl_easy_init();
+	struct received received = {.call = call, .curl = curl};
 	CURLcode code = curl != NULL ? perform(client, call, curl, &received) : CURLE_FAILED_INIT;
 
 	curl_easy_cleanup(curl);
@@ -70,8 +93,8 @@ int sl_client_call(const struct sl_client *client, struct sl_client_call *call)
 	call->json = received.text != NULL
 	                     ? json_loadb(received.text, received.len, JSON_DECODE_ANY, NULL)
 	                     : NULL;
-	if (code == CURLE_OK)
-		return SL_EXIT_OK;
+	if (code == CURLE_OK || (call->line != NULL && call->status == 200))
+		return SL_EXIT_OK; /* a stream ends when the gateway does */
 	fprintf(stderr, "sluice: no gateway answers on %s: %s\n", client->socket,
 	        curl_easy_strerror(code));
 	sl_client_done(call);

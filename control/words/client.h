@@ -23,6 +23,7 @@ enum sl_client_output { SL_OUTPUT_TABLE = 0, SL_OUTPUT_JSON, SL_OUTPUT_YAML };
 struct sl_client {
 	const char *socket;
 	enum sl_client_output output;
+	bool flag; /* the word's own option was given */
 };
 
 struct sl_client_call {
@@ -30,6 +31,9 @@ struct sl_client_call {
 	const char *path;
 	const char *body; /* YAML, of which JSON is a part; NULL: none */
 	const char *file; /* what messages call the body */
+	/* gets each line of a 200 as it comes; false: no more; NULL: the answer is kept */
+	bool (*line)(const char *line, void *ctx);
+	void *ctx;
 
 	int status;   /* HTTP's */
 	json_t *json; /* the answer; NULL: it is no JSON */

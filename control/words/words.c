@@ -22,12 +22,14 @@ const struct sl_word sl_words[] = {
         {"set", "SANDBOX allow-all|deny-all|FILE|-", "give a sandbox a policy", sl_word_set, 2, 2},
         {"rm", "SANDBOX", "remove a sandbox: nothing of its VLAN passes any more", sl_word_rm, 1,
          1},
-        {"apply", "FILE [--dry-run]", "replace the whole policy by a document", sl_word_apply, 1,
-         2},
+        {"apply", "FILE [--dry-run]", "replace the whole policy by a document", sl_word_apply, 1, 1,
+         'd'},
         {"diff", "FILE", "what a document would change; exit 1 if anything", sl_word_diff, 1, 1},
         {"flows", "[SANDBOX]", "flows that are open, of one sandbox or of all", sl_word_flows, 0,
          1},
         {"pins", "SANDBOX", "addresses that DNS gave a sandbox", sl_word_pins, 1, 1},
+        {"events", "[-f]", "the latest decisions and pushes; -f: those that come as well",
+         sl_word_events, 0, 0, 'f'},
         {"cut", "SANDBOX", "reset and forget a sandbox's flows", sl_word_cut, 1, 1},
         {"health", "", "whether anything is wrong; exit 1 if so", sl_word_health, 0, 0},
         {"completion", "bash|man", "completion for a shell, or the manual page's list of words",
@@ -72,21 +74,16 @@ static bool read_output(const char *text, enum sl_client_output *output)
 int sl_word_main(const struct sl_word *word, int argc, char **argv)
 {
 	static const struct option longs[] = {
-	        {"socket", required_argument, NULL, 's'},
-	        {"output", required_argument, NULL, 'o'},
-	        {"dry-run", no_argument, NULL, 'd'},
-	        {"help", no_argument, NULL, 'h'},
-	        {0},
+	        {"socket", required_argument, NULL, 's'}, {"output", required_argument, NULL, 'o'},
+	        {"dry-run", no_argument, NULL, 'd'},      {"follow", no_argument, NULL, 'f'},
+	        {"help", no_argument, NULL, 'h'},         {0},
 	};
-	static char dry_run[] = "--dry-run";
 	const char *from_environment = getenv("SLUICE_SOCKET");
 	struct sl_client client = {.socket = from_environment != NULL ? from_environment : SOCKET};
-	char *args[8] = {NULL};
-	int option, n = 0;
+	int option;
 
-	while ((option = getopt_long(argc, argv, "o:h", longs, NULL)) != -1) {
-		bool known = option == 's' || option == 'h' ||
-		             (option == 'd' && strcmp(word->name, "apply") == 0) ||
+	while ((option = getopt_long(argc, argv, "o:fh", longs, NULL)) != -1) {
+		bool known = option == 's' || option == 'h' || option == word->flag ||
 		             (option == 'o' && read_output(optarg, &client.output));
 
 		if (!known || option == 'h') {
@@ -95,17 +92,13 @@ int sl_word_main(const struct sl_word *word, int argc, char **argv)
 		}
 		if (option == 's')
 			client.socket = optarg;
-		if (option == 'd')
-			args[1] = dry_run;
+		client.flag |= option == word->flag;
 	}
-	for (; optind < argc && n < 8; n++)
-		args[n] = args[n] == NULL || n == 0 ? argv[optind++] : args[n];
-	n += args[1] == dry_run && n == 1;
-	if (n < word->least || n > word->most) {
+	if (argc - optind < word->least || argc - optind > word->most) {
 		print_usage(word, stderr);
 		return SL_EXIT_USAGE;
 	}
-	return word->run(&client, n, args);
+	return word->run(&client, argc - optind, argv + optind);
 }
 
 /* ---- completion ---- */

@@ -16,6 +16,7 @@ struct sl_word {
 	const char *text;
 	int (*run)(const struct sl_client *client, int argc, char **argv); /* arguments alone */
 	int least, most;                                                   /* how many of them */
+	char flag; /* its own option: -f, or d: --dry-run; 0: none */
 };
 
 extern const struct sl_word sl_words[];
@@ -37,6 +38,7 @@ int sl_word_ls(const struct sl_client *client, int argc, char **argv);
 int sl_word_get(const struct sl_client *client, int argc, char **argv);
 int sl_word_flows(const struct sl_client *client, int argc, char **argv);
 int sl_word_pins(const struct sl_client *client, int argc, char **argv);
+int sl_word_events(const struct sl_client *client, int argc, char **argv);
 int sl_word_cut(const struct sl_client *client, int argc, char **argv);
 int sl_word_policies(const struct sl_client *client, int argc, char **argv);
 int sl_word_set(const struct sl_client *client, int argc, char **argv);

@@ -238,7 +238,7 @@ int sl_word_diff(const struct sl_client *client, int argc, char **argv)
 
 int sl_word_apply(const struct sl_client *client, int argc, char **argv)
 {
-	if (argc == 1)
-		return push_document(client, argv[0], "/v1/policy", print_push);
-	return push_document(client, argv[0], "/v1/policy?dry-run=1", print_dry_run);
+	if (client->flag)
+		return push_document(client, argv[0], "/v1/policy?dry-run=1", print_dry_run);
+	return push_document(client, argv[0], "/v1/policy", print_push);
 }

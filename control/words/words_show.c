@@ -173,16 +173,23 @@ static int add_pages(const struct sl_client *client, const char *path, const cha
 	return ret;
 }
 
-static void print_flow(const json_t *flow)
+/* A protocol's name, or its number as text. */
+static const char *proto_of(const json_t *flow, char number[16])
 {
 	const json_t *proto = json_object_get(flow, "proto");
+
+	snprintf(number, 16, "%lld", json_integer_value(proto));
+	return json_is_string(proto) ? json_string_value(proto) : number;
+}
+
+static void print_flow(const json_t *flow)
+{
 	char number[16];
 
-	snprintf(number, sizeof(number), "%lld", json_integer_value(proto));
 	printf("%4lld  %-5s %s %lld -> %s %lld  %s  %s  %llds\n", number_of(flow, "vlan"),
-	       json_is_string(proto) ? json_string_value(proto) : number, string_of(flow, "src"),
-	       number_of(flow, "sport"), string_of(flow, "dst"), number_of(flow, "dport"),
-	       string_of(flow, "reason"), string_of(flow, "name"), number_of(flow, "age"));
+	       proto_of(flow, number), string_of(flow, "src"), number_of(flow, "sport"),
+	       string_of(flow, "dst"), number_of(flow, "dport"), string_of(flow, "reason"),
+	       string_of(flow, "name"), number_of(flow, "age"));
 }
 
 int sl_word_flows(const struct sl_client *client, int argc, char **argv)
@@ -222,6 +229,72 @@ int sl_word_pins(const struct sl_client *client, int argc, char **argv)
 
 	sl_client_path(path, sizeof(path), "/v1/sandboxes/", argv[0], "/pins");
 	return show(client, path, print_pins);
+}
+
+/* A name is what a sandbox chose to send: nothing in it moves a terminal's cursor. */
+static void print_name(const char *name)
+{
+	for (; *name != '\0'; name++)
+		putchar(*name > ' ' && *name < 0x7f ? *name : '?');
+	putchar('\n');
+}
+
+static void print_event(const json_t *event)
+{
+	const char *kind = string_of(event, "event");
+	char proto[16];
+	const char *time = strchr(string_of(event, "ts"), 'T');
+
+	printf("%.8s  ", time != NULL ? time + 1 : "");
+	if (strcmp(kind, "flow") == 0) {
+		printf("%4lld  %-5s %-16s %-5s %s %lld -> %s %lld  ", number_of(event, "vlan"),
+		       string_of(event, "verdict"), string_of(event, "reason"),
+		       proto_of(event, proto), string_of(event, "src"), number_of(event, "sport"),
+		       string_of(event, "dst"), number_of(event, "dport"));
+		print_name(string_of(event, "name"));
+	} else if (strcmp(kind, "suppressed") == 0)
+		printf("%4lld  %lld more of %s\n", number_of(event, "vlan"),
+		       number_of(event, "count"), string_of(event, "reason"));
+	else if (strcmp(kind, "push") == 0)
+		printf("push  generation %lld, %lld changed, by %s %s\n",
+		       number_of(event, "generation"), number_of(event, "changed"),
+		       string_of(event, "source"), string_of(event, "who"));
+	else
+		puts(kind);
+}
+
+/* A line of the stream; heartbeats only keep it open. */
+static bool tell_event(const char *line, void *ctx)
+{
+	const enum sl_client_output *output = ctx;
+	json_t *event = json_loads(line, 0, NULL);
+	bool heartbeat = strcmp(string_of(event, "event"), "heartbeat") == 0;
+
+	if (event != NULL && !heartbeat && *output == SL_OUTPUT_TABLE)
+		print_event(event);
+	else if (event != NULL && !heartbeat)
+		puts(line); /* JSON is YAML */
+	json_decref(event);
+	return fflush(stdout) == 0;
+}
+
+int sl_word_events(const struct sl_client *client, int argc, char **argv)
+{
+	enum sl_client_output output = client->output;
+	struct sl_client_call call = {
+	        .method = "GET",
+	        .path = client->flag ? "/v1/events?follow=1&last=20" : "/v1/events",
+	        .line = tell_event,
+	        .ctx = &output,
+	};
+	int ret = sl_client_call(client, &call);
+
+	if (ret != SL_EXIT_OK)
+		return ret;
+	if (call.status != 200)
+		ret = sl_client_refused(&call);
+	sl_client_done(&call);
+	return ret;
 }
 
 static int print_yaml(const struct sl_client_call *call)

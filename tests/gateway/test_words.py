@@ -3,12 +3,14 @@
 
 import json
 import re
+import socket
 import subprocess
+import threading
 
 import pytest
 import yaml
 
-from conftest import ROOT, binary, frame
+from conftest import PATIENCE, ROOT, binary, frame
 
 
 @pytest.fixture
@@ -105,6 +107,50 @@ def test_what_is_open_is_listed_and_cut(gateway):
     assert run("pins", "one") == ""
     assert run("cut", "one") == "1500 flows cut\n"
     assert run("flows", "one") == ""
+
+
+def test_events_are_listed_and_followed(gateway):
+    gateway.policy("sandboxes: [{vlan: 101}, {vlan: 102, policy: deny-all}]")
+    gateway.incoming["sandbox"] = [frame(101), frame(102)]
+    gateway.start()
+    gateway.await_events(2)
+
+    def command(*args):
+        return [binary(), "events", *args, "--socket", "control.sock"]
+
+    shown = subprocess.run(command(), capture_output=True, text=True, check=True, cwd=gateway.directory).stdout
+    time = r"\d\d:\d\d:\d\d  "
+    for line in (r" 101  allow allow-all        udp   10\.0\.0\.2 1000 -> 192\.0\.2\.1 2000  ",
+                 r" 102  deny  deny-all         udp   10\.0\.0\.2 1000 -> 192\.0\.2\.1 2000  ",
+                 r"push  generation 1, 2 changed, by file ", "start"):
+        assert re.search(f"^{time}{line}$", shown, re.M), shown
+    follower = subprocess.Popen(command("-f", "-o", "json"), stdout=subprocess.PIPE, text=True, cwd=gateway.directory)
+    seen = [json.loads(follower.stdout.readline()) for _ in gateway.all_events]
+    assert seen == gateway.all_events
+    gateway.end()
+    assert json.loads(follower.stdout.readline())["event"] == "stop"
+    assert follower.wait(timeout=PATIENCE) == 0
+
+
+def test_name_that_a_sandbox_chose_does_not_reach_the_terminal(words, gateway):
+    """Words print what came from a gateway; here the socket's other end is the test, so that any name comes."""
+    line = json.dumps({"ts": "2026-01-02T03:04:05.000000Z", "event": "flow", "vlan": 7, "verdict": "deny",
+                       "reason": "malformed", "proto": "tcp", "src": "a", "sport": 1, "dst": "b", "dport": 2,
+                       "name": "x\x1b[2J\u009b\ny"}) + "\n"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(gateway.path("other.sock")))
+        server.listen()
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + line.encode())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert words("events", "--socket", "other.sock") == "03:04:05     7  deny  malformed        tcp   a 1 -> b 2  x?[2J???y\n"
+        thread.join()
 
 
 def test_exit_codes_tell_what_happened(words):

@@ -89,7 +89,7 @@ static void reader_is_woken_by_a_line_and_by_the_end(void **state)
 		if (line)
 			add(journal, 1);
 		else
-			sl_journal_end(journal);
+			sl_journal_end(journal, 0);
 		assert_int_equal(pthread_join(reader, &len), 0);
 		assert_int_equal((intptr_t)len > 0, line);
 		assert_int_equal(sl_journal_ends(journal), !line);
@@ -181,7 +181,7 @@ static void slow_client_goes_on_at_the_oldest(void **state)
 	add(journal, 1000);
 	for (uint64_t n = sl_journal_oldest(journal); n < sl_journal_next(journal); n++)
 		assert_number(stream, n);
-	sl_journal_end(journal);
+	sl_journal_end(journal, 1); /* that time is over */
 	assert_end(stream);
 	sl_journal_free(journal);
 }
