@@ -489,6 +489,59 @@ static json_t *would_change(const struct sl_push_call *call)
 	return list;
 }
 
+/* It has that name already. */
+static bool has_name(const struct sl_push_call *call, const struct sl_policy_entry *entry)
+{
+	const char *name = sl_reload_name(call->pushes->reload, entry->vlan);
+
+	return name != NULL && strcmp(name, entry->name) == 0;
+}
+
+static bool changes_vlan(const struct sl_push_call *call, uint16_t vlan)
+{
+	for (size_t i = 0; i < call->n_changes; i++)
+		if (same_key(&call->changes[i], SL_STORE_SANDBOX, vlan, NULL))
+			return true;
+	return false;
+}
+
+/*
+ * A name that another sandbox has, which the push does not deal with. The reload refuses that too,
+ * but by then the push is stored: a start after a crash would find a document with a mistake.
+ */
+static int check_name(struct sl_push_call *call, const struct sl_policy_entry *entry)
+{
+	for (uint16_t vlan = 1; vlan <= SL_POLICY_VLAN_MAX; vlan++) {
+		const char *name = sl_reload_name(call->pushes->reload, vlan);
+
+		if (vlan == entry->vlan || name == NULL || strcmp(name, entry->name) != 0 ||
+		    changes_vlan(call, vlan))
+			continue;
+		sl_diag_error(&call->diag, "push", 0, 0,
+		              "the sandbox of VLAN %u is named \"%s\", as that of VLAN %u is",
+		              entry->vlan, entry->name, vlan);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_names(struct sl_push_call *call)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < call->n_changes; i++) {
+		const struct sl_push_change *change = &call->changes[i];
+		const struct sl_policy_entry *entry =
+		        change->kind == SL_STORE_SANDBOX && change->text != NULL
+		                ? sl_policy_doc_find(call->doc, change->vlan)
+		                : NULL;
+
+		if (entry != NULL && entry->name != NULL && !has_name(call, entry))
+			ret = check_name(call, entry);
+	}
+	return ret;
+}
+
 /* Composes and compares a push. True: it is to be stored and published. False: it is answered. */
 static bool prepare(struct sl_push_call *call)
 {
@@ -507,6 +560,8 @@ static bool prepare(struct sl_push_call *call)
 	ret = sl_compose(pushes->model, call);
 	if (ret == 0)
 		ret = note_all(call);
+	if (ret == 0)
+		ret = check_names(call);
 	if (ret != 0)
 		refuse_errno(call, ret);
 	else if (call->dry_run)
@@ -592,6 +647,19 @@ static uint16_t single_vlan(const struct sl_push_call *call)
 	               : 0;
 }
 
+/* Whether one that is in the batch gives its sandbox the same name. */
+static bool meets_name(const struct batch *batch, const struct sl_push_call *call)
+{
+	const char *name = call->doc->n_entries > 0 ? call->doc->entries[0].name : NULL;
+
+	for (const struct sl_push_call *other = batch->first; name != NULL && other != NULL;
+	     other = other->next)
+		if (other->doc->n_entries > 0 && other->doc->entries[0].name != NULL &&
+		    strcmp(other->doc->entries[0].name, name) == 0)
+			return true;
+	return false;
+}
+
 static void add_to_batch(struct batch *batch, struct sl_push_call *call)
 {
 	uint16_t vlan = single_vlan(call);
@@ -600,6 +668,14 @@ static void add_to_batch(struct batch *batch, struct sl_push_call *call)
 		end_batch(batch);
 	if (!prepare(call))
 		return;
+	if (meets_name(batch, call)) {
+		end_batch(batch);
+		if (check_names(call) != 0) {
+			refuse_errno(call, -EINVAL);
+			answer(call);
+			return;
+		}
+	}
 	if (call->op == SL_PUSH_SANDBOX &&
 	    call->pushes->model->entry[call->doc->entries[0].vlan] == NULL)
 		call->status = 201;

@@ -300,6 +300,13 @@ uint64_t sl_reload_number(const struct sl_reload *reload)
 	return reload->number;
 }
 
+const char *sl_reload_name(const struct sl_reload *reload, uint16_t vlan)
+{
+	const struct sl_compiled_policy *compiled = reload->compiler.compiled[vlan];
+
+	return compiled != NULL ? compiled->sandbox.name : NULL;
+}
+
 /* ---- Making and unmaking ---- */
 
 /* From params, else from the config, else what is enough for tests. */

@@ -147,6 +147,9 @@ bool sl_reload_busy(const struct sl_reload *reload);
 /* The number in force; 0 before the first push. */
 uint64_t sl_reload_number(const struct sl_reload *reload);
 
+/* The name of a VLAN's sandbox in force, until the next push; NULL: it has none. */
+const char *sl_reload_name(const struct sl_reload *reload, uint16_t vlan);
+
 /*
  * Clears the published pointer and frees everything; jobs end with -ECANCELED. No worker may be
  * running. NULL is fine.

@@ -82,10 +82,22 @@ static void *call(void *ctx)
 	return NULL;
 }
 
-/* Asks from a thread of its own; true if it is answered at once. body NULL: none. */
+static unsigned queued(struct api *api)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&api->pushes.lock);
+	for (const struct sl_push_call *call = api->pushes.first; call != NULL; call = call->next)
+		n++;
+	pthread_mutex_unlock(&api->pushes.lock);
+	return n;
+}
+
+/* Asks from a thread of its own, and returns when it is asked. body NULL: none. */
 static struct asked *ask(struct api *api, enum sl_push_op op, const char *id, const char *body)
 {
 	struct asked *asked = &api->asked[api->n++];
+	unsigned before = queued(api);
 	struct sl_diag diag;
 
 	assert_true(api->n <= ASKED_MAX);
@@ -98,12 +110,8 @@ static struct asked *ask(struct api *api, enum sl_push_op op, const char *id, co
 	asked->pushes = &api->pushes;
 	asked->call = (struct sl_push_call){.op = op, .id = id, .who = "test", .body = asked->body};
 	assert_int_equal(pthread_create(&asked->thread, NULL, call, asked), 0);
-	for (bool queued = false; !queued;) {
+	while (queued(api) == before)
 		usleep(100);
-		pthread_mutex_lock(&api->pushes.lock);
-		queued = api->pushes.first != NULL;
-		pthread_mutex_unlock(&api->pushes.lock);
-	}
 	return asked;
 }
 
@@ -241,6 +249,37 @@ static void test_late_refusal_leaves_what_a_later_push_stored(void **state)
 	expect_durable(api);
 }
 
+static void expect_not_stored(struct api *api, struct asked *asked)
+{
+	expect_status(api, asked, 422);
+	assert_int_equal(asked->call.store_us, 0);
+}
+
+/* A name that another sandbox has is refused before it is stored, alone and with others. */
+static void test_name_of_another_sandbox_is_never_stored(void **state)
+{
+	struct api *api = *state;
+	struct asked *first, *second;
+
+	expect_status(api, push_by(api, SL_PUSH_SANDBOX, "1", "{name: x}"), 201);
+	expect_not_stored(api, push_by(api, SL_PUSH_SANDBOX, "2", "{name: x}"));
+	expect_not_stored(
+	        api, push_by(api, SL_PUSH_PATCH, NULL, "{set: [{vlan: 3}, {vlan: 2, name: x}]}"));
+	expect_durable(api);
+	/* a patch may move it */
+	expect_status(api,
+	              push_by(api, SL_PUSH_PATCH, NULL,
+	                      "{set: [{vlan: 1, name: y}, {vlan: 2, name: x}]}"),
+	              200);
+	expect_durable(api);
+	first = ask(api, SL_PUSH_SANDBOX, "5", "{name: z}");
+	second = ask(api, SL_PUSH_SANDBOX, "6", "{name: z}");
+	sl_pushes_poll(&api->pushes);
+	expect_status(api, first, 201);
+	expect_not_stored(api, second);
+	expect_durable(api);
+}
+
 /* What a later push has set is shown as that one set it. */
 static void test_late_push_does_not_show_what_a_later_one_replaced(void **state)
 {
@@ -328,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(test_push_that_takes_back_one_that_waits_is_the_last),
 	        TEST(test_late_refusal_leaves_what_a_later_push_stored),
+	        TEST(test_name_of_another_sandbox_is_never_stored),
 	        TEST(test_late_push_does_not_show_what_a_later_one_replaced),
 	        TEST(test_document_removes_what_waits),
 	        TEST(test_policy_of_a_sandbox_that_waits_is_in_use),
