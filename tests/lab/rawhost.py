@@ -26,6 +26,9 @@ from topology import arp_request, mac_of  # noqa: E402
 __all__ = ["ICMP", "IP", "IPv6", "TCP", "UDP", "Ether", "RawHost", "RawTcp", "TlsClient",
            "denied_by_alert", "ip_of", "signed"]
 
+# None comes twice: the gateway remembers what it cut, and events are told apart by them.
+FREE_PORTS = iter(random.sample(range(20000, 60000), 40000))
+
 
 class RawHost:
     """Frames in and out of one sandbox's eth0. Close it, or use it as a context manager."""
@@ -157,7 +160,7 @@ class RawTcp:
 
     def __init__(self, host, address, port, sport=None, isn=None, auto_ack=True):
         self.host, self.address, self.port = host, address, port
-        self.sport = sport or random.randint(20000, 59999)
+        self.sport = sport or next(FREE_PORTS)
         self.isn = random.getrandbits(32) if isn is None else isn
         self.auto_ack = auto_ack
         self.sent = 0  # the next byte of our stream
