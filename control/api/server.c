@@ -57,8 +57,8 @@ static void read_type(struct MHD_Connection *connection, struct sl_request_body 
 	body->yaml = (n == 16 && strncasecmp(type, "application/yaml", n) == 0) ||
 	             (n == 18 && strncasecmp(type, "application/x-yaml", n) == 0);
 	/* what curl says of any --data */
-	body->unknown =
-	        !body->yaml && strncasecmp(type, "application/x-www-form-urlencoded", n) != 0;
+	body->unknown = !body->yaml &&
+	                (n != 33 || strncasecmp(type, "application/x-www-form-urlencoded", n) != 0);
 }
 
 /* False: there is no memory for it, or there may not be more of it. */
@@ -69,7 +69,7 @@ static bool append(struct incoming *incoming, const char *bytes, size_t n, size_
 	if (n > max - body->len)
 		return false;
 	if (body->len + n > incoming->room) {
-		size_t room = 2 * incoming->room + n;
+		size_t room = 2 * incoming->room + n < max ? 2 * incoming->room + n : max;
 		char *grown = realloc(body->bytes, room);
 
 		if (grown == NULL)
@@ -80,6 +80,14 @@ static bool append(struct incoming *incoming, const char *bytes, size_t n, size_
 	memcpy(body->bytes + body->len, bytes, n);
 	body->len += n;
 	return true;
+}
+
+static void forget_body(struct incoming *incoming)
+{
+	free(incoming->body.bytes);
+	memset(&incoming->body, 0, sizeof(incoming->body));
+	incoming->room = 0;
+	incoming->too_large = true;
 }
 
 /* ---- answers ---- */
@@ -198,11 +206,9 @@ static enum MHD_Result take(struct sl_api *api, bool read_only, struct MHD_Conne
 		return answer(api, read_only, connection, path, method, incoming);
 	if (seconds() - incoming->began > BODY_S)
 		return MHD_NO;
-	if (!append(incoming, bytes, *n, api->params.body_max)) {
-		/* The rest is read and forgotten, so that the client hears why. */
-		incoming->too_large = true;
-		incoming->body.len = 0;
-	}
+	/* The rest of what is too large is read and forgotten, so that the client hears why. */
+	if (!incoming->too_large && !append(incoming, bytes, *n, api->params.body_max))
+		forget_body(incoming);
 	*n = 0;
 	return MHD_YES;
 }

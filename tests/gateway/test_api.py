@@ -187,6 +187,7 @@ def test_every_mistake_is_told_with_its_place(api):
     ("PUT", "/v1/policy", '{"sandboxes": [], "sandboxes": []}', (), 400, "not-json"),
     ("PUT", "/v1/policy", "sandboxes: [", ("-H", "Content-Type: application/yaml"), 400, "not-readable"),
     ("PUT", "/v1/policy", "<policy/>", ("-H", "Content-Type: text/xml"), 415, "unknown-type"),
+    ("PUT", "/v1/policy", "<policy/>", ("-H", "Content-Type: application/x"), 415, "unknown-type"),
     ("GET", "/v1/nothing", None, (), 404, "not-found"),
     ("GET", "/v1/sandboxes/x/y", None, (), 404, "not-found"),
     ("POST", "/v1/policy", "{}", (), 405, "no-such-method"),
