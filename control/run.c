@@ -140,15 +140,27 @@ static void tell(struct run *run, const char *kind, const char *more)
 		sl_events_flush(run->events);
 }
 
-static void tell_push(void *ctx, const struct sl_push *push, const char *who)
+static void tell_push(void *ctx, const struct sl_push *push, const char *who, const char *hash)
 {
 	struct run *run = ctx;
-	char more[256];
+	char more[512];
+	int n = snprintf(more, sizeof(more), ",\"changed\":%u,\"source\":\"%s\",\"who\":%s%s%s",
+	                 push->sandboxes_changed, who != NULL ? "api" : "file",
+	                 who != NULL ? "\"" : "", who != NULL ? who : "null",
+	                 who != NULL ? "\"" : "");
 
-	snprintf(more, sizeof(more), ",\"changed\":%u,\"source\":\"%s\",\"who\":%s%s%s",
-	         push->sandboxes_changed, who != NULL ? "api" : "file", who != NULL ? "\"" : "",
-	         who != NULL ? who : "null", who != NULL ? "\"" : "");
+	if (hash != NULL)
+		snprintf(more + n, sizeof(more) - (size_t)n, ",\"hash\":\"%s\"", hash);
 	tell(run, "push", more);
+}
+
+static void tell_port(void *ctx, const struct sl_port *port, const char *state)
+{
+	char more[64];
+
+	snprintf(more, sizeof(more), ",\"port\":\"%s\",\"state\":\"%s\"",
+	         sl_port_role_text(port->role), state);
+	tell(ctx, "port", more);
 }
 
 /* Says how many lines the file did not take, once it takes some again. */
@@ -683,6 +695,8 @@ static int open_ports(struct run *run)
 	        .workers = run->plan.workers,
 	        .pool = run->pool,
 	        .qsbr = run->publication.qsbr,
+	        .told = tell_port,
+	        .ctx = run,
 	};
 	sl_port_links_begin(&run->links, run->ports, run->locks, sl_clock_wait_ms());
 	steer(run);

@@ -313,6 +313,8 @@ static void answer_push(struct sl_request *request, const struct sl_push_call *c
 	                              "compile", (json_int_t)push->compile_us, "store",
 	                              (json_int_t)call->store_us, "enforce",
 	                              (json_int_t)push->wait_us));
+	if (call->hash[0] != '\0')
+		json_object_set_new(value, "hash", json_string(call->hash));
 	if (call->would_change != NULL)
 		json_object_set(value, "would-change", call->would_change);
 	set_etag(request, push->generation);

@@ -399,7 +399,8 @@ static void settle(struct sl_push_call *call, int ret)
 	if (call->push.changed && pushes->enforced != NULL)
 		pushes->enforced(pushes->ctx);
 	if (ret == 0 && pushes->pushed != NULL)
-		pushes->pushed(pushes->ctx, &call->push, call->who);
+		pushes->pushed(pushes->ctx, &call->push, call->who,
+		               call->hash[0] != '\0' ? call->hash : NULL);
 	answer(call);
 }
 
@@ -542,6 +543,15 @@ static int check_names(struct sl_push_call *call)
 	return ret;
 }
 
+/* Of what is enforced once the push is: names of policies are resolved. */
+static int take_hash(struct sl_push_call *call)
+{
+	bool one = call->op == SL_PUSH_SANDBOX || call->op == SL_PUSH_SANDBOX_POLICY ||
+	           call->op == SL_PUSH_SANDBOX_NETWORK;
+
+	return !one || sl_policy_json_hash(call->doc->entries[0].policy, call->hash) ? 0 : -ENOMEM;
+}
+
 /* Composes and compares a push. True: it is to be stored and published. False: it is answered. */
 static bool prepare(struct sl_push_call *call)
 {
@@ -562,6 +572,8 @@ static bool prepare(struct sl_push_call *call)
 		ret = note_all(call);
 	if (ret == 0)
 		ret = check_names(call);
+	if (ret == 0)
+		ret = take_hash(call);
 	if (ret != 0)
 		refuse_errno(call, ret);
 	else if (call->dry_run)

@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 #include "document/diag.h"
+#include "document/policy_json.h"
 #include "document/yaml_tree.h"
 #include "reload/reload.h"
 #include "state/model.h"
@@ -51,6 +52,8 @@ struct sl_push_call {
 	struct sl_push push; /* if nothing is wrong */
 	uint64_t store_us;
 	json_t *would_change; /* of a dry run */
+	/* of the one sandbox that is set (sl_policy_json_hash); "": a push of something else */
+	char hash[SL_POLICY_HASH_BYTES];
 
 	/* pushes.c's own */
 	struct sl_policy_doc *doc;
@@ -69,8 +72,8 @@ struct sl_pushes {
 	struct sl_store *store; /* NULL: the policy is a file's, and pushes are refused */
 	struct sl_reload *reload;
 	void (*enforced)(void *ctx); /* a generation has come into force; or NULL */
-	/* a push was taken; or NULL */
-	void (*pushed)(void *ctx, const struct sl_push *push, const char *who);
+	/* a push was taken; hash: of the one sandbox that it set, or NULL; or NULL */
+	void (*pushed)(void *ctx, const struct sl_push *push, const char *who, const char *hash);
 	void *ctx;
 	int fd; /* readable when a call waits */
 	bool ending;

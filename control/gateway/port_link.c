@@ -100,7 +100,15 @@ static void note_change(void *ctx, unsigned index, enum sl_netdev_state state)
 	}
 }
 
-static void say_away(const struct sl_port_link *link, enum sl_netdev_state state)
+static void tell(const struct sl_port_links *links, const struct sl_port_link *link,
+                 const char *state)
+{
+	if (links->told != NULL)
+		links->told(links->ctx, link->port, state);
+}
+
+static void say_away(const struct sl_port_links *links, const struct sl_port_link *link,
+                     enum sl_netdev_state state)
 {
 	static const char *const texts[] = {
 	        [SL_NETDEV_GONE] = "is gone: nothing is forwarded until it is there again",
@@ -109,6 +117,7 @@ static void say_away(const struct sl_port_link *link, enum sl_netdev_state state
 	};
 
 	sl_log(SL_LOG_WARNING, "port %s: %s %s", role_of(link), name_of(link), texts[state]);
+	tell(links, link, state == SL_NETDEV_GONE ? "gone" : "down");
 }
 
 /* ---- away ---- */
@@ -200,6 +209,7 @@ static bool come_back(struct sl_port_links *links, struct sl_port_link *link, ui
 	sl_port_set_away(link->port, links->workers, false);
 	sl_log(SL_LOG_INFO, "port %s: %s is back after %llu ms, forwarding again", role_of(link),
 	       name_of(link), (unsigned long long)(now_ms - link->away_ms));
+	tell(links, link, "up");
 	return true;
 }
 
@@ -216,13 +226,15 @@ static void see(struct sl_port_links *links, struct sl_port_link *link, uint64_t
 	if (link->phase == SL_PORT_LINK_IN_USE && link->state == SL_NETDEV_UP && link->undone) {
 		sl_log(SL_LOG_WARNING, "port %s: %s was away for a moment", role_of(link),
 		       name_of(link));
+		tell(links, link, "down");
 		leave(links, link, now_ms);
 	} else if (link->state != SL_NETDEV_UP && link->state != before) {
-		say_away(link, link->state);
+		say_away(links, link, link->state);
 		if (link->phase == SL_PORT_LINK_IN_USE)
 			leave(links, link, now_ms);
 	} else if (link->phase == SL_PORT_LINK_IN_USE && link->state != before) {
 		sl_log(SL_LOG_INFO, "port %s: %s has a link", role_of(link), name_of(link));
+		tell(links, link, "up");
 	}
 }
 

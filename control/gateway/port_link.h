@@ -43,6 +43,9 @@ struct sl_port_links {
 	unsigned workers;
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *qsbr;
+	/* or NULL: a port went away ("down", "gone") or is used again ("up") */
+	void (*told)(void *ctx, const struct sl_port *port, const char *state);
+	void *ctx;
 	int changes; /* a socket, plus one; 0: none, devices are only polled */
 	struct sl_port_link link[SL_PORT_COUNT];
 };

@@ -112,7 +112,7 @@ static void decided(struct sl_run_policy *policy, int ret, struct sl_diag *diag,
 	if (push->changed && policy->enforced != NULL)
 		policy->enforced(policy->ctx);
 	if (ret == 0 && policy->pushed != NULL)
-		policy->pushed(policy->ctx, push, NULL);
+		policy->pushed(policy->ctx, push, NULL, NULL);
 }
 
 void sl_run_policy_left(void *policy, int ret, struct sl_diag *diag, const struct sl_push *push)

@@ -23,7 +23,7 @@ struct sl_run_policy {
 	bool realtime; /* this thread has real-time priority (sl_run_policy_realtime) */
 	void (*enforced)(void *ctx); /* a generation has come into force; or NULL */
 	/* a push was taken; who: NULL, since a file does not say; or NULL */
-	void (*pushed)(void *ctx, const struct sl_push *push, const char *who);
+	void (*pushed)(void *ctx, const struct sl_push *push, const char *who, const char *hash);
 	/* the document has come into force; or NULL */
 	void (*taken)(void *ctx, const struct sl_policy_doc *doc);
 	void *ctx;

@@ -82,16 +82,18 @@ def test_one_sandbox_from_creating_to_removing_it(api, gateway):
     shown = api("GET", "/v1/sandboxes/npm").json
     assert (shown["vlan"], shown["mode"], shown["effective"]) == (103, "custom", {"allow": ["*.npmjs.org",
                                                                                            "registry.npmjs.org"]})
-    assert len(shown["hash"]) == 64
+    assert len(shown["hash"]) == 64 and made["hash"] == shown["hash"]
     # repeating it is harmless
     again = api.put("/v1/sandboxes/103", ENTRY)
-    assert (again["generation"], again["changed"]) == (2, 0)
+    assert (again["generation"], again["changed"], again["hash"]) == (2, 0, shown["hash"])
     # the policy value alone, as Vercel has it
     changed = api.put("/v1/sandboxes/npm/policy", VERCEL)
     assert (changed["generation"], changed["changed"]) == (3, 1)
     other = api("GET", "/v1/sandboxes/103").json
     assert other["effective"] == {"allow": ["a.example", "b.example"], "subnets": {"allow": ["198.51.100.0/24"]}}
-    assert other["name"] == "npm" and other["hash"] != shown["hash"]
+    assert other["name"] == "npm" and other["hash"] == changed["hash"] != shown["hash"]
+    told = [event for event in gateway.all_events if event["event"] == "push" and event["source"] == "api"]
+    assert [event["hash"] for event in told] == [made["hash"], changed["hash"]]
     assert api.put("/v1/sandboxes/103/policy", '"deny-all"')["generation"] == 4
     assert api("DELETE", "/v1/sandboxes/npm").json["changed"] == 1
     assert api("DELETE", "/v1/sandboxes/103").json["changed"] == 0

@@ -62,6 +62,11 @@ def forwards(sandbox):
     return sandbox.ping(PUBLIC).ok
 
 
+def told_of(gateway, port):
+    """What events said of a port, in order."""
+    return [event["state"] for event in gateway.events(event="port", port=port)]
+
+
 def mend(lab):
     """The trunks as the lab laid them, whatever a test did to them."""
     program = lab.where / "vlan.bpf.o"
@@ -91,6 +96,8 @@ def test_interface_taken_down_and_up_forwards_again(ports, device, workers):
     spoken(gateway, rf"port {PORT[device]}: {device} is back after \d+ ms", start)
     assert forwards(build)
     assert ports[102].https("registry.npmjs.org").ok
+    gateway.await_event(event="port", port=PORT[device], state="up")
+    assert told_of(gateway, PORT[device])[:1] + told_of(gateway, PORT[device])[-1:] == ["down", "up"]
     counters = gateway.stop()
     assert counters["packets"] == counters["forwarded"] + counters["dropped"] + counters["held"]
 
@@ -105,6 +112,8 @@ def test_other_end_taken_down_and_up_forwards_again(ports, device):
     ports.wire.batch(f"link set {device[:-1]} up")
     spoken(gateway, rf"port {PORT[device]}: {device} is back after \d+ ms", start)
     assert forwards(build)
+    gateway.await_event(event="port", port=PORT[device], state="up")
+    assert told_of(gateway, PORT[device])[:1] + told_of(gateway, PORT[device])[-1:] == ["down", "up"]
     gateway.stop()
 
 
@@ -124,6 +133,8 @@ def test_deleted_interface_is_taken_again_when_it_is_back(ports, device, end):
     spoken(gateway, rf"port {PORT[device]}: {device} is back after \d+ ms", start)
     assert forwards(build)
     assert ports[102].https("registry.npmjs.org").ok
+    gateway.await_event(event="port", port=PORT[device], state="up")
+    assert told_of(gateway, PORT[device])[:1] + told_of(gateway, PORT[device])[-1:] == ["gone", "up"]
     counters = gateway.stop()
     assert counters["packets"] == counters["forwarded"] + counters["dropped"] + counters["held"]
 
