@@ -327,6 +327,7 @@ static void push(struct sl_request *request, int op)
 	        .op = (enum sl_push_op)op,
 	        .id = request->id,
 	        .who = request->who,
+	        .may = request->may,
 	        .dry_run = request->dry_run != NULL && strcmp(request->dry_run, "1") == 0,
 	};
 	bool empty = op == SL_PUSH_SANDBOX_REMOVE || op == SL_PUSH_POLICY_REMOVE;

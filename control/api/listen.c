@@ -4,6 +4,7 @@
  */
 #include "listen.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "document/endpoint.h"
 
 #define BACKLOG 64
 
@@ -116,6 +119,47 @@ int sl_listen_unix(const char *path, unsigned mode, const char *group, char *err
 		return fd;
 	close(fd);
 	return ret;
+}
+
+static socklen_t make_address(const struct sl_endpoint *endpoint, struct sockaddr_storage *out)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (endpoint->ipv6) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(endpoint->port);
+		memcpy(&in6->sin6_addr, endpoint->address, sizeof(in6->sin6_addr));
+		return sizeof(*in6);
+	}
+	in->sin_family = AF_INET;
+	in->sin_port = htons(endpoint->port);
+	memcpy(&in->sin_addr, endpoint->address, sizeof(in->sin_addr));
+	return sizeof(*in);
+}
+
+int sl_listen_tcp(const struct sl_endpoint *endpoint, char *err, size_t err_size)
+{
+	struct sockaddr_storage address;
+	socklen_t len = make_address(endpoint, &address);
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char host[INET6_ADDRSTRLEN] = "";
+	const int on = 1;
+	int error = errno;
+
+	/* a gateway that starts again does not wait for connections of the one before */
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    bind(fd, (const struct sockaddr *)&address, len) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	if (fd >= 0) {
+		error = errno;
+		close(fd);
+	}
+	inet_ntop(address.ss_family, endpoint->address, host, sizeof(host));
+	snprintf(err, err_size, "control.tls: nobody can connect to %s port %u: %s", host,
+	         endpoint->port, strerror(error));
+	return -error;
 }
 
 void sl_listen_peer(int fd, char *out, size_t size)

@@ -14,6 +14,10 @@
  */
 int sl_listen_unix(const char *path, unsigned mode, const char *group, char *err, size_t err_size);
 
+/* The same by TCP, for an address (endpoint.h), which messages call by its numbers. */
+struct sl_endpoint;
+int sl_listen_tcp(const struct sl_endpoint *endpoint, char *err, size_t err_size);
+
 /* The other end of a connection, "uid 0, pid 1234", for the log. */
 void sl_listen_peer(int fd, char *out, size_t size);
 

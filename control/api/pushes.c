@@ -339,6 +339,10 @@ static void refuse_errno(struct sl_push_call *call, int ret)
 	case -EINVAL:
 		refuse(call, 422, "invalid-document", "the document has mistakes");
 		return;
+	case -EPERM:
+		refuse(call, 403, "not-yours",
+		       "control.tls.clients does not let this client push that");
+		return;
 	case -ENOSPC:
 		refuse(call, 507, "no-room", "the address tables have no room for it");
 		return;
@@ -543,6 +547,31 @@ static int check_names(struct sl_push_call *call)
 	return ret;
 }
 
+/* A caller that is bound to VLANs sets nothing that others share, whatever is there. */
+static int check_op(const struct sl_push_call *call)
+{
+	bool shared = call->op == SL_PUSH_DOCUMENT || call->op == SL_PUSH_POLICY ||
+	              call->op == SL_PUSH_POLICY_REMOVE;
+
+	return call->may != NULL && shared ? -EPERM : 0;
+}
+
+/* And of sandboxes only those of its VLANs. */
+static int check_vlans(const struct sl_push_call *call)
+{
+	const struct sl_vlan_set *may = call->may;
+
+	if (may == NULL)
+		return 0;
+	for (size_t i = 0; i < call->doc->n_entries; i++)
+		if (!sl_vlan_set_has(may, call->doc->entries[i].vlan))
+			return -EPERM;
+	for (size_t i = 0; i < call->patch.n_gone; i++)
+		if (!sl_vlan_set_has(may, call->gone[i]))
+			return -EPERM;
+	return 0;
+}
+
 /* Of what is enforced once the push is: names of policies are resolved. */
 static int take_hash(struct sl_push_call *call)
 {
@@ -567,7 +596,11 @@ static bool prepare(struct sl_push_call *call)
 		answer(call);
 		return false;
 	}
-	ret = sl_compose(pushes->model, call);
+	ret = check_op(call);
+	if (ret == 0)
+		ret = sl_compose(pushes->model, call);
+	if (ret == 0)
+		ret = check_vlans(call);
 	if (ret == 0)
 		ret = note_all(call);
 	if (ret == 0)

@@ -18,6 +18,7 @@
 
 #include "document/diag.h"
 #include "document/policy_json.h"
+#include "document/vlan_set.h"
 #include "document/yaml_tree.h"
 #include "reload/reload.h"
 #include "state/model.h"
@@ -44,6 +45,8 @@ struct sl_push_call {
 	bool has_match; /* If-Match: the generation that the caller has seen */
 	uint64_t match;
 	const char *who; /* for the log */
+	const struct sl_vlan_set
+	        *may; /* whose sandboxes the caller may set; NULL: all, and policies */
 
 	int status;          /* HTTP's */
 	const char *problem; /* a word for what is wrong; NULL: nothing */

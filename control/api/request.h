@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "document/diag.h"
+#include "document/vlan_set.h"
 #include "server.h"
 
 #define SL_API_ID_MAX 256
@@ -37,7 +38,8 @@ struct sl_request {
 	const char *accept;
 	const char *dry_run, *limit, *after, *sandbox;
 	const char *follow, *last, *verdict, *reason, *event;
-	char who[96]; /* the peer, for the log */
+	const char *who;               /* the peer, for the log and events */
+	const struct sl_vlan_set *may; /* whose sandboxes it may change; NULL: all */
 
 	/* the answer */
 	int status;

@@ -17,20 +17,33 @@
 #include "listen.h"
 #include "request.h"
 #include "event_stream.h"
+#include "tls.h"
 
 #define CONNECTIONS_MAX 64
-#define IDLE_S          30 /* without a byte */
-#define BODY_S          30 /* from the first byte of a request to its last */
-#define SOCKETS         2
+#define IDLE_S          30    /* without a byte */
+#define BODY_S          30    /* from the first byte of a request to its last */
 #define STREAM_BYTES    65536 /* at a time */
+
+#define WHO_MAX 256
+
+enum listener_kind { LISTENER_ALL = 0, LISTENER_READ_ONLY, LISTENER_TLS, LISTENERS };
+
+struct listener {
+	struct sl_api *api;
+	enum listener_kind kind;
+	struct MHD_Daemon *daemon; /* NULL: nobody listens */
+};
 
 struct sl_api {
 	struct sl_api_params params;
-	struct MHD_Daemon *daemon[SOCKETS]; /* the second one only reads */
+	struct sl_tls_texts texts;
+	struct listener listener[LISTENERS];
 };
 
 /* What comes in piece by piece. */
 struct incoming {
+	char who[WHO_MAX];
+	const struct sl_vlan_set *may; /* NULL: everything */
 	struct sl_request_body body;
 	size_t room;
 	time_t began;
@@ -148,21 +161,70 @@ static const char *argument(struct MHD_Connection *connection, const char *name)
 	return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-static void name_peer(struct MHD_Connection *connection, char *out, size_t size)
-{
-	const union MHD_ConnectionInfo *info =
-	        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+/* ---- who asks ---- */
 
-	if (info != NULL)
-		sl_listen_peer(info->connect_fd, out, size);
+/* What a client of TLS may change: nothing, if others alone are named. */
+static const struct sl_vlan_set *find_client(const struct sl_api_params *params,
+                                             const char *subject)
+{
+	static const struct sl_vlan_set none;
+
+	if (!params->tls.bound)
+		return NULL;
+	for (size_t i = 0; i < params->tls.n_clients; i++)
+		if (strcmp(params->tls.clients[i].subject, subject) == 0)
+			return &params->tls.clients[i].vlans;
+	return &none;
 }
 
-static enum MHD_Result answer(struct sl_api *api, bool read_only, struct MHD_Connection *connection,
+/* A subject is the client's text: it stands between quotes in events, and on a line of the log. */
+static void make_plain(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || (unsigned char)*text > '~' || *text == '"' ||
+		    *text == '\\')
+			*text = '?';
+}
+
+/* False: the client is none that is answered, and incoming->who says why. */
+static bool name_peer(const struct listener *listener, struct MHD_Connection *connection,
+                      struct incoming *incoming)
+{
+	bool tls = listener->kind == LISTENER_TLS;
+	const union MHD_ConnectionInfo *info =
+	        MHD_get_connection_info(connection, tls ? MHD_CONNECTION_INFO_GNUTLS_SESSION
+	                                                : MHD_CONNECTION_INFO_CONNECTION_FD);
+	bool known;
+
+	if (info == NULL)
+		return false;
+	if (!tls) {
+		sl_listen_peer(info->connect_fd, incoming->who, sizeof(incoming->who));
+		return true;
+	}
+	known = sl_tls_client(info->tls_session, incoming->who, sizeof(incoming->who));
+	incoming->may = find_client(&listener->api->params, incoming->who);
+	make_plain(incoming->who);
+	return known;
+}
+
+static enum MHD_Result turn_away(const struct listener *listener, struct MHD_Connection *connection,
+                                 const struct incoming *incoming)
+{
+	struct sl_request request = {.api = &listener->api->params, .who = incoming->who};
+
+	sl_request_problem(&request, 403, "certificate", incoming->who, NULL, NULL);
+	return send_answer(connection, &request);
+}
+
+static enum MHD_Result answer(const struct listener *listener, struct MHD_Connection *connection,
                               const char *path, const char *method, const struct incoming *incoming)
 {
 	struct sl_request request = {
-	        .api = &api->params,
-	        .read_only = read_only,
+	        .api = &listener->api->params,
+	        .read_only = listener->kind == LISTENER_READ_ONLY,
+	        .who = incoming->who,
+	        .may = incoming->may,
 	        .method = method,
 	        .path = path,
 	        .body = incoming->body,
@@ -179,7 +241,6 @@ static enum MHD_Result answer(struct sl_api *api, bool read_only, struct MHD_Con
 	        .event = argument(connection, "event"),
 	};
 
-	name_peer(connection, request.who, sizeof(request.who));
 	read_type(connection, &request.body);
 	if (incoming->too_large)
 		sl_request_problem(&request, 413, "body-too-large",
@@ -189,10 +250,11 @@ static enum MHD_Result answer(struct sl_api *api, bool read_only, struct MHD_Con
 	return send_answer(connection, &request);
 }
 
-static enum MHD_Result take(struct sl_api *api, bool read_only, struct MHD_Connection *connection,
-                            const char *path, const char *method, const char *bytes, size_t *n,
+static enum MHD_Result take(void *listening, struct MHD_Connection *connection, const char *path,
+                            const char *method, const char *version, const char *bytes, size_t *n,
                             void **ctx)
 {
+	const struct listener *listener = listening;
 	struct incoming *incoming = *ctx;
 
 	if (incoming == NULL) {
@@ -200,34 +262,23 @@ static enum MHD_Result take(struct sl_api *api, bool read_only, struct MHD_Conne
 		if (incoming == NULL)
 			return MHD_NO;
 		incoming->began = seconds();
-		return MHD_YES;
+		/* before its body is read */
+		return name_peer(listener, connection, incoming)
+		               ? MHD_YES
+		               : turn_away(listener, connection, incoming);
 	}
 	if (*n == 0)
-		return answer(api, read_only, connection, path, method, incoming);
+		return answer(listener, connection, path, method, incoming);
 	if (seconds() - incoming->began > BODY_S)
 		return MHD_NO;
 	/* The rest of what is too large is read and forgotten, so that the client hears why. */
-	if (!incoming->too_large && !append(incoming, bytes, *n, api->params.body_max))
+	if (!incoming->too_large && !append(incoming, bytes, *n, listener->api->params.body_max))
 		forget_body(incoming);
 	*n = 0;
 	return MHD_YES;
 }
 
-static enum MHD_Result take_any(void *api, struct MHD_Connection *connection, const char *path,
-                                const char *method, const char *version, const char *bytes,
-                                size_t *n, void **ctx)
-{
-	return take(api, false, connection, path, method, bytes, n, ctx);
-}
-
-static enum MHD_Result take_reading(void *api, struct MHD_Connection *connection, const char *path,
-                                    const char *method, const char *version, const char *bytes,
-                                    size_t *n, void **ctx)
-{
-	return take(api, true, connection, path, method, bytes, n, ctx);
-}
-
-static void forget(void *api, struct MHD_Connection *connection, void **ctx,
+static void forget(void *listening, struct MHD_Connection *connection, void **ctx,
                    enum MHD_RequestTerminationCode why)
 {
 	struct incoming *incoming = *ctx;
@@ -240,28 +291,71 @@ static void forget(void *api, struct MHD_Connection *connection, void **ctx,
 
 /* ---- start and stop ---- */
 
-static int start_one(struct sl_api *api, unsigned which, const char *path, char *err,
-                     size_t err_size)
+/* Takes over the socket. No flag and no extra options: as it is for a Unix socket. */
+static int start_daemon(struct sl_api *api, enum listener_kind kind, int fd, unsigned flag,
+                        struct MHD_OptionItem *extra)
 {
-	int fd;
+	struct MHD_OptionItem none = {MHD_OPTION_END, 0, NULL};
+	struct listener *listener = &api->listener[kind];
+
+	listener->api = api;
+	listener->kind = kind;
+	listener->daemon = MHD_start_daemon(
+	        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
+	                flag,
+	        0, NULL, NULL, take, listener, MHD_OPTION_LISTEN_SOCKET, fd,
+	        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+	        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_NOTIFY_COMPLETED,
+	        forget, NULL, MHD_OPTION_ARRAY, extra != NULL ? extra : &none, MHD_OPTION_END);
+	if (listener->daemon != NULL)
+		return 0;
+	close(fd);
+	return -EAGAIN;
+}
+
+static int start_unix(struct sl_api *api, enum listener_kind kind, const char *path, char *err,
+                      size_t err_size)
+{
+	int fd, ret;
 
 	if (path[0] == '\0')
 		return 0;
 	fd = sl_listen_unix(path, api->params.mode, api->params.group, err, err_size);
 	if (fd < 0)
 		return fd;
-	api->daemon[which] = MHD_start_daemon(
-	        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0,
-	        NULL, NULL, which == 0 ? take_any : take_reading, api, MHD_OPTION_LISTEN_SOCKET, fd,
-	        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-	        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_NOTIFY_COMPLETED,
-	        forget, NULL, MHD_OPTION_END);
-	if (api->daemon[which] != NULL)
+	ret = start_daemon(api, kind, fd, 0, NULL);
+	if (ret == 0)
 		return 0;
-	close(fd);
 	unlink(path);
 	snprintf(err, err_size, "control socket %s: no thread to answer on it", path);
-	return -EAGAIN;
+	return ret;
+}
+
+static int start_tls(struct sl_api *api, char *err, size_t err_size)
+{
+	static const char versions[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+	const struct sl_api_params *params = &api->params;
+	struct MHD_OptionItem options[5] = {{.option = MHD_OPTION_END}};
+	int fd, ret;
+
+	if (params->tls.listen == NULL || params->tls.listen->port == 0)
+		return 0;
+	ret = sl_tls_texts_read(params->tls.cert, params->tls.key, params->tls.client_ca,
+	                        &api->texts, err, err_size);
+	if (ret != 0)
+		return ret;
+	options[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, api->texts.cert};
+	options[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, api->texts.key};
+	options[2] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, api->texts.client_ca};
+	options[3] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)versions};
+	options[4] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+	fd = sl_listen_tcp(params->tls.listen, err, err_size);
+	if (fd < 0)
+		return fd;
+	ret = start_daemon(api, LISTENER_TLS, fd, MHD_USE_TLS, options);
+	if (ret != 0)
+		snprintf(err, err_size, "control.tls: no thread to answer by TLS");
+	return ret;
 }
 
 int sl_api_start(const struct sl_api_params *params, struct sl_api **out, char *err,
@@ -271,7 +365,8 @@ int sl_api_start(const struct sl_api_params *params, struct sl_api **out, char *
 	int ret;
 
 	*out = NULL;
-	if (params->socket[0] == '\0' && params->read_only_socket[0] == '\0')
+	if (params->socket[0] == '\0' && params->read_only_socket[0] == '\0' &&
+	    params->tls.listen->port == 0)
 		return 0;
 	api = calloc(1, sizeof(*api));
 	if (api == NULL) {
@@ -279,9 +374,11 @@ int sl_api_start(const struct sl_api_params *params, struct sl_api **out, char *
 		return -ENOMEM;
 	}
 	api->params = *params;
-	ret = start_one(api, 0, params->socket, err, err_size);
+	ret = start_unix(api, LISTENER_ALL, params->socket, err, err_size);
 	if (ret == 0)
-		ret = start_one(api, 1, params->read_only_socket, err, err_size);
+		ret = start_unix(api, LISTENER_READ_ONLY, params->read_only_socket, err, err_size);
+	if (ret == 0)
+		ret = start_tls(api, err, err_size);
 	if (ret != 0)
 		sl_api_stop(api);
 	else
@@ -293,11 +390,14 @@ void sl_api_stop(struct sl_api *api)
 {
 	if (api == NULL)
 		return;
-	for (unsigned i = 0; i < SOCKETS; i++) {
-		if (api->daemon[i] == NULL)
+	for (unsigned i = 0; i < LISTENERS; i++) {
+		if (api->listener[i].daemon == NULL)
 			continue;
-		MHD_stop_daemon(api->daemon[i]);
-		unlink(i == 0 ? api->params.socket : api->params.read_only_socket);
+		MHD_stop_daemon(api->listener[i].daemon);
+		if (i != LISTENER_TLS)
+			unlink(i == LISTENER_ALL ? api->params.socket
+			                         : api->params.read_only_socket);
 	}
+	sl_tls_texts_free(&api->texts);
 	free(api);
 }

@@ -6,11 +6,13 @@
 #ifndef SLUICE_CONTROL_SERVER_H
 #define SLUICE_CONTROL_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <jansson.h>
 
+#include "document/config.h"
 #include "sluice/stats.h"
 
 struct sl_api;
@@ -41,8 +43,16 @@ struct sl_api_params {
 	unsigned mode;                /* of the sockets */
 	const char *group;            /* who owns them, if there is such a group; NULL: root's */
 	size_t body_max;              /* bytes */
-	struct sl_pushes *pushes;     /* outlives the API, as the journal does */
-	struct sl_journal *journal;   /* of events */
+	/* by TCP; as the config has it, which outlives the API */
+	struct {
+		const struct sl_endpoint *listen; /* port 0: not by TCP */
+		const char *cert, *key, *client_ca;
+		bool bound; /* clients alone may push */
+		const struct sl_config_client *clients;
+		size_t n_clients;
+	} tls;
+	struct sl_pushes *pushes;   /* outlives the API, as the journal does */
+	struct sl_journal *journal; /* of events */
 	struct sl_api_gateway gateway;
 };
 

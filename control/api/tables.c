@@ -251,6 +251,12 @@ void sl_request_cut(struct sl_request *request, int op)
 	vlan = find(request, request->id);
 	if (vlan == 0 || !read_cut(request, &pins))
 		return;
+	if (request->may != NULL && !sl_vlan_set_has(request->may, vlan)) {
+		sl_request_problem(request, 403, "not-yours",
+		                   "control.tls.clients does not let this client cut that", NULL,
+		                   NULL);
+		return;
+	}
 	question = make(SL_ASK_CUT, vlan);
 	if (question != NULL)
 		question->ask.pins = pins;

@@ -14,7 +14,9 @@
 
 #include "diag.h"
 #include "policy.h"
+#include "endpoint.h"
 #include "prefix.h"
+#include "vlan_set.h"
 
 #define SL_CONFIG_FILE_MAX SL_POLICY_FILE_MAX /* bytes of a config file */
 
@@ -51,6 +53,12 @@ struct sl_config_workers {
 	const uint16_t *lcores; /* count of them, or NULL: the gateway chooses */
 };
 
+/* A client of the API by TLS. */
+struct sl_config_client {
+	const char *subject;      /* of its certificate (RFC 4514) */
+	struct sl_vlan_set vlans; /* whose sandboxes it may push */
+};
+
 /*
  * Lists are sorted without repetitions. Strings and lists belong to the config. It is read-only
  * once it has been read.
@@ -71,6 +79,15 @@ struct sl_config {
 		uint32_t socket_mode;         /* permissions of both */
 		const char *socket_group;     /* who may use them, if there is such a group */
 		uint64_t body_max;            /* bytes of a request */
+		struct {
+			struct sl_endpoint listen; /* port 0: not by TCP */
+			const char *cert;          /* paths */
+			const char *key;
+			const char *client_ca;
+			bool bound; /* only these may push; false: all that client_ca vouches for */
+			const struct sl_config_client *clients;
+			size_t n_clients;
+		} tls;
 	} control;
 
 	struct {

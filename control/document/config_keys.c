@@ -357,6 +357,87 @@ static void read_socket_group(struct reader *r, const struct sl_yaml_node *node,
 	sl_schema_text(&r->schema, node, what, 64, &r->config->control.socket_group);
 }
 
+static void read_tls_listen(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	const char *text = NULL;
+
+	if (sl_schema_text(&r->schema, node, what, 64, &text) &&
+	    !sl_endpoint_read(text, &r->config->control.tls.listen))
+		sl_schema_error(&r->schema, node,
+		                "%s: an address and a port were expected, as \"[::]:8443\"", what);
+}
+
+static void read_tls_cert(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	r->config->control.tls.cert = read_path(r, node, what);
+}
+
+static void read_tls_key(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	r->config->control.tls.key = read_path(r, node, what);
+}
+
+static void read_tls_client_ca(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	r->config->control.tls.client_ca = read_path(r, node, what);
+}
+
+static void read_client(struct reader *r, const struct sl_yaml_node *key, const char *what,
+                        struct sl_config_client *client)
+{
+	const struct sl_yaml_node *value = key->next;
+	const char *vlans = NULL;
+
+	sl_schema_text(&r->schema, key, what, 255, &client->subject);
+	if (sl_schema_text(&r->schema, value, what, 1024, &vlans) &&
+	    !sl_vlan_set_read(vlans, &client->vlans))
+		sl_schema_error(&r->schema, value, "%s: VLANs were expected, as \"101-200, 300\"",
+		                what);
+}
+
+static void read_tls_clients(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	struct sl_config_client *clients;
+	const struct sl_yaml_node *key = node->first;
+
+	if (node->kind != SL_YAML_MAPPING) {
+		if (node->kind != SL_YAML_BROKEN)
+			sl_schema_error(&r->schema, node,
+			                "%s: a mapping of subjects to VLANs was expected", what);
+		return;
+	}
+	clients = sl_docmem_alloc(r->schema.mem, node->n, sizeof(*clients));
+	if (clients == NULL) {
+		r->schema.no_memory = true;
+		return;
+	}
+	for (size_t i = 0; i < node->n; i++, key = key->next->next)
+		read_client(r, key, what, &clients[i]);
+	r->config->control.tls.bound = true;
+	r->config->control.tls.clients = clients;
+	r->config->control.tls.n_clients = node->n;
+}
+
+static void read_tls(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	static const struct key keys[] = {
+	        {.name = "listen", .read = read_tls_listen},
+	        {.name = "cert", .read = read_tls_cert},
+	        {.name = "key", .read = read_tls_key},
+	        {.name = "client-ca", .read = read_tls_client_ca},
+	        {.name = "clients", .read = read_tls_clients},
+	};
+	uint32_t before = r->schema.diag->errors;
+
+	if (!read_keys(r, node, what, "control.tls.", keys, COUNT(keys)) ||
+	    r->schema.diag->errors > before)
+		return;
+	if (r->config->control.tls.listen.port == 0 || r->config->control.tls.cert == NULL ||
+	    r->config->control.tls.key == NULL || r->config->control.tls.client_ca == NULL)
+		sl_schema_error(&r->schema, node, "%s: listen, cert, key and client-ca are needed",
+		                what);
+}
+
 static void read_control(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
 	static const struct key keys[] = {
@@ -365,6 +446,7 @@ static void read_control(struct reader *r, const struct sl_yaml_node *node, cons
 	        {.name = "socket-group", .read = read_socket_group},
 	        {.name = "read-only-socket", .read = read_read_only_socket},
 	        NUMBER("body-max", control.body_max, 1024, 1u << 30),
+	        {.name = "tls", .read = read_tls},
 	};
 
 	read_keys(r, node, what, "control.", keys, COUNT(keys));

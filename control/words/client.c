@@ -54,6 +54,16 @@ static size_t receive(char *bytes, size_t size, size_t n, void *ctx)
 	return size * n;
 }
 
+/* Only by TLS: what is asked and pushed is nobody else's to read or change. */
+static void set_tls(const struct sl_client *client, CURL *curl)
+{
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+	curl_easy_setopt(curl, CURLOPT_SSLCERT, client->cert);
+	curl_easy_setopt(curl, CURLOPT_SSLKEY, client->key);
+	if (client->ca != NULL)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca);
+}
+
 static CURLcode perform(const struct sl_client *client, struct sl_client_call *call, CURL *curl,
                         struct received *received)
 {
@@ -62,9 +72,13 @@ static CURLcode perform(const struct sl_client *client, struct sl_client_call *c
 	long status = 0;
 	CURLcode code;
 
-	snprintf(url, sizeof(url), "http://sluice%s", call->path);
+	snprintf(url, sizeof(url), "%s%s", client->url != NULL ? client->url : "http://sluice",
+	         call->path);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket);
+	if (client->url != NULL)
+		set_tls(client, curl);
+	else
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket);
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
@@ -95,8 +109,8 @@ int sl_client_call(const struct sl_client *client, struct sl_client_call *call)
 	                     : NULL;
 	if (code == CURLE_OK || (call->line != NULL && call->status == 200))
 		return SL_EXIT_OK; /* a stream ends when the gateway does */
-	fprintf(stderr, "sluice: no gateway answers on %s: %s\n", client->socket,
-	        curl_easy_strerror(code));
+	fprintf(stderr, "sluice: no gateway answers on %s: %s\n",
+	        client->url != NULL ? client->url : client->socket, curl_easy_strerror(code));
 	sl_client_done(call);
 	return SL_EXIT_NO_GATEWAY;
 }

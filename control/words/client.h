@@ -22,6 +22,8 @@ enum sl_client_output { SL_OUTPUT_TABLE = 0, SL_OUTPUT_JSON, SL_OUTPUT_YAML };
 
 struct sl_client {
 	const char *socket;
+	const char *url;             /* "https://HOST:PORT", instead of the socket; NULL: none */
+	const char *cert, *key, *ca; /* files; NULL: none */
 	enum sl_client_output output;
 	bool flag; /* the word's own option was given */
 };

@@ -55,7 +55,8 @@ static void print_usage(const struct sl_word *word, FILE *out)
 {
 	fprintf(out,
 	        "usage: sluice %s [--socket PATH] [-o table|json|yaml]%s%s\n\n%s\n\n"
-	        "--socket: the gateway's control socket (SLUICE_SOCKET, or " SOCKET ")\n",
+	        "--socket: the gateway's control socket (SLUICE_SOCKET, or " SOCKET ")\n"
+	        "--url https://HOST:PORT --cert FILE --key FILE [--ca FILE]: by TLS instead\n",
 	        word->name, word->args[0] != '\0' ? " " : "", word->args, word->text);
 }
 
@@ -71,11 +72,37 @@ static bool read_output(const char *text, enum sl_client_output *output)
 	return false;
 }
 
+/* Options that say where the gateway is. */
+static bool take_where(int option, struct sl_client *client)
+{
+	switch (option) {
+	case 's':
+		client->socket = optarg;
+		return true;
+	case 'u':
+		client->url = optarg;
+		return true;
+	case 'c':
+		client->cert = optarg;
+		return true;
+	case 'k':
+		client->key = optarg;
+		return true;
+	case 'a':
+		client->ca = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
 int sl_word_main(const struct sl_word *word, int argc, char **argv)
 {
 	static const struct option longs[] = {
 	        {"socket", required_argument, NULL, 's'}, {"output", required_argument, NULL, 'o'},
 	        {"dry-run", no_argument, NULL, 'd'},      {"follow", no_argument, NULL, 'f'},
+	        {"url", required_argument, NULL, 'u'},    {"cert", required_argument, NULL, 'c'},
+	        {"key", required_argument, NULL, 'k'},    {"ca", required_argument, NULL, 'a'},
 	        {"help", no_argument, NULL, 'h'},         {0},
 	};
 	const char *from_environment = getenv("SLUICE_SOCKET");
@@ -83,15 +110,13 @@ int sl_word_main(const struct sl_word *word, int argc, char **argv)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "o:fh", longs, NULL)) != -1) {
-		bool known = option == 's' || option == 'h' || option == word->flag ||
+		bool known = take_where(option, &client) || option == 'h' || option == word->flag ||
 		             (option == 'o' && read_output(optarg, &client.output));
 
 		if (!known || option == 'h') {
 			print_usage(word, known ? stdout : stderr);
 			return known ? SL_EXIT_OK : SL_EXIT_USAGE;
 		}
-		if (option == 's')
-			client.socket = optarg;
 		client.flag |= option == word->flag;
 	}
 	if (argc - optind < word->least || argc - optind > word->most) {

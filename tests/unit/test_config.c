@@ -181,6 +181,63 @@ static void control_sockets_have_a_mode_in_octal(void **state)
 	refuse("control: {sockets: x}", "1:11: did you mean socket?");
 }
 
+#define TLS "cert: c, key: k, client-ca: a"
+
+static void control_by_tls_knows_its_clients(void **state)
+{
+	const struct sl_config_client *clients;
+
+	accept("control: {tls: {listen: '[::1]:8443', " TLS "}}");
+	assert_true(config.control.tls.listen.ipv6);
+	assert_false(config.control.tls.bound);
+	accept("control: {tls: {listen: '127.0.0.1:65535', " TLS ", clients: {}}}");
+	assert_false(config.control.tls.listen.ipv6);
+	assert_int_equal(config.control.tls.listen.port, 65535);
+	assert_true(config.control.tls.bound);
+	accept("control: {tls: {listen: '127.0.0.1:1', " TLS
+	       ", clients: {'CN=b,O=c': '1-3, 63-64,4094', CN=d: 7}}}");
+	assert_int_equal(config.control.tls.n_clients, 2);
+	clients = config.control.tls.clients;
+	assert_string_equal(clients[0].subject, "CN=b,O=c");
+	for (uint16_t vlan = 0; vlan < 4097; vlan++) {
+		bool in = (vlan >= 1 && vlan <= 3) || vlan == 63 || vlan == 64 || vlan == 4094;
+
+		assert_int_equal(sl_vlan_set_has(&clients[0].vlans, vlan), in);
+		assert_int_equal(sl_vlan_set_has(&clients[1].vlans, vlan), vlan == 7);
+	}
+}
+
+static void control_by_tls_needs_all_of_it(void **state)
+{
+	static const char *const listens[] = {
+	        "8443",        ":8443",       "localhost:8443",   "127.0.0.1",
+	        "127.0.0.1:0", "1.2.3.4:x",   "127.0.0.1:65536",  "127.0.0.1:08",
+	        "::1:8443",    "[]:1",        "[127.0.0.1]:8443", "[::1:8443",
+	        "[::1]8443",   "127.0.0.1:+1"};
+	static const char *const vlans[] = {"0",   "4095", "1-", "-1",  "3-2",   "1,",  ",1",
+	                                    "1;2", "1 2",  "01", "all", "1-2-3", "1--2"};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(listens) / sizeof(listens[0]); i++) {
+		snprintf(text, sizeof(text), "control: {tls: {listen: '%s', " TLS "}}", listens[i]);
+		refuse(text, "1:25: control.tls.listen: an address and a port were expected");
+	}
+	for (size_t i = 0; i < sizeof(vlans) / sizeof(vlans[0]); i++) {
+		snprintf(text, sizeof(text),
+		         "control: {tls: {listen: '[::]:1', " TLS ", clients: {CN=a: '%s'}}}",
+		         vlans[i]);
+		refuse(text, "1:82: control.tls.clients: VLANs were expected");
+	}
+	refuse("control: {tls: {listen: '[::]:1', " TLS ", clients: [CN=a]}}",
+	       "1:75: control.tls.clients: a mapping");
+	refuse("control: {tls: {listen: '[::]:1', cert: c, key: k}}",
+	       "1:16: control.tls: listen, cert, key and client-ca are needed");
+	refuse("control: {tls: {" TLS "}}",
+	       "1:16: control.tls: listen, cert, key and client-ca are needed");
+	refuse("control: {tls: {listen: '[::]:1', " TLS ", client: {}}}",
+	       "1:66: did you mean clients?");
+}
+
 static void ports_have_a_device_and_maybe_a_native_vlan(void **state)
 {
 	accept("ports: {sandbox: {dev: \"net_tap0,iface=a\", native-vlan: 101}, "
@@ -576,6 +633,8 @@ int main(void)
 	        TEST(config_of_replay_alone_opens_what_the_spec_says),
 	        TEST(run_needs_ports_and_policy_and_replay_does_not),
 	        TEST(control_sockets_have_a_mode_in_octal),
+	        TEST(control_by_tls_knows_its_clients),
+	        TEST(control_by_tls_needs_all_of_it),
 	        TEST(ports_have_a_device_and_maybe_a_native_vlan),
 	        TEST(workers_are_a_count_or_lcores),
 	        TEST(paths_start_at_the_configs_directory),
