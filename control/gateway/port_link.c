@@ -100,14 +100,15 @@ static void note_change(void *ctx, unsigned index, enum sl_netdev_state state)
 	}
 }
 
-static void tell(const struct sl_port_links *links, const struct sl_port_link *link,
-                 const char *state)
+/* Once for each change: down and then without a link is down. */
+static void tell(const struct sl_port_links *links, struct sl_port_link *link, const char *state)
 {
-	if (links->told != NULL)
+	if (links->told != NULL && (link->told == NULL || strcmp(link->told, state) != 0))
 		links->told(links->ctx, link->port, state);
+	link->told = state;
 }
 
-static void say_away(const struct sl_port_links *links, const struct sl_port_link *link,
+static void say_away(const struct sl_port_links *links, struct sl_port_link *link,
                      enum sl_netdev_state state)
 {
 	static const char *const texts[] = {

@@ -32,6 +32,7 @@ struct sl_port_link {
 	bool undone;             /* it was down or gone, and may be back already */
 	bool close;              /* it must be closed before it can be used again */
 	bool said_failure;
+	const char *told; /* the latest state that was told; NULL: none */
 	enum sl_netdev_state state;
 	enum sl_port_link_phase phase;
 	uint64_t token; /* of the grace period after which no worker uses it */

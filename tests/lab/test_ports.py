@@ -97,7 +97,7 @@ def test_interface_taken_down_and_up_forwards_again(ports, device, workers):
     assert forwards(build)
     assert ports[102].https("registry.npmjs.org").ok
     gateway.await_event(event="port", port=PORT[device], state="up")
-    assert told_of(gateway, PORT[device])[:1] + told_of(gateway, PORT[device])[-1:] == ["down", "up"]
+    assert told_of(gateway, PORT[device]) == ["down", "up"]
     counters = gateway.stop()
     assert counters["packets"] == counters["forwarded"] + counters["dropped"] + counters["held"]
 
@@ -113,7 +113,7 @@ def test_other_end_taken_down_and_up_forwards_again(ports, device):
     spoken(gateway, rf"port {PORT[device]}: {device} is back after \d+ ms", start)
     assert forwards(build)
     gateway.await_event(event="port", port=PORT[device], state="up")
-    assert told_of(gateway, PORT[device])[:1] + told_of(gateway, PORT[device])[-1:] == ["down", "up"]
+    assert told_of(gateway, PORT[device]) == ["down", "up"]
     gateway.stop()
 
 
@@ -134,7 +134,8 @@ def test_deleted_interface_is_taken_again_when_it_is_back(ports, device, end):
     assert forwards(build)
     assert ports[102].https("registry.npmjs.org").ok
     gateway.await_event(event="port", port=PORT[device], state="up")
-    assert told_of(gateway, PORT[device])[:1] + told_of(gateway, PORT[device])[-1:] == ["gone", "up"]
+    told = told_of(gateway, PORT[device])  # it may be seen down before it is seen gone, or before it is up
+    assert "gone" in told and told[-1] == "up" and all(one != two for one, two in zip(told, told[1:]))
     counters = gateway.stop()
     assert counters["packets"] == counters["forwarded"] + counters["dropped"] + counters["held"]
 
