@@ -45,6 +45,7 @@
 #include "reload/file_watch.h"
 #include "state/model.h"
 #include "state/store.h"
+#include "gateway/worker_life.h"
 #include "gateway/workers.h"
 
 #define DRAIN_MS  20   /* how long an event may wait in its ring */
@@ -79,6 +80,7 @@ struct run {
 	struct sl_port_lock locks[SL_PORT_COUNT];
 	struct sl_port_links links;
 	struct sl_workers *workers;
+	struct sl_worker_life life;
 	int signals;
 	bool eal_up;
 	bool own_case_said[SL_RESOLVERS_MAX]; /* by index in the config */
@@ -163,6 +165,21 @@ static void tell_port(void *ctx, const struct sl_port *port, const char *state)
 	tell(ctx, "port", more);
 }
 
+static void tell_worker(void *ctx, unsigned worker, bool stuck)
+{
+	char more[64];
+
+	if (stuck)
+		sl_log(SL_LOG_ERROR,
+		       "worker %u takes no turns: it forwards nothing and enforces no new policy",
+		       worker);
+	else
+		sl_log(SL_LOG_INFO, "worker %u takes turns again", worker);
+	snprintf(more, sizeof(more), ",\"worker\":%u,\"state\":\"%s\"", worker,
+	         stuck ? "stuck" : "back");
+	tell(ctx, "worker", more);
+}
+
 /* Says how many lines the file did not take, once it takes some again. */
 static void tell_lost(struct run *run)
 {
@@ -177,15 +194,19 @@ static void tell_lost(struct run *run)
 	tell(run, "lost", more);
 }
 
+/* Called while a push waits for workers as well. */
 static void drain_events(void *ctx)
 {
 	struct run *run = ctx;
 
+	sl_worker_life_poll(&run->life, sl_clock_wait_ms());
 	if (run->journal == NULL || run->workers == NULL)
 		return;
 	sl_workers_take_events(run->workers, DRAIN_MAX, take_event, run);
-	if (run->events != NULL)
+	if (run->events != NULL) {
 		sl_events_flush(run->events); /* also what a slow reader left */
+		sl_events_follow(run->events);
+	}
 	tell_lost(run);
 }
 
@@ -252,6 +273,12 @@ static void tell_problems(void *ctx, json_t *problems)
 			        problems, json_pack("{s:s, s:o}", "what", "port-down", "text",
 			                            json_sprintf("port %s is down or gone", role)));
 	}
+	for (unsigned worker = 0; worker < run->plan.workers; worker++)
+		if (__atomic_load_n(&run->life.stuck[worker], __ATOMIC_RELAXED))
+			json_array_append_new(
+			        problems,
+			        json_pack("{s:s, s:o}", "what", "worker-stuck", "text",
+			                  json_sprintf("worker %u takes no turns", worker)));
 }
 
 static json_t *stats_of_port(const struct run *run, const struct sl_workers_load *load, int port)
@@ -728,6 +755,12 @@ static int start_workers(struct run *run)
 		sl_log(SL_LOG_ERROR, "%s", err);
 		return -EIO;
 	}
+	run->life = (struct sl_worker_life){
+	        .qsbr = run->publication.qsbr,
+	        .workers = run->plan.workers,
+	        .told = tell_worker,
+	        .ctx = run,
+	};
 	return 0;
 }
 

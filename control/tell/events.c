@@ -32,6 +32,7 @@
 struct sl_events {
 	char *path;
 	int fd;
+	bool astray;  /* its path is another file's, and cannot be opened */
 	bool regular; /* a write to a regular file never waits for a reader */
 	enum sl_events_when_full when_full;
 	bool complained;
@@ -370,6 +371,27 @@ int sl_events_reopen(struct sl_events *events)
 	events->fd = fd;
 	events->regular = is_regular(fd);
 	return 0;
+}
+
+static bool is_still_named(const struct sl_events *events)
+{
+	struct stat open_one, named;
+
+	return fstat(events->fd, &open_one) == 0 && stat(events->path, &named) == 0 &&
+	       open_one.st_dev == named.st_dev && open_one.st_ino == named.st_ino;
+}
+
+void sl_events_follow(struct sl_events *events)
+{
+	int ret;
+
+	if (!events->regular || strcmp(events->path, "-") == 0 || is_still_named(events))
+		return;
+	ret = sl_events_reopen(events);
+	if (ret != 0 && !events->astray)
+		sl_log(SL_LOG_WARNING, "%s was renamed, and cannot be opened again: %s",
+		       events->path, strerror(-ret));
+	events->astray = ret != 0;
 }
 
 /* How much to write at once: all, or for a pipe whole lines that fit into one atomic write. */

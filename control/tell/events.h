@@ -55,6 +55,12 @@ struct sl_events *sl_events_open(const char *path, enum sl_events_when_full when
  */
 int sl_events_reopen(struct sl_events *events);
 
+/*
+ * Opens the path again if the file has been renamed or removed since, as logrotate does. To be
+ * called regularly; a failure is logged once, and the old file is kept.
+ */
+void sl_events_follow(struct sl_events *events);
+
 /* Whether the next line would not be lost. */
 bool sl_events_have_room(const struct sl_events *events);
 

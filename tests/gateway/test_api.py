@@ -325,6 +325,31 @@ def test_lines_that_a_slow_reader_lost_are_counted(gateway):
     assert lost["seq"] == len(told) + lost["count"] + 1
 
 
+def test_worker_that_hangs_is_told(gateway):
+    """The uplink is a pipe that nobody reads, so the worker that writes to it comes to a stop."""
+    frames = [frame(101, 1000 + n, bytes(1400)) for n in range(100)]
+    gateway.incoming["sandbox"] = frames
+    os.mkfifo(gateway.path("uplink.0.pcap"))
+    pipe = os.open(gateway.path("uplink.0.pcap"), os.O_RDONLY | os.O_NONBLOCK)
+    gateway.start()
+    gateway.await_log("error: worker 0 takes no turns")
+    api = Api(gateway)
+    answer = api("GET", "/v1/health")
+    assert answer.status == 503 and [problem["what"] for problem in answer.json["problems"]] == ["worker-stuck"]
+    got = b""
+    while len(got) < len(frames) * 1400:
+        try:
+            got += os.read(pipe, 1 << 20)
+        except BlockingIOError:
+            time.sleep(0.01)
+    gateway.await_log("worker 0 takes turns again")
+    assert api("GET", "/v1/health").status == 200
+    gateway.end()
+    os.close(pipe)
+    assert [(event["worker"], event["state"]) for event in gateway.all_events if event["event"] == "worker"] == \
+        [(0, "stuck"), (0, "back")]
+
+
 # --- other shapes ---
 
 

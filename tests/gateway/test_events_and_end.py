@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import frame
+from conftest import PATIENCE, frame
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -63,6 +63,21 @@ def test_events_after_a_rotation_are_in_the_new_file(gateway):
     gateway.await_log("policy unchanged")
     assert gateway.path("events.jsonl").exists()
     gateway.end()
+
+
+def test_file_that_was_renamed_is_made_again(gateway):
+    """As logrotate does without a postrotate script."""
+    gateway.start()
+    gateway.await_events(1)
+    os.rename(gateway.path("events.jsonl"), gateway.path("events.1"))
+    end = time.monotonic() + PATIENCE
+    while not gateway.path("events.jsonl").exists():
+        assert time.monotonic() < end, "the file was not made again"
+        time.sleep(0.01)
+    gateway.policy("sandboxes: []")
+    gateway.generation(2)
+    gateway.end()
+    assert [event["event"] for event in gateway.all_events] == ["push", "stop"]
 
 
 def test_full_disk_is_told_and_survived(gateway):

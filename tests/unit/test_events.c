@@ -261,6 +261,39 @@ static void file_reopened_after_rotation_is_the_new_one(void **state)
 	free(old);
 }
 
+/* logrotate renames the file, and tells nobody. */
+static void file_that_was_renamed_is_left_for_a_new_one(void **state)
+{
+	char *path = strdup(scratch_path("renamed"));
+	char *old = strdup(scratch_path("renamed.1"));
+	struct sl_events *events = sl_events_open(path, SL_EVENTS_DROP);
+	struct sl_event event = tls_event();
+
+	sl_events_follow(events);
+	sl_events_add(events, &event);
+	assert_int_equal(rename(path, old), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	sl_events_follow(events); /* cannot be opened: what is open is kept */
+	sl_events_add(events, &event);
+	assert_int_equal(sl_events_flush(events), 0);
+	assert_int_equal(count_lines(old), 2);
+	assert_int_equal(rmdir(path), 0);
+	sl_events_follow(events);
+	sl_events_add(events, &event);
+	assert_int_equal(sl_events_flush(events), 0);
+	assert_int_equal(count_lines(path), 1);
+	assert_int_equal(unlink(path), 0);
+	sl_events_follow(events);
+	sl_events_add(events, &event);
+	assert_int_equal(sl_events_close(events), 0);
+	assert_int_equal(count_lines(path), 1);
+	assert_int_equal(count_lines(old), 2);
+	unlink(path);
+	unlink(old);
+	free(path);
+	free(old);
+}
+
 static void file_that_cannot_be_opened_says_why(void **state)
 {
 	assert_null(sl_events_open("/nonexistent/events.jsonl", SL_EVENTS_DROP));
@@ -341,6 +374,7 @@ int main(void)
 	        cmocka_unit_test(format_longest_names_fit),
 	        cmocka_unit_test(file_takes_whole_lines_and_is_appended_to),
 	        cmocka_unit_test(file_reopened_after_rotation_is_the_new_one),
+	        cmocka_unit_test(file_that_was_renamed_is_left_for_a_new_one),
 	        cmocka_unit_test(file_that_cannot_be_opened_says_why),
 	        cmocka_unit_test(full_disk_costs_events_but_no_time),
 	        cmocka_unit_test(slow_reader_never_blocks_and_gets_whole_lines),
