@@ -189,3 +189,19 @@ def test_one_table_makes_help_manual_page_and_completion(tmp_path):
     done = subprocess.run(["bash", "-c", f"source {script}; COMP_WORDS=(sluice he); COMP_CWORD=1; _sluice; "
                            "echo ${COMPREPLY[@]}"], capture_output=True, text=True, check=True)
     assert done.stdout == "health\n"
+
+
+def test_program_of_the_readme_pushes(gateway):
+    (program,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert len(program.splitlines()) < 30 and program.count("/run/sluice/control.sock") == 1
+    program = program.replace("/run/sluice/control.sock", "control.sock")
+    gateway.config["policy"] = {"state": "state"}
+    gateway.start()
+
+    def run(text):
+        return subprocess.run(["/usr/bin/python3", "-c", text], capture_output=True, text=True, check=False,
+                              cwd=gateway.directory)
+
+    assert re.fullmatch(r"generation 2 is in force and durable, as [0-9a-f]{64}\n", run(program).stdout)
+    refused = run(program.replace('"policy"', '"polcy"'))
+    assert refused.returncode == 1 and "did you mean policy?" in refused.stderr
