@@ -116,8 +116,8 @@ def test_reader_that_does_not_read_is_survived(gateway):
 
 def test_end_tells_what_each_stage_costs(gateway):
     """One turn in 64 is timed, so some thousand frames are enough."""
-    gateway.incoming["sandbox"] = [frame(sport=1000 + n % 500) for n in range(8000)]
-    gateway.start().await_events(501)
+    gateway.incoming["sandbox"] = [frame(sport=1000 + n % 500) for n in range(8000)] + [frame(sport=5000)]
+    gateway.start().await_events(502)  # the last frame's as well
     gateway.end()
     stages = [line.split() for line in gateway.printed.splitlines() if line.startswith("cycles ")]
     assert [stage for _, stage, _ in stages] == ["rx", "parse", "sandbox", "flow", "subnet", "judge", "after", "tx"]
