@@ -354,6 +354,7 @@ struct sl_events *sl_events_open(const char *path, enum sl_events_when_full when
 	events->regular = is_regular(fd);
 	events->when_full = when_full;
 	events->complained = false;
+	events->astray = false;
 	events->lost = 0;
 	events->len = 0;
 	return events;
