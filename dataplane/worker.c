@@ -134,6 +134,12 @@ void sl_worker_tick(struct sl_worker *worker)
 	sl_tx_flush(worker);
 }
 
+void sl_worker_answer(struct sl_worker *worker)
+{
+	sl_ask_answer(worker);
+	sl_tx_flush(worker);
+}
+
 uint64_t sl_worker_held(const struct sl_worker *worker)
 {
 	return worker->stats->held;
@@ -223,6 +229,15 @@ struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *
 void sl_worker_warm(struct sl_worker *worker)
 {
 	sl_flow_table_warm(&worker->table);
+}
+
+bool sl_worker_restore_pin(struct sl_worker *worker, const struct sl_kept_pin *pin)
+{
+	const struct sl_sandbox *sandbox;
+
+	take_generation(worker);
+	sandbox = sl_worker_sandbox(worker, pin->vlan);
+	return sandbox != NULL && sl_pins_restore(worker, sandbox, pin);
 }
 
 void sl_worker_free(struct sl_worker *worker)

@@ -43,6 +43,7 @@ struct sl_workers {
 	struct sl_workers_params params;
 	struct sl_clock clock;
 	atomic_bool stop;
+	atomic_bool stopped; /* no worker runs any more */
 	struct sl_quic_ids *quic_ids;
 	struct rte_ring *handover[SL_WORKERS_MAX];
 	struct one one[SL_WORKERS_MAX];
@@ -240,6 +241,7 @@ bool sl_workers_stop(struct sl_workers *workers, unsigned timeout_ms)
 		if (running > 0)
 			usleep(500);
 	} while (running > 0 && sl_clock_wait_ms() < until_ms);
+	atomic_store(&workers->stopped, running == 0);
 	return running == 0;
 }
 
@@ -280,21 +282,43 @@ void sl_workers_totals(const struct sl_workers *workers, struct sl_totals *total
 bool sl_workers_ask(struct sl_workers *workers, unsigned id, struct sl_ask *ask,
                     unsigned timeout_ms, bool *lost)
 {
-	const struct timespec pause = {.tv_nsec = 200000};
-
 	*lost = false;
 	atomic_store(&ask->done, false);
 	if (rte_ring_enqueue(workers->one[id].asks, ask) != 0)
 		return false;
-	for (unsigned waited_us = 0; !atomic_load_explicit(&ask->done, memory_order_acquire);
-	     waited_us += 200) {
-		if (waited_us > timeout_ms * 1000) {
-			*lost = true;
-			return false;
+	*lost = !sl_workers_await(workers, id, ask, timeout_ms);
+	return !*lost;
+}
+
+bool sl_workers_await(struct sl_workers *workers, unsigned id, struct sl_ask *ask,
+                      unsigned timeout_ms)
+{
+	const struct timespec pause = {.tv_nsec = 200000};
+	unsigned waited_us = 0;
+
+	while (!atomic_load_explicit(&ask->done, memory_order_acquire)) {
+		if (atomic_load(&workers->stopped)) {
+			sl_worker_answer(workers->one[id].worker);
+			continue;
 		}
+		if (waited_us > timeout_ms * 1000)
+			return false;
 		nanosleep(&pause, NULL);
+		waited_us += 200;
 	}
 	return true;
+}
+
+bool sl_workers_restore_pin(struct sl_workers *workers, const struct sl_kept_pin *pin)
+{
+	unsigned id = sl_worker_of_vlan(pin->vlan, workers->params.count);
+
+	return sl_worker_restore_pin(workers->one[id].worker, pin);
+}
+
+int64_t sl_workers_clock_offset_us(struct sl_workers *workers)
+{
+	return sl_clock_offset_us(&workers->clock);
 }
 
 void sl_workers_load(const struct sl_workers *workers, struct sl_workers_load *out)

@@ -68,6 +68,19 @@ struct sl_ask;
 bool sl_workers_ask(struct sl_workers *workers, unsigned id, struct sl_ask *ask,
                     unsigned timeout_ms, bool *lost);
 
+/*
+ * Waits for the answer to a question that is lost so far. False: not yet. Once all workers have
+ * stopped, the thread that asks has the answer from their tables; then only one may ask.
+ */
+bool sl_workers_await(struct sl_workers *workers, unsigned id, struct sl_ask *ask,
+                      unsigned timeout_ms);
+
+/* As sl_worker_restore_pin, by the worker that has the VLAN. Before sl_workers_launch. */
+bool sl_workers_restore_pin(struct sl_workers *workers, const struct sl_kept_pin *pin);
+
+/* What is to be added to a time of the workers' clock to get the time of day. Any thread. */
+int64_t sl_workers_clock_offset_us(struct sl_workers *workers);
+
 struct sl_workers_load {
 	uint64_t rx[SL_PORT_COUNT];
 	uint64_t tx[SL_PORT_COUNT];

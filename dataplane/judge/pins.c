@@ -252,10 +252,16 @@ static bool pin_allowed(const struct sl_worker *worker, const struct sl_sandbox 
 	return pin->allowed;
 }
 
-/* Restarts its lifetime, and never shortens it. */
+/* Never shortens its lifetime. */
+static void live_for(const struct sl_worker *worker, struct sl_pin *pin, uint32_t left_s)
+{
+	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + left_s * 1000000ull);
+}
+
+/* Restarts its lifetime. */
 static void renew(const struct sl_worker *worker, struct sl_pin *pin)
 {
-	pin->expires_us = RTE_MAX(pin->expires_us, worker->now_us + pin->life_s * 1000000ull);
+	live_for(worker, pin, pin->life_s);
 }
 
 /* Makes it the first to be found, and the last to be evicted. */
@@ -440,27 +446,49 @@ static uint32_t pin_find_or_make(struct sl_worker *worker, const struct sl_sandb
 	return index;
 }
 
-void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
-                 const struct sl_addr *addr, const char *name, size_t len, uint32_t ttl_s)
+/* Ties the address to the name for left_s seconds from now. False: no room. */
+static bool tie_for(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                    const struct sl_addr *addr, const char *name, size_t len, uint32_t life_s,
+                    uint32_t left_s)
 {
-	uint32_t kept_s = RTE_MIN(ttl_s, (uint32_t)TTL_MAX_S);
 	uint32_t index, known;
 	struct sl_pin *pin;
 
 	if (worker->settings->pinning == SL_PINNING_OFF || worker->settings->resolver_any)
-		return;
+		return false;
 	known = sl_names_take(worker, name, len);
 	if (known == 0)
-		return;
+		return false;
 	index = pin_find_or_make(worker, sandbox, addr, known);
 	if (index == 0)
-		return;
+		return false;
 	pin = pin_at(worker, index);
-	pin->life_s = RTE_MAX(kept_s, worker->settings->pin_grace_s);
+	pin->life_s = life_s;
 	/* A later answer never shortens the lifetime that an earlier one gave. */
-	renew(worker, pin);
+	live_for(worker, pin, left_s);
 	address_at(worker, pin->address)->closed_epoch = 0;
 	reopen_rules(worker, sandbox, pin);
+	return true;
+}
+
+void sl_pins_add(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                 const struct sl_addr *addr, const char *name, size_t len, uint32_t ttl_s)
+{
+	uint32_t kept_s = RTE_MIN(ttl_s, (uint32_t)TTL_MAX_S);
+	uint32_t life_s = RTE_MAX(kept_s, worker->settings->pin_grace_s);
+
+	tie_for(worker, sandbox, addr, name, len, life_s, life_s);
+}
+
+bool sl_pins_restore(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                     const struct sl_kept_pin *kept)
+{
+	/* No answer gives more by the present settings, whatever they were before. */
+	uint32_t most_s = RTE_MAX((uint32_t)TTL_MAX_S, worker->settings->pin_grace_s);
+	uint32_t life_s = RTE_MIN(kept->life_s, most_s);
+
+	return tie_for(worker, sandbox, &kept->addr, kept->name, kept->name_len, life_s,
+	               RTE_MIN(kept->left_s, life_s));
 }
 
 /* ---- forgetting ---- */
@@ -488,22 +516,27 @@ bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget)
 bool sl_pins_read(const struct sl_worker *worker, uint32_t index, uint16_t vlan,
                   struct sl_ask_item *out)
 {
-	const struct sl_sandbox *sandbox = sl_worker_sandbox(worker, vlan);
 	const struct sl_pin *pin = pin_at(worker, index);
 	const struct sl_pin_address *address;
+	const struct sl_sandbox *sandbox;
 	const struct sl_name *name;
 
-	if (sandbox == NULL || pin->address == 0 || worker->now_us >= pin->expires_us)
+	if (pin->address == 0 || worker->now_us >= pin->expires_us)
 		return false;
 	address = address_at(worker, pin->address);
-	if (address->vlan != vlan || address->incarnation != sandbox->incarnation)
+	sandbox = sl_worker_sandbox(worker, address->vlan);
+	if (sandbox == NULL || address->incarnation != sandbox->incarnation ||
+	    (vlan != 0 && address->vlan != vlan))
 		return false;
 	name = sl_names_at(worker, pin->name);
 	*out = (struct sl_ask_item){
-	        .vlan = vlan,
+	        .vlan = address->vlan,
 	        .remote = address->addr,
 	        .left_s = (uint32_t)((pin->expires_us - worker->now_us) / 1000000),
 	        .name_len = name->len,
+	        .incarnation = address->incarnation,
+	        .life_s = pin->life_s,
+	        .expires_us = pin->expires_us,
 	};
 	memcpy(out->name, name->text, name->len);
 	return true;

@@ -81,7 +81,16 @@ bool sl_pins_forget(struct sl_worker *worker, uint16_t vlan, unsigned *budget);
 
 struct sl_ask_item;
 
-/* Describes a pin of this VLAN's sandbox, by its index. False: it is not a live one. */
+/*
+ * A pin as it was before the gateway's restart, with what was left of its life. False: there is no
+ * room for it. A sandbox's pins are put back in the order of their use, the latest last.
+ */
+bool sl_pins_restore(struct sl_worker *worker, const struct sl_sandbox *sandbox,
+                     const struct sl_kept_pin *kept);
+
+/*
+ * Describes a pin by its index, of this VLAN's sandbox (0: of any). False: it is not a live one.
+ */
 bool sl_pins_read(const struct sl_worker *worker, uint32_t index, uint16_t vlan,
                   struct sl_ask_item *out);
 

@@ -26,7 +26,7 @@ enum sl_ask_kind {
 	SL_ASK_CUT,       /* resets and forgets the sandbox's flows, and with `pins` its pins */
 };
 
-/** A flow, or a pin, of which only remote, name and left_s are set. */
+/** A flow, or a pin, of which only vlan, remote, name, left_s and the last three are set. */
 struct sl_ask_item {
 	struct sl_addr inside;
 	struct sl_addr remote;
@@ -40,11 +40,15 @@ struct sl_ask_item {
 	uint32_t left_s;  /* until it expires */
 	uint8_t name_len; /* 0: none */
 	char name[SL_NAME_MAX + 1];
+	/* of a pin: */
+	uint32_t incarnation; /* of its sandbox (generation.h) */
+	uint32_t life_s;      /* from its answer, or from the last flow that it opened */
+	uint64_t expires_us;  /* by the workers' clock */
 };
 
 struct sl_ask {
 	enum sl_ask_kind kind;
-	uint16_t vlan; /* 0: all of the worker's (FLOWS alone) */
+	uint16_t vlan; /* 0: all of the worker's (not CUT) */
 	bool pins;     /* CUT */
 
 	/* FLOWS and PINS: where to begin, and room for the answer. */

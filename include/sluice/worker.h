@@ -61,6 +61,24 @@ struct sl_worker *sl_worker_create(const struct sl_worker_params *params, char *
  */
 void sl_worker_warm(struct sl_worker *worker);
 
+/** A pin of before the gateway's restart: an address that DNS gave to a sandbox for a name. */
+struct sl_kept_pin {
+	uint16_t vlan;
+	struct sl_addr addr;
+	const char *name; /* canonical (hostname.h) */
+	uint8_t name_len;
+	uint32_t life_s; /* from its answer, or from the last flow that it opened */
+	uint32_t left_s; /* of it */
+};
+
+/**
+ * Gives a sandbox of this worker a pin back, within all limits. A sandbox's pins come in the order
+ * of their use, the latest last: it stays if there are too many. Returns false if it was not taken:
+ * no such sandbox, no room, or no pinning. Control thread, before the first turn and after a policy
+ * was published.
+ */
+bool sl_worker_restore_pin(struct sl_worker *worker, const struct sl_kept_pin *pin);
+
 /** Frees everything, frames on hold included. */
 void sl_worker_free(struct sl_worker *worker);
 
@@ -81,6 +99,12 @@ void sl_worker_input(struct sl_worker *worker, enum sl_port_id port, struct rte_
  * Does all that is due by now (timeouts, expiry, the sweep after a new generation), then flushes.
  */
 void sl_worker_tick(struct sl_worker *worker);
+
+/**
+ * Answers questions (ask.h) as the end of a turn does. For a worker that has stopped, by the thread
+ * that waits for the answer.
+ */
+void sl_worker_answer(struct sl_worker *worker);
 
 /** Packets on hold now. */
 uint64_t sl_worker_held(const struct sl_worker *worker);

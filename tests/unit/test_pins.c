@@ -13,9 +13,12 @@
 
 #include <cmocka.h>
 
+#include <rte_ring.h>
+
 #include "inproc.h"
 #include "judge/pins.h"
 #include "core/state.h"
+#include "sluice/ask.h"
 
 #define POLICY                                                                                     \
 	"sandboxes:\n"                                                                             \
@@ -344,6 +347,178 @@ static void pins_random_steps_agree_with_a_plain_list(void **state)
 	inproc_free(t.gw);
 }
 
+/* ---- over a restart ---- */
+
+static bool restore(struct table *t, uint16_t vlan, uint32_t n, const char *name, uint32_t life_s,
+                    uint32_t left_s)
+{
+	struct sl_kept_pin pin = {.vlan = vlan,
+	                          .addr = address(n),
+	                          .name = name,
+	                          .name_len = (uint8_t)strlen(name),
+	                          .life_s = life_s,
+	                          .left_s = left_s};
+
+	return sl_worker_restore_pin(t->worker, &pin);
+}
+
+static void pin_restored_has_what_was_left(void **state)
+{
+	struct table t = table("pins: 1000");
+
+	assert_true(restore(&t, 101, 1, "a.allowed.com", 100, 30));
+	assert_true(restore(&t, 101, 2, "a.denied.com", 100, 30));
+	inproc_advance_s(t.gw, 29);
+	assert_true(open_at(&t, 1));
+	assert_false(open_at(&t, 2)); /* judged by the policy in force */
+	inproc_advance_s(t.gw, 2);
+	assert_false(open_at(&t, 1));
+	assert_false(tie(&t, 1, "a.allowed.com"));
+	inproc_free(t.gw);
+}
+
+static void pin_restored_and_used_has_its_whole_life_again(void **state)
+{
+	struct table t = table("pins: 1000");
+
+	assert_true(restore(&t, 101, 1, "a.allowed.com", 100, 30));
+	inproc_advance_s(t.gw, 29);
+	assert_true(tie(&t, 1, "a.allowed.com"));
+	inproc_advance_s(t.gw, 99);
+	assert_true(open_at(&t, 1));
+	inproc_advance_s(t.gw, 2);
+	assert_false(open_at(&t, 1));
+	inproc_free(t.gw);
+}
+
+/* pin-grace is 10 s here: no answer gives more than a day. */
+static void pin_restored_never_lives_longer_than_an_answer_gives(void **state)
+{
+	struct table t = table("pins: 1000");
+
+	assert_true(restore(&t, 101, 1, "a.allowed.com", 100, 5000));
+	assert_true(restore(&t, 101, 2, "a.allowed.com", UINT32_MAX, UINT32_MAX));
+	inproc_advance_s(t.gw, 101);
+	assert_false(open_at(&t, 1));
+	assert_true(open_at(&t, 2));
+	inproc_pass_us(t.gw, (86400 - 102) * 1000000ull);
+	inproc_advance_s(t.gw, 0.1);
+	assert_true(tie(&t, 2, "a.allowed.com"));
+	inproc_pass_us(t.gw, 86399 * 1000000ull);
+	inproc_advance_s(t.gw, 0.1);
+	assert_true(open_at(&t, 2));
+	inproc_advance_s(t.gw, 2);
+	assert_false(open_at(&t, 2));
+	inproc_free(t.gw);
+}
+
+static void pins_restored_keep_the_limits(void **state)
+{
+	struct table t = table("pins: 1000, pins-per-sandbox: 4");
+
+	for (uint32_t n = 1; n <= 6; n++)
+		assert_true(restore(&t, 101, n, "a.allowed.com", 100, 50));
+	assert_int_equal(t.worker->vlans[101].pins, 4);
+	for (uint32_t n = 1; n <= 6; n++)
+		assert_int_equal(open_at(&t, n), n > 2);
+	assert_false(restore(&t, 103, 1, "a.allowed.com", 100, 50)); /* no such sandbox */
+	inproc_free(t.gw);
+
+	t = table("pins: 8, pins-per-sandbox: 8");
+	for (uint32_t n = 1; n <= 8; n++)
+		assert_true(restore(&t, 101, n, "a.allowed.com", 100, 50));
+	assert_false(restore(&t, 102, 1, "a.allowed.com", 100, 50));
+	assert_int_equal(t.worker->pins.used, 8);
+	inproc_free(t.gw);
+}
+
+static void pins_are_not_restored_without_pinning(void **state)
+{
+	struct table t = table("pins: 1000");
+
+	inproc_settings(t.gw)->pinning = SL_PINNING_OFF;
+	assert_false(restore(&t, 101, 1, "a.allowed.com", 100, 50));
+	assert_int_equal(t.worker->pins.used, 0);
+	assert_int_equal(t.worker->names.used, 0);
+	inproc_free(t.gw);
+}
+
+/* As pins_restored_*, in the order in which control does it: before the first turn. */
+static void pin_restored_before_the_first_turn_stays(void **state)
+{
+	struct table t;
+
+	t.gw = inproc_create(POLICY, "dns: {resolvers: [203.0.113.53]}\nlimits: {flows: 1024}\n");
+	t.worker = inproc_worker(t.gw, 0);
+	assert_null(t.worker->generation);
+	assert_true(restore(&t, 101, 1, "a.allowed.com", 100, 50));
+	look(&t);
+	inproc_advance_s(t.gw, 20);
+	assert_true(open_at(&t, 1));
+	inproc_free(t.gw);
+}
+
+/* ---- questions ---- */
+
+#define ROOM 100
+
+/* Asks until the answer is whole; returns its number of turns. */
+static unsigned answer(struct table *t, struct sl_ask *ask)
+{
+	unsigned turns = 0;
+
+	ask->count = 0;
+	atomic_store(&ask->done, false);
+	assert_int_equal(rte_ring_enqueue(t->worker->params.asks, ask), 0);
+	for (; !atomic_load(&ask->done); turns++) {
+		uint32_t before = ask->count;
+
+		sl_worker_turn(t->worker);
+		assert_in_range(ask->count - before, 0, 64); /* no packet waits for more */
+	}
+	return turns;
+}
+
+static void pins_of_all_sandboxes_are_listed_with_whose_they_are(void **state)
+{
+	struct table t = table("pins: 10000, pins-per-sandbox: 10000");
+	const struct sl_sandbox *other = sl_worker_sandbox(t.worker, 102);
+	struct sl_ask_item items[ROOM];
+	struct sl_ask ask = {.kind = SL_ASK_PINS, .items = items, .room = ROOM};
+	unsigned seen[2] = {0}, turns = 0;
+
+	t.worker->params.asks = rte_ring_create("asks", 4, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	assert_non_null(t.worker->params.asks);
+	for (uint32_t n = 0; n < 250; n++) {
+		add(&t, n, "a.allowed.com");
+		add_for(&t, other, n, "b.allowed.com", 5);
+	}
+	add_for(&t, other, 250, "b.allowed.com", 5);
+	do {
+		turns += answer(&t, &ask);
+		for (uint32_t i = 0; i < ask.count; i++) {
+			bool first = items[i].vlan == 101;
+
+			seen[first ? 0 : 1]++;
+			assert_string_equal(items[i].name,
+			                    first ? "a.allowed.com" : "b.allowed.com");
+			assert_int_equal(items[i].life_s, first ? 60 : 10);
+			assert_int_equal(items[i].incarnation, 1);
+			assert_int_equal(items[i].expires_us,
+			                 inproc_now_us(t.gw) + items[i].life_s * 1000000ull);
+		}
+	} while (ask.next != 0);
+	assert_int_equal(seen[0], 250);
+	assert_int_equal(seen[1], 251);
+	assert_in_range(turns, 8, 20);
+	/* of one sandbox alone, and what has ended is not there */
+	inproc_advance_s(t.gw, 11);
+	ask.vlan = 102;
+	answer(&t, &ask);
+	assert_int_equal(ask.count, 0);
+	inproc_free(t.gw);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +534,13 @@ int main(void)
 	        cmocka_unit_test(pins_forgotten_are_those_of_another_sandbox),
 	        cmocka_unit_test(pins_of_a_sandbox_that_is_gone_open_nothing_and_go_by_and_by),
 	        cmocka_unit_test(pins_random_steps_agree_with_a_plain_list),
+	        cmocka_unit_test(pin_restored_has_what_was_left),
+	        cmocka_unit_test(pin_restored_and_used_has_its_whole_life_again),
+	        cmocka_unit_test(pin_restored_never_lives_longer_than_an_answer_gives),
+	        cmocka_unit_test(pins_restored_keep_the_limits),
+	        cmocka_unit_test(pins_are_not_restored_without_pinning),
+	        cmocka_unit_test(pin_restored_before_the_first_turn_stays),
+	        cmocka_unit_test(pins_of_all_sandboxes_are_listed_with_whose_they_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
