@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * make_seeds.c: rewrites the seeds under tests/fuzz/corpus/{tls_hello,http_head,quic_initial},
- * with the builders of the unit tests. To be run by hand when their form changes: make_seeds
- * tests/fuzz/corpus
+ * make_seeds.c: rewrites the seeds under
+ * tests/fuzz/corpus/{tls_hello,http_head,quic_initial,pin_file}, with the builders of the unit
+ * tests. To be run by hand when their form changes: make_seeds tests/fuzz/corpus
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "hello.h"
 #include "quic_build.h"
 #include "rfc_quic.h"
+#include "state/pin_file.h"
 
 static const uint8_t dcid[8] = {0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7};
 static const char *directory;
@@ -123,6 +124,31 @@ static void quic_seeds(void)
 	seed("quic_initial", "later", "\3", 1, dgram, len);
 }
 
+static void pin_seeds(void)
+{
+	static const struct sl_addr resolver = {SL_FAMILY_4, {203, 0, 113, 53}};
+	static const struct sl_pin_owner named = {SL_PIN_OWNER_NAME, 3, "npm"};
+	struct sl_pin_owner hashed = {SL_PIN_OWNER_POLICY, 64, ""};
+	struct sl_pin_record four = {{SL_FAMILY_4, {198, 51, 100, 10}}, "a.b", 3, 3600, 1700000600};
+	struct sl_pin_record six = {{SL_FAMILY_6, {0x20, 1, 0xd, 0xb8}}, "c", 1, 60, 1700000030};
+	struct sl_pin_bytes file = {0}, pins = {0};
+
+	sl_pin_file_begin(&file, 1700000000, NULL, 0);
+	sl_pin_file_end(&file, 0);
+	seed("pin_file", "empty", "", 0, file.at, file.len);
+	file.len = 0;
+	memset(hashed.text, 'a', hashed.len);
+	sl_pin_file_put_pin(&pins, &four);
+	sl_pin_file_put_pin(&pins, &six);
+	sl_pin_file_begin(&file, 1700000000, &resolver, 1);
+	sl_pin_file_put_sandbox(&file, 101, &named, &pins, 2);
+	sl_pin_file_put_sandbox(&file, 4094, &hashed, &pins, 2);
+	sl_pin_file_end(&file, 2);
+	seed("pin_file", "two", "", 0, file.at, file.len);
+	sl_pin_bytes_free(&pins);
+	sl_pin_bytes_free(&file);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -133,5 +159,6 @@ int main(int argc, char **argv)
 	tls_seeds();
 	http_seeds();
 	quic_seeds();
+	pin_seeds();
 	return 0;
 }
