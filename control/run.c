@@ -25,6 +25,7 @@
 #include "api/server.h"
 #include "gateway/clock.h"
 #include "commands.h"
+#include "keep_pins.h"
 #include "document/config.h"
 #include "document/diag.h"
 #include "gateway/eal.h"
@@ -81,6 +82,8 @@ struct run {
 	struct sl_port_links links;
 	struct sl_workers *workers;
 	struct sl_worker_life life;
+	struct sl_keep_pins keep;
+	struct sl_pin_keeper *pins; /* NULL: they end with the gateway */
 	int signals;
 	bool eal_up;
 	bool own_case_said[SL_RESOLVERS_MAX]; /* by index in the config */
@@ -313,8 +316,11 @@ static void tell_stats(void *ctx, json_t *value)
 static bool ask_worker(void *ctx, unsigned worker, struct sl_ask *ask, bool *lost)
 {
 	struct run *run = ctx;
+	bool answered = sl_workers_ask(run->workers, worker, ask, ANSWER_MS, lost);
 
-	return sl_workers_ask(run->workers, worker, ask, ANSWER_MS, lost);
+	if (ask->kind == SL_ASK_CUT && ask->pins)
+		sl_pin_keeper_soon(run->pins);
+	return answered;
 }
 
 static unsigned count_workers(void *ctx)
@@ -435,6 +441,7 @@ static bool look_after_once(struct run *run)
 	sl_run_policy_poll(&run->policy);
 	if (sl_port_links_poll(&run->links, sl_clock_wait_ms()))
 		steer(run);
+	sl_pin_keeper_poll(run->pins, sl_clock_wait_ms());
 	drain_events(run);
 	warn_of_own_case(run);
 	return true;
@@ -751,6 +758,16 @@ static int start_workers(struct run *run)
 	char err[512];
 
 	run->workers = sl_workers_create(&params, err, sizeof(err));
+	run->keep = (struct sl_keep_pins){
+	        .config = &run->config,
+	        .settings = &run->settings,
+	        .publication = &run->publication,
+	        .model = &run->model,
+	        .workers = run->workers,
+	        .worker_count = run->plan.workers,
+	};
+	if (run->workers != NULL)
+		sl_keep_pins_load(&run->keep);
 	if (run->workers == NULL || sl_workers_launch(run->workers, err, sizeof(err)) != 0) {
 		sl_log(SL_LOG_ERROR, "%s", err);
 		return -EIO;
@@ -790,6 +807,8 @@ static int start(struct run *run, const char *path, bool no_huge_pages)
 	if (ret == 0)
 		ret = start_workers(run);
 	if (ret == 0)
+		run->pins = sl_keep_pins_start(&run->keep);
+	if (ret == 0)
 		ret = start_api(run);
 	return ret;
 }
@@ -828,6 +847,8 @@ static int stop(struct run *run, bool started)
 			sl_events_flush(run->events);
 		_exit(1);
 	}
+	sl_keep_pins_end(&run->keep, run->pins);
+	run->pins = NULL;
 	drain_events(run);
 	if (started)
 		ret = print_totals(run);

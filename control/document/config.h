@@ -99,6 +99,7 @@ struct sl_config {
 		enum sl_config_refuse refuse;
 		bool mix_case;
 		bool strip_ech;
+		const char *keep_pins; /* path; "": pins end with the gateway */
 	} dns;
 
 	struct {

@@ -313,26 +313,26 @@ static void read_events(struct reader *r, const struct sl_yaml_node *node, const
 	read_keys(r, node, what, "events.", keys, COUNT(keys));
 }
 
-/* ---- control ---- */
-
-/* The path of a socket; "" is none. */
-static const char *read_socket_path(struct reader *r, const struct sl_yaml_node *node,
-                                    const char *what)
+/* A path; "" is none. */
+static const char *read_path_or_none(struct reader *r, const struct sl_yaml_node *node,
+                                     const char *what)
 {
 	if (node->kind == SL_YAML_SCALAR && node->n == 0)
 		return "";
 	return read_path(r, node, what);
 }
 
+/* ---- control ---- */
+
 static void read_socket(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
-	r->config->control.socket = read_socket_path(r, node, what);
+	r->config->control.socket = read_path_or_none(r, node, what);
 }
 
 static void read_read_only_socket(struct reader *r, const struct sl_yaml_node *node,
                                   const char *what)
 {
-	r->config->control.read_only_socket = read_socket_path(r, node, what);
+	r->config->control.read_only_socket = read_path_or_none(r, node, what);
 }
 
 /* Permissions in octal, as chmod(1) takes them. */
@@ -522,6 +522,33 @@ static void read_strip_ech(struct reader *r, const struct sl_yaml_node *node, co
 	sl_schema_bool(&r->schema, node, what, &r->config->dns.strip_ech);
 }
 
+static void read_keep_pins(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	r->config->dns.keep_pins = read_path_or_none(r, node, what);
+}
+
+/* Beside the policy, where the gateway keeps that itself. */
+static void settle_keep_pins(struct reader *r)
+{
+	static const char name[] = "/pins";
+	struct sl_config *config = r->config;
+	size_t n = config->state != NULL ? strlen(config->state) : 0;
+	char *path;
+
+	if (config->dns.keep_pins != NULL)
+		return;
+	config->dns.keep_pins = "";
+	if (n == 0)
+		return;
+	path = sl_docmem_alloc(r->schema.mem, n + sizeof(name), 1);
+	r->schema.no_memory |= path == NULL;
+	if (path == NULL)
+		return;
+	memcpy(path, config->state, n);
+	memcpy(path + n, name, sizeof(name));
+	config->dns.keep_pins = path;
+}
+
 /*
  * If any resolver is allowed, a sandbox can ask one of its own and get any address pinned: pinning
  * would give no protection.
@@ -558,6 +585,7 @@ static void read_dns(struct reader *r, const struct sl_yaml_node *node, const ch
 	        {.name = "refuse", .read = read_refuse},
 	        {.name = "mix-case", .read = read_mix_case},
 	        {.name = "strip-ech", .read = read_strip_ech},
+	        {.name = "keep-pins", .read = read_keep_pins},
 	};
 
 	r->config->dns_line = node->line;
@@ -708,6 +736,7 @@ void sl_config_keys_read(struct sl_config *config, struct sl_schema *schema,
 	read_keys(&r, root, "the gateway's config", "", top_keys, COUNT(top_keys));
 	if (use == SL_CONFIG_FOR_RUN)
 		check_required(&r, root);
+	settle_keep_pins(&r);
 	schema->no_memory |= r.schema.no_memory;
 }
 

@@ -142,17 +142,23 @@ char *sl_policy_json_text(const json_t *value)
 	return json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
 }
 
+bool sl_policy_json_hash_text(const char *text, char out[SL_POLICY_HASH_BYTES])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	bool done = EVP_Digest(text, strlen(text), digest, &n, EVP_sha256(), NULL) == 1;
+
+	for (unsigned i = 0; done && i < n; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	return done;
+}
+
 bool sl_policy_json_hash(const struct sl_policy *policy, char out[SL_POLICY_HASH_BYTES])
 {
 	json_t *value = sl_policy_json_value(policy);
 	char *text = value != NULL ? sl_policy_json_text(value) : NULL;
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-	bool done =
-	        text != NULL && EVP_Digest(text, strlen(text), digest, &n, EVP_sha256(), NULL) == 1;
+	bool done = text != NULL && sl_policy_json_hash_text(text, out);
 
-	for (unsigned i = 0; done && i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
 	free(text);
 	json_decref(value);
 	return done;

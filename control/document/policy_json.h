@@ -34,6 +34,9 @@ char *sl_policy_json_text(const json_t *value);
  */
 bool sl_policy_json_hash(const struct sl_policy *policy, char out[SL_POLICY_HASH_BYTES]);
 
+/* The same of a policy's value that is such text already. */
+bool sl_policy_json_hash_text(const char *text, char out[SL_POLICY_HASH_BYTES]);
+
 /* A value as YAML, for people; strings stand in double quotes. The caller frees it. */
 char *sl_policy_json_yaml(const json_t *value);
 

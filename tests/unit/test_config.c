@@ -92,6 +92,7 @@ static void expect_defaults(void)
 	assert_int_equal(config.dns.refuse, SL_CONFIG_REFUSE_NXDOMAIN);
 	assert_true(config.dns.strip_ech);
 	assert_true(config.dns.mix_case);
+	assert_string_equal(config.dns.keep_pins, "");
 	assert_int_equal(config.inspect.ech, SL_CONFIG_ECH_ALLOW);
 	assert_int_equal(config.inspect.http, SL_CONFIG_HTTP_DENY);
 	assert_int_equal(config.inspect.hello_max_bytes, 16384);
@@ -308,6 +309,27 @@ static void paths_start_at_the_configs_directory(void **state)
 	refuse("policy: ''", "1:9: empty");
 	refuse("events: {}\nevents: {}", "2:1: repeated key");
 	refuse("events: e.jsonl", "1:9: events: a mapping was expected");
+}
+
+static void pins_are_kept_in_the_state_folder_or_where_the_config_says(void **state)
+{
+	const enum sl_config_use use = SL_CONFIG_FOR_REPLAY;
+
+	assert_int_equal(read_named("etc/t", "{policy: {state: s}}", use), 0);
+	assert_string_equal(config.dns.keep_pins, "etc/s/pins");
+	assert_int_equal(read_named("etc/t", "{dns: {mix-case: true}, policy: {state: /s}}", use),
+	                 0);
+	assert_string_equal(config.dns.keep_pins, "/s/pins");
+	assert_int_equal(read_named("etc/t", "{policy: {state: s}, dns: {keep-pins: ''}}", use), 0);
+	assert_string_equal(config.dns.keep_pins, "");
+	assert_int_equal(read_named("etc/t", "{policy: {state: s}, dns: {keep-pins: p}}", use), 0);
+	assert_string_equal(config.dns.keep_pins, "etc/p");
+	assert_int_equal(read_named("etc/t", "{policy: p.yaml, dns: {keep-pins: /p}}", use), 0);
+	assert_string_equal(config.dns.keep_pins, "/p");
+	accept("policy: p.yaml");
+	assert_string_equal(config.dns.keep_pins, "");
+	refuse("dns: {keep-pins: [p]}", "1:18: dns.keep-pins");
+	refuse("dns: {keep-pins: }", "1:7: keep-pins: a null");
 }
 
 static void dns_keys_take_their_words(void **state)
@@ -638,6 +660,7 @@ int main(void)
 	        TEST(ports_have_a_device_and_maybe_a_native_vlan),
 	        TEST(workers_are_a_count_or_lcores),
 	        TEST(paths_start_at_the_configs_directory),
+	        TEST(pins_are_kept_in_the_state_folder_or_where_the_config_says),
 	        TEST(dns_keys_take_their_words),
 	        TEST(resolvers_are_single_addresses_of_hosts),
 	        TEST(any_resolver_turns_pinning_off_with_a_warning),
