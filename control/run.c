@@ -42,6 +42,7 @@
 #include "reload/run_policy.h"
 #include "gateway/settings_from_config.h"
 #include "gateway/steer.h"
+#include "tell/syslog_sink.h"
 #include "tell/totals.h"
 #include "reload/file_watch.h"
 #include "state/model.h"
@@ -68,7 +69,9 @@ struct run {
 	struct sl_eal_plan plan;
 	struct sl_publication publication;
 	struct sl_events *events; /* or NULL: no file */
+	struct sl_syslog *syslog; /* or NULL */
 	uint64_t lost_told;       /* of the events that the file did not take */
+	uint64_t syslog_lost_told;
 	struct sl_journal *journal;
 	struct sl_events_origin origin;
 	struct rte_mempool *pool;
@@ -111,13 +114,16 @@ static void say_ready(const struct run *run)
 #define JOURNAL_BYTES (16u << 20)
 #define STREAMS_MS    500 /* for readers of events, at the end */
 
-/* A line goes to the file, if there is one, and to those who read events by the API. */
+/* A line goes to the file and to syslog, if they are asked for, and to those who read events by the
+ * API. */
 static void tell_line(struct run *run, char line[SL_EVENTS_LINE_MAX], size_t len)
 {
 	len = sl_events_stamp(line, len, &run->origin, sl_journal_next(run->journal));
 	sl_journal_add(run->journal, line, len);
 	if (run->events != NULL)
 		sl_events_add_line(run->events, line, len);
+	if (run->syslog != NULL)
+		sl_syslog_send(run->syslog, line, len);
 }
 
 static void take_event(void *ctx, const struct sl_event *event)
@@ -183,18 +189,27 @@ static void tell_worker(void *ctx, unsigned worker, bool stuck)
 	tell(ctx, "worker", more);
 }
 
-/* Says how many lines the file did not take, once it takes some again. */
+/* Says how many lines a sink did not take. */
+static void tell_lost_by(struct run *run, const char *sink, uint64_t lost, uint64_t *told)
+{
+	char more[64];
+
+	snprintf(more, sizeof(more), ",\"count\":%llu,\"sink\":\"%s\"",
+	         (unsigned long long)(lost - *told), sink);
+	*told = lost;
+	tell(run, "lost", more);
+}
+
+/* Once the sink takes some again: it shall hear of it as well. */
 static void tell_lost(struct run *run)
 {
 	uint64_t lost = run->events != NULL ? sl_events_lost(run->events) : 0;
-	char more[64];
 
-	if (lost == run->lost_told || !sl_events_have_room(run->events))
-		return;
-	snprintf(more, sizeof(more), ",\"count\":%llu",
-	         (unsigned long long)(lost - run->lost_told));
-	run->lost_told = lost;
-	tell(run, "lost", more);
+	if (lost != run->lost_told && sl_events_have_room(run->events))
+		tell_lost_by(run, "file", lost, &run->lost_told);
+	lost = run->syslog != NULL ? sl_syslog_lost(run->syslog) : 0;
+	if (lost != run->syslog_lost_told && sl_syslog_have_room(run->syslog))
+		tell_lost_by(run, "syslog", lost, &run->syslog_lost_told);
 }
 
 /* Called while a push waits for workers as well. */
@@ -516,6 +531,13 @@ static int open_events(struct run *run)
 	if (run->journal == NULL) {
 		sl_log(SL_LOG_ERROR, "no memory for the latest events");
 		return -ENOMEM;
+	}
+	if (run->config.syslog != NULL) {
+		run->syslog = sl_syslog_open(run->config.syslog);
+		if (run->syslog == NULL) {
+			sl_log(SL_LOG_ERROR, "no memory for events to syslog");
+			return -ENOMEM;
+		}
 	}
 	if (run->config.events == NULL)
 		return 0;
@@ -880,6 +902,7 @@ static int stop(struct run *run, bool started)
 	if (run->events != NULL && sl_events_lost(run->events) > 0)
 		sl_log(SL_LOG_WARNING, "%llu events were lost",
 		       (unsigned long long)sl_events_lost(run->events));
+	sl_syslog_close(run->syslog);
 	if (sl_events_close(run->events) != 0)
 		ret = 1;
 	if (run->eal_up)

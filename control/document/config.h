@@ -143,6 +143,7 @@ struct sl_config {
 		uint32_t icmp_s;
 	} timeouts;
 
+	const char *syslog; /* path of the socket that events are sent to; NULL: none */
 	const char *events; /* path, already relative to the config's directory; "-"; NULL: none */
 
 	/* What the gateway uses of the machine. */

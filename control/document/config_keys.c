@@ -19,14 +19,15 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-#define DEV_MAX       512 /* bytes of a device string or an EAL argument */
-#define PATH_TEXT_MAX 4095
-#define LCORE_MAX     1023
-#define SECONDS_MAX   (24 * 86400) /* the worker compares milliseconds by the sign of 32 bits */
-#define COUNT_MAX     (1u << 28)
-#define RATE_MAX      1000000 /* a second; token buckets count in microseconds */
-#define TABLES_MAX    (1u << 22)
-#define BYTES_MAX     (1ull << 40)
+#define DEV_MAX         512 /* bytes of a device string or an EAL argument */
+#define PATH_TEXT_MAX   4095
+#define SOCKET_PATH_MAX 107
+#define LCORE_MAX       1023
+#define SECONDS_MAX     (24 * 86400) /* the worker compares milliseconds by the sign of 32 bits */
+#define COUNT_MAX       (1u << 28)
+#define RATE_MAX        1000000 /* a second; token buckets count in microseconds */
+#define TABLES_MAX      (1u << 22)
+#define BYTES_MAX       (1ull << 40)
 
 struct reader {
 	struct sl_schema schema;
@@ -298,6 +299,19 @@ static void read_policy(struct reader *r, const struct sl_yaml_node *node, const
 		                what);
 }
 
+/* A socket's path, which is shorter than a file's (unix(7)). */
+static const char *read_socket_path(struct reader *r, const struct sl_yaml_node *node,
+                                    const char *what)
+{
+	const char *path = read_path(r, node, what);
+
+	if (path == NULL || strlen(path) <= SOCKET_PATH_MAX)
+		return path;
+	sl_schema_error(&r->schema, node, "%s: the path of a socket has at most %d bytes", what,
+	                SOCKET_PATH_MAX);
+	return NULL;
+}
+
 static void read_events_file(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
 	if (node->kind == SL_YAML_SCALAR && strcmp(node->text, "-") == 0)
@@ -306,9 +320,26 @@ static void read_events_file(struct reader *r, const struct sl_yaml_node *node, 
 		r->config->events = read_path(r, node, what);
 }
 
+/* `true`: where syslog and journald listen; or the path of a socket. */
+static void read_events_syslog(struct reader *r, const struct sl_yaml_node *node, const char *what)
+{
+	bool on = false;
+
+	if (node->kind != SL_YAML_SCALAR || !node->plain ||
+	    (strcmp(node->text, "true") != 0 && strcmp(node->text, "false") != 0))
+		r->config->syslog = read_socket_path(r, node, what);
+	else if (sl_schema_bool(&r->schema, node, what, &on) && on)
+		r->config->syslog = "/dev/log";
+	else
+		r->config->syslog = NULL;
+}
+
 static void read_events(struct reader *r, const struct sl_yaml_node *node, const char *what)
 {
-	static const struct key keys[] = {{.name = "file", .read = read_events_file}};
+	static const struct key keys[] = {
+	        {.name = "file", .read = read_events_file},
+	        {.name = "syslog", .read = read_events_syslog},
+	};
 
 	read_keys(r, node, what, "events.", keys, COUNT(keys));
 }

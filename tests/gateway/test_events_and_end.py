@@ -4,7 +4,9 @@
 import json
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -78,6 +80,64 @@ def test_file_that_was_renamed_is_made_again(gateway):
     gateway.generation(2)
     gateway.end()
     assert [event["event"] for event in gateway.all_events] == ["push", "stop"]
+
+
+def syslogd(gateway):
+    """A socket as syslogd and journald listen on."""
+    gateway.path("log.sock").unlink(missing_ok=True)
+    daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    daemon.bind(str(gateway.path("log.sock")))
+    daemon.settimeout(PATIENCE)
+    return daemon
+
+
+def received(daemon, last):
+    """Events up to one of this kind."""
+    events = []
+    while not events or events[-1]["event"] != last:
+        head, _, text = daemon.recv(65536).decode().partition(": ")
+        assert re.fullmatch(r"<30>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d sluice\[\d+\]", head)
+        events.append(json.loads(text))
+    return events
+
+
+def test_events_go_to_syslog_as_to_the_file(gateway):
+    gateway.config["events"]["syslog"] = "log.sock"
+    gateway.incoming["sandbox"] = [frame(sport=1000 + n) for n in range(5)]
+    with syslogd(gateway) as daemon:
+        gateway.start().await_events(6)
+        gateway.end()
+        assert received(daemon, "stop") == gateway.all_events
+
+
+def test_syslog_that_is_away_costs_lines_that_are_counted(gateway):
+    gateway.config["events"]["syslog"] = "log.sock"
+    gateway.incoming["sandbox"] = [frame(sport=1000 + n) for n in range(5)]
+    gateway.start().await_events(6)
+    gateway.await_log("warning: events cannot be sent to .*log.sock: No such file")
+    with syslogd(gateway) as daemon:
+        (lost,) = received(daemon, "lost")
+        assert lost["sink"] == "syslog" and lost["count"] == lost["seq"] - 1
+    gateway.policy("sandboxes: []")  # nobody listens again
+    gateway.await_log("cannot be sent to", 2)
+    with syslogd(gateway) as daemon:
+        (lost,) = received(daemon, "lost")
+        assert lost["count"] > 0
+        gateway.policy("sandboxes: [{vlan: 9}]")
+        (push,) = received(daemon, "push")
+        assert push["seq"] == lost["seq"] + 1
+        gateway.end()
+
+
+def test_syslog_that_does_not_read_holds_up_nothing(gateway):
+    gateway.config["events"]["syslog"] = "log.sock"
+    gateway.incoming["sandbox"] = [frame(sport=1000 + n) for n in range(900)]
+    with syslogd(gateway) as daemon:
+        gateway.start().await_events(901)
+        seqs = [event["seq"] for event in received(daemon, "lost")]
+        assert gateway.end()["forwarded"] == 900
+        (lost,) = [event for event in gateway.all_events if event["event"] == "lost"]
+        assert seqs == [*range(1, len(seqs)), lost["seq"]] and lost["count"] == lost["seq"] - len(seqs)
 
 
 def test_full_disk_is_told_and_survived(gateway):

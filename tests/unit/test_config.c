@@ -292,6 +292,20 @@ static void paths_start_at_the_configs_directory(void **state)
 	                 0);
 	assert_string_equal(config.policy, "/a/p.yaml");
 	assert_string_equal(config.events, "/var/e");
+	assert_int_equal(read_named("etc/s.yaml", "{policy: p.yaml, events: {syslog: log}}",
+	                            SL_CONFIG_FOR_REPLAY),
+	                 0);
+	assert_string_equal(config.syslog, "etc/log");
+	accept("events: {syslog: true}");
+	assert_string_equal(config.syslog, "/dev/log");
+	assert_null(config.events);
+	accept("events: {syslog: false}");
+	assert_null(config.syslog);
+	refuse("events: {syslog: [x]}", "1:18: events.syslog: a text was expected");
+	refuse("events: {syslog: "
+	       "/1234567890123456789012345678901234567890123456789012345678901234567890"
+	       "12345678901234567890123456789012345678}",
+	       "1:18: events.syslog: the path of a socket has at most 107 bytes");
 	accept("{policy: p.yaml, events: {file: '-'}}");
 	assert_string_equal(config.policy, "p.yaml");
 	assert_string_equal(config.events, "-");
